@@ -1,0 +1,28 @@
+"""The kinds a fleet repository may hold: one line each."""
+
+from reconciler.core.kinds.application import Application
+from reconciler.core.kinds.certificate import Certificate
+from reconciler.core.kinds.cluster import Cluster
+from reconciler.core.kinds.configuration import Configuration
+from reconciler.core.kinds.container import Container
+from reconciler.core.kinds.host import Host
+from reconciler.core.kinds.proxy import Proxy
+from reconciler.core.kinds.proxygroup import ProxyGroup
+from reconciler.core.kinds.settings import Settings
+from reconciler.core.kinds.spec import Spec
+from reconciler.core.kinds.virtualhost import VirtualHost
+
+API_VERSION = "convoy/v1"
+
+KINDS: dict[str, type[Spec]] = {
+    "Settings": Settings,
+    "Host": Host,
+    "Container": Container,
+    "Application": Application,
+    "ProxyGroup": ProxyGroup,
+    "Proxy": Proxy,
+    "Configuration": Configuration,
+    "Cluster": Cluster,
+    "VirtualHost": VirtualHost,
+    "Certificate": Certificate,
+}

@@ -1,0 +1,301 @@
+"""The nouns every part of Convoy speaks in; all frozen, all plain data."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from reconciler.core.kinds.spec import Run, Spec
+
+DEFAULT_TENANT = "default"
+
+# Instances are digests of declared fields. The number is part of what is hashed: raise it only when the meaning of the
+# same fields changes so much that everything made from them must be replaced.
+DIGEST_FORMAT = "1"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """Which resource: its kind, its tenant and its name. Printed `Kind/name`, or `Kind/tenant/name` off the default."""
+
+    kind: str
+    name: str
+    tenant: str = DEFAULT_TENANT
+
+    def __str__(self) -> str:
+        if self.tenant == DEFAULT_TENANT:
+            return f"{self.kind}/{self.name}"
+        return f"{self.kind}/{self.tenant}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Ref":
+        """Read what `str(ref)` prints; raises ValueError on anything else."""
+        parts = text.split("/")
+        if len(parts) == 2 and all(parts):
+            return cls(parts[0], parts[1])
+        if len(parts) == 3 and all(parts):
+            return cls(parts[0], parts[2], parts[1])
+        raise ValueError(f"{text!r} is not KIND/NAME or KIND/TENANT/NAME")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Where:
+    """A place in the fleet repository; line and column count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with what somebody wrote, where, and how to mend it."""
+
+    where: Where
+    what: str
+    hint: str = ""
+    ref: Ref | None = None
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f" ({self.hint})" if self.hint else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a document stands: file, first line (from 1), byte span in that file, and the blob it was read from."""
+
+    file: str
+    line: int
+    start: int
+    end: int
+    blob: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One declared thing, checked and typed."""
+
+    ref: Ref
+    uid: str
+    spec: Spec
+    source: Source
+    labels: Mapping[str, str] = field(default_factory=dict)
+    # Digest of the document's content: equal digests mean an equal spec, so work may be memoised by it.
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One workload (a Container, one replica of an Application, a Proxy) with everything its driver needs.
+
+    `instance` is the digest of the fields that only a replacement changes; `live` of those that change in place.
+    `run` carries `${...}` words that only the host can fill (see `drivers/process`): PORT, PORT_<NAME>, ADDRESS, DIR, ENVOY,
+    XDS_TOKEN. `owner` is the declared resource it comes from; `host` names the only host it may run on, or is empty.
+    """
+
+    ref: Ref
+    uid: str
+    instance: str
+    live: str
+    run: Run
+    owner: Ref
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """What one revision declares: every resource, and every workload that follows from them. Complete."""
+
+    revision: str
+    resources: Mapping[Ref, Resource]
+    workloads: Mapping[Ref, Want]
+    # What every proxy of a ProxyGroup is told, type ⇒ name ⇒ resource, save what only observation can fill in (EDS) and
+    # what is one proxy's own (its ports).
+    traffic: Mapping[Ref, Mapping[str, Mapping[str, "XdsResource"]]] = field(default_factory=dict)
+
+    def of(self, kind: str) -> Iterator[Resource]:
+        return (resource for ref, resource in self.resources.items() if ref.kind == kind)
+
+
+HealthStatus = Literal["healthy", "unhealthy", "starting", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The last verdict on one instance. Times are Unix seconds; `passed` and `failed` count in a row."""
+
+    status: HealthStatus
+    checked_at: float = 0.0
+    code: int = 0
+    latency_ms: float = 0.0
+    passed: int = 0
+    failed: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One thing on a host that bears our mark.
+
+    `fields` for a workload: `uid`, `owner` (printed ref), `live` (digest), `state` (starting | running | stopping |
+    stopped | failed), `address`, `ports` (name ⇒ number or socket path), `pid`, `restarts`, `exit` (status of the last run).
+    """
+
+    ref: Ref
+    instance: str
+    host: str
+    fields: Mapping[str, Any]
+    health: Health
+    since: float
+
+    @property
+    def key(self) -> "Key":
+        return (self.host, self.ref, self.instance)
+
+
+Key = tuple[str, Ref, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedState:
+    """What was seen, and the hosts that could not be (with the reason why)."""
+
+    resources: Mapping[Key, Observed]
+    blind: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, ref: Ref) -> list[Observed]:
+        return [seen for key, seen in self.resources.items() if key[1] == ref]
+
+
+Verb = Literal["create", "update", "delete"]
+
+# The host that `Action.host` names when what acts is the xDS server.
+XDS = "xds"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One step for one host. `want` is None for a delete; `deadline_s` is how long the step may take."""
+
+    verb: Verb
+    ref: Ref
+    instance: str
+    host: str
+    want: Any
+    reason: str
+    needs: tuple[Ref, ...] = ()
+    deadline_s: float = 30.0
+
+    @property
+    def key(self) -> Key:
+        return (self.host, self.ref, self.instance)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the plan would do but must not yet: why, and until when (Unix seconds; None: until a fact changes)."""
+
+    ref: Ref
+    reason: str
+    until: float | None = None
+    instance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, what is held back, and when to look again even if nothing happens (Unix seconds)."""
+
+    revision: str
+    actions: tuple[Action, ...]
+    held: tuple[Held, ...] = ()
+    wake_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an action. Done is not proof: only the next observation is."""
+
+    action: Action
+    status: Literal["done", "failed", "skipped"]
+    error: str = ""
+    at: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class XdsResource:
+    """One resource an Envoy is told. `version` is a hash of its content.
+
+    `body` is the serialised `google.protobuf.Any`. A secret has no body here: `secret` names the Certificate, and the xDS
+    server asks for the opened bytes when it builds the answer. `eds` names the EDS service a cluster takes its endpoints
+    from, "" for other clusters. `origin` is where a person would edit it.
+    """
+
+    type: str
+    name: str
+    version: str
+    body: bytes
+    origin: Where
+    owner: Ref
+    secret: Ref | None = None
+    eds: str = ""
+    # Names this resource refers to, as (type, name): what must be there before it, and longer than it.
+    refers: tuple[tuple[str, str], ...] = ()
+
+
+# Short names of the xDS types, in the order in which upserts are sent; type URLs are in core/envoy.py.
+XDS_TYPES = ("cds", "eds", "sds", "lds", "rds")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything one proxy is told: type ⇒ name ⇒ resource. `version` is a hash of all versions in it."""
+
+    version: str
+    resources: Mapping[str, Mapping[str, XdsResource]]
+
+    def get(self, type: str, name: str) -> XdsResource | None:
+        return self.resources.get(type, {}).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Nack:
+    """Envoy refused something: its words (normalised), and which resources it named."""
+
+    type: str
+    names: tuple[str, ...]
+    # Content versions of the refused resources, so that the very same content is never sent again.
+    versions: tuple[str, ...]
+    message: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """What is known of one proxy's xDS streams.
+
+    `acked` is what the proxy has last acknowledged (type ⇒ name ⇒ version); `sent` the snapshot version it was last told to
+    run; `synced` is true when all of that is acknowledged. `envoy` is the version of Envoy it says it is.
+    """
+
+    node: str
+    envoy: str
+    since: float
+    sent: str
+    synced: bool
+    acked: Mapping[str, Mapping[str, str]]
+    nacks: tuple[Nack, ...] = ()
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest(value: Any) -> str:
+    """Sixteen hexadecimal digits that name this JSON value's content."""
+    return hashlib.sha256(DIGEST_FORMAT.encode() + canonical(value)).hexdigest()[:16]

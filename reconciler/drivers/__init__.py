@@ -1,0 +1,26 @@
+"""What a driver is: it looks at one host, and it does one action there. Both may be repeated without harm."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from reconciler.core.model import Action, Observed
+
+
+class DriverError(Exception):
+    """What was attempted, on what, and what to do; the only exception a driver lets out."""
+
+
+class Driver(Protocol):
+    """One host. Safe to call from several threads at once."""
+
+    def observe(self) -> Iterable[Observed]:
+        """Everything on the host that bears our mark; raises DriverError when it cannot be seen whole."""
+
+    def apply(self, action: Action) -> None:
+        """Carry out one action within `action.deadline_s`; raises DriverError. Doing it twice is as doing it once."""
+
+    def changed(self, timeout_s: float) -> bool:
+        """Wait until something on the host may have changed (True) or the time is over (False)."""
+
+    def close(self) -> None:
+        """Let go of watches and threads. What runs on the host goes on running."""

@@ -1,0 +1,26 @@
+"""Where sockets live: beside the state, or in a short private directory where that path is too long for a socket."""
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+# sun_path holds 108 bytes on Linux and 104 on macOS; what is left is for the names of sockets inside.
+LONGEST_DIRECTORY = 64
+
+
+def run_directory(state: Path) -> Path:
+    """The directory for sockets of this state directory, made with mode 0700; raises OSError when it cannot be ours."""
+    state = state.resolve()
+    run = state / "run"
+    if len(os.fsencode(run)) > LONGEST_DIRECTORY:
+        name = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
+        run = Path(tempfile.gettempdir()) / f"convoy-{name}"
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = run.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise OSError(
+            f"{run} must be a directory of this user's alone (mode 0700): remove it or set TMPDIR to a place of your own"
+        )
+    return run
