@@ -1,0 +1,163 @@
+"""status(): for every declared resource, whether it is as declared, how it fares, since when, and why not."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+from reconciler.core.facts import Facts, Failure
+from reconciler.core.kinds.proxy import Proxy
+from reconciler.core.model import FleetState, Observed, ObservedState, Plan, Ref
+from reconciler.core.plan import node_id, settings_of
+
+Sync = Literal["synced", "pending", "held", "failed", "refused"]
+TRAFFIC_KINDS = frozenset({"ProxyGroup", "Configuration", "Cluster", "VirtualHost", "Certificate"})
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One resource. `health` is "none" for what does not run; `since` is when sync or health last changed (Unix seconds)."""
+
+    ref: Ref
+    sync: Sync
+    health: Literal["healthy", "unhealthy", "starting", "unknown", "none"]
+    since: float
+    why: str = ""
+
+
+def status(
+    wanted: FleetState,
+    plan: Plan,
+    seen: ObservedState,
+    facts: Facts,
+    refused: Mapping[Ref, str],
+    before: Mapping[Ref, Status],
+    now: float,
+) -> dict[Ref, Status]:
+    """`refused` says what Envoys have refused of each resource, in their words."""
+    works = _workloads(wanted, plan, seen, facts, refused, now)
+    groups = _groups(wanted)
+    told = {group: _group(group, nodes, facts, now) for group, nodes in groups.items()}
+    carried = _carried(wanted)
+    result: dict[Ref, Status] = {}
+    for ref in wanted.resources:
+        if ref in refused and ref not in wanted.workloads:
+            result[ref] = Status(ref, "refused", "none", now, refused[ref])
+        elif ref in works:
+            result[ref] = _worst(ref, works[ref], now)
+        elif ref.kind == "Application":
+            result[ref] = Status(ref, "synced", "none", now, "no replicas")
+        elif ref.kind == "Host":
+            reason = seen.blind.get(ref.name)
+            result[ref] = Status(ref, "held" if reason else "synced", "unknown" if reason else "healthy", now, reason or "")
+        elif ref.kind in TRAFFIC_KINDS:
+            result[ref] = _worst(ref, [told[g] for g in carried.get(ref, ()) if g in told], now)
+        else:
+            result[ref] = Status(ref, "synced", "none", now)
+    for ref in [*result]:
+        old = before.get(ref)
+        if old is not None and (old.sync, old.health) == (result[ref].sync, result[ref].health):
+            result[ref] = replace(result[ref], since=old.since)
+    return result
+
+
+def _workloads(
+    wanted: FleetState, plan: Plan, seen: ObservedState, facts: Facts, refused: Mapping[Ref, str], now: float
+) -> dict[Ref, list[Status]]:
+    """Workload, and declared resource that workloads come from ⇒ how each of them is."""
+    bearing = {(one.ref, one.instance): one for one in seen.resources.values()}
+    doing = {action.ref: f"{action.verb}: {action.reason}" for action in plan.actions}
+    failures = {key[1]: failure for key, failure in facts.failures.items()}
+    holding: dict[Ref, str] = {}
+    for held in plan.held:
+        holding.setdefault(held.ref, held.reason)
+    deadline_s = settings_of(wanted).start_deadline_s
+    works: dict[Ref, list[Status]] = defaultdict(list)
+    for ref, want in wanted.workloads.items():
+        current = bearing.get((ref, want.instance))
+        sync, why = _sync(ref, current, refused, failures, doing, holding, deadline_s, facts, now)
+        one = Status(ref, sync, current.health.status if current else "unknown", now, why)
+        works[ref].append(one)
+        if want.owner != ref:
+            works[want.owner].append(one)
+    return works
+
+
+def _sync(
+    ref: Ref,
+    current: Observed | None,
+    refused: Mapping[Ref, str],
+    failures: Mapping[Ref, Failure],
+    doing: Mapping[Ref, str],
+    holding: Mapping[Ref, str],
+    deadline_s: float,
+    facts: Facts,
+    now: float,
+) -> tuple[Sync, str]:
+    healthy = current is not None and current.health.status == "healthy"
+    if ref in refused:
+        return "refused", refused[ref]
+    if ref in failures:
+        return "failed", failures[ref].error
+    if current is not None and not healthy and now - current.since > deadline_s:
+        return "failed", f"not healthy within {deadline_s:g} s: {current.health.message}".rstrip(": ")
+    if ref in doing:
+        return "pending", doing[ref]
+    if ref in holding:
+        return ("held" if "cannot be seen" in holding[ref] else "pending"), holding[ref]
+    if current is None:
+        return "pending", "missing"
+    waiting = _waiting(node_id(ref), facts) if ref.kind == "Proxy" else ""
+    return ("pending", waiting) if waiting else ("synced", "" if healthy else current.health.message)
+
+
+def _waiting(node: str, facts: Facts) -> str:
+    """What this proxy still has to do, in words; empty when it runs all it was told."""
+    snapshot, connected = facts.snapshots.get(node), facts.connected.get(node)
+    if snapshot is None:
+        return "nothing to tell it yet"
+    if connected is None:
+        return f"proxy {node} is not connected"
+    if connected.sent != snapshot.version or not connected.synced:
+        return f"proxy {node} has not acknowledged its configuration"
+    return ""
+
+
+def _groups(wanted: FleetState) -> dict[Ref, list[str]]:
+    groups: dict[Ref, list[str]] = {resource.ref: [] for resource in wanted.of("ProxyGroup")}
+    for resource in wanted.of("Proxy"):
+        group = Ref("ProxyGroup", cast(Proxy, resource.spec).group, resource.ref.tenant)
+        groups.setdefault(group, []).append(node_id(resource.ref))
+    return groups
+
+
+def _group(ref: Ref, nodes: list[str], facts: Facts, now: float) -> Status:
+    waits = [why for node in sorted(nodes) if (why := _waiting(node, facts))]
+    if not waits:
+        return Status(ref, "synced", "none", now)
+    return Status(ref, "pending", "none", now, waits[0] + (f" (and {len(waits) - 1} more)" if len(waits) > 1 else ""))
+
+
+def _carried(wanted: FleetState) -> dict[Ref, set[Ref]]:
+    """Declared resource ⇒ the ProxyGroups whose proxies carry something of it."""
+    carried: dict[Ref, set[Ref]] = defaultdict(set)
+    for group, types in wanted.traffic.items():
+        carried[group].add(group)
+        for resources in types.values():
+            for resource in resources.values():
+                carried[resource.owner].add(group)
+    return carried
+
+
+_ORDER: tuple[Sync, ...] = ("synced", "pending", "held", "failed", "refused")
+_HEALTH = ("none", "healthy", "starting", "unknown", "unhealthy")
+
+
+def _worst(ref: Ref, parts: Iterable[Status], now: float) -> Status:
+    listed = list(parts)
+    if not listed:
+        return Status(ref, "synced", "none", now, "not used by any proxy")
+    worst = max(listed, key=lambda s: _ORDER.index(s.sync))
+    health = max((s.health for s in listed), key=_HEALTH.index)
+    why = worst.why or next((s.why for s in listed if s.why), "")
+    return Status(ref, worst.sync, health, now, why if worst.ref == ref or not why else f"{worst.ref}: {why}")
