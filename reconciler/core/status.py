@@ -67,7 +67,8 @@ def _workloads(
     """Workload, and declared resource that workloads come from ⇒ how each of them is."""
     bearing = {(one.ref, one.instance): one for one in seen.resources.values()}
     doing = {action.ref: f"{action.verb}: {action.reason}" for action in plan.actions}
-    failures = {key[1]: failure for key, failure in facts.failures.items()}
+    instances = {ref: want.instance for ref, want in wanted.workloads.items()}
+    failures = {key[1]: failure for key, failure in facts.failures.items() if instances.get(key[1]) == key[2]}
     holding: dict[Ref, str] = {}
     for held in plan.held:
         holding.setdefault(held.ref, held.reason)

@@ -1,0 +1,275 @@
+"""Puts the parts together: one state directory, one source, one loop; what `convoy serve`, `apply`, `plan` and `down` run."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from reconciler import envoy_binary
+from reconciler.certificates import Certificates
+from reconciler.core.connect import Connector
+from reconciler.core.facts import Facts
+from reconciler.core.kinds.host import Host as HostSpec
+from reconciler.core.model import FleetState, ObservedState, Plan, Problem, Ref
+from reconciler.core.plan import plan
+from reconciler.core.status import Status, status
+from reconciler.drivers import DRIVERS, Driver, DriverError
+from reconciler.gate import Gate
+from reconciler.git import Source
+from reconciler.load import Loader
+from reconciler.log import Log
+from reconciler.loop import Loop, View
+from reconciler.metrics import Metrics
+from reconciler.proxies import Proxies
+from reconciler.record import Record
+from reconciler.rundir import run_directory
+from reconciler.seams import Seams
+from reconciler.secrets import Opener
+from reconciler.store import Lease, Store
+from reconciler.wanted import Accepted, Wanted
+from reconciler.xds.identity import Identity, token
+from reconciler.xds.server import Server
+
+# A lease is lost this long after its holder was last heard of; it is renewed three times within that.
+LEASE_S = 15.0
+
+
+class ControlError(Exception):
+    """Convoy cannot run here and now; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would be done now; nothing was changed to find out."""
+
+    revision: str = ""
+    fleet: FleetState | None = None
+    problems: tuple[Problem, ...] = ()
+    plan: Plan | None = None
+    status: Mapping[Ref, Status] = field(default_factory=dict)
+    unreadable: str = ""
+
+
+class Control:
+    """One fleet under control. Open it with `open_control`, use it as a context manager."""
+
+    def __init__(
+        self,
+        state: Path,
+        source: Source | None,
+        seams: Seams,
+        log: Log,
+        metrics_address: str | None,
+        xds_addresses: tuple[str, ...],
+    ) -> None:
+        self.state = state
+        self._source, self._seams, self._log = source, seams, log
+        self._metrics_address, self._xds_addresses = metrics_address, xds_addresses
+        self._closing = contextlib.ExitStack()
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._lease: Lease | None = None
+        self.metrics = Metrics()
+        self.store = self._closing.enter_context(contextlib.closing(Store(f"sqlite:///{state / 'convoy.db'}", seams)))
+        self.installation = self.store.installation()
+        opener = Opener.from_file(state / "age-identity.txt", self.store.opened)
+        self.certificates = Certificates(self.store, opener, seams)
+        envoy = envoy_binary.find()
+        self.gate = Gate(envoy, self.store, seams, self._wake.set) if envoy else None
+        self._run = run_directory(state)
+        self._loop: Loop | None = None
+
+    def __enter__(self) -> "Control":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._closing.close()
+
+    def preview(self) -> Preview:
+        """Load the source, look at the hosts, plan; change nothing on any host or proxy."""
+        wanted = self._wanted()
+        accepted = wanted.look()
+        fleet = accepted.fleet
+        if fleet is None or accepted.problems:
+            return Preview(accepted.refused, None, accepted.problems, unreadable=accepted.unreadable)
+        seen = self._look_once(fleet)
+        snapshots = Connector().connect(fleet, seen, self.certificates.versions(fleet))
+        kept = {node: self.store.good(node) for node in snapshots}
+        published = {node: good.version for node, good in kept.items() if good is not None}
+        facts = Facts(snapshots=snapshots, published=published)
+        now = self._seams.now()
+        planned = plan(fleet, seen, facts, now)
+        return Preview(fleet.revision, fleet, (), planned, status(fleet, planned, seen, facts, {}, {}, now))
+
+    def _look_once(self, fleet: FleetState) -> ObservedState:
+        resources, blind = {}, {}
+        for resource in fleet.of("Host"):
+            assert isinstance(resource.spec, HostSpec)
+            try:
+                with contextlib.closing(self._driver(resource.ref.name, resource.spec)) as driver:
+                    resources.update({one.key: one for one in driver.observe()})
+            except DriverError as error:
+                blind[resource.ref.name] = str(error)
+        return ObservedState(resources, blind)
+
+    def run(self, until: Callable[[View], bool] | None = None, deadline_s: float | None = None) -> View:
+        """The loop in the foreground, until `until`, the deadline or `stop`. What runs on the hosts is left running."""
+        wanted = self._wanted()
+        loop = self._start(wanted)
+        wanted.start()
+        return self._go(loop, until, deadline_s)
+
+    def down(self, deadline_s: float = 120.0) -> View:
+        """Remove everything that bears this installation's mark; returns when nothing is left, or at the deadline."""
+        nothing = Accepted(FleetState("down", {}, {}))
+        loop = self._start(_Fixed(nothing))
+
+        def gone(view: View) -> bool:
+            return not loop.hosts.observed()[0].resources and not loop.hosts.observed()[0].blind and view.converged
+
+        return self._go(loop, gone, deadline_s)
+
+    def stop(self) -> None:
+        """End `run` or `down` soon; safe in a signal handler."""
+        self._stopped.set()
+        self._wake.set()
+
+    def view(self) -> View:
+        return self._loop.view if self._loop else View()
+
+    def _go(self, loop: Loop, until: Callable[[View], bool] | None, deadline_s: float | None) -> View:
+        begun = self._seams.monotonic()
+
+        def over(view: View) -> bool:
+            if deadline_s is not None and self._seams.monotonic() - begun > deadline_s:
+                return True
+            return until is not None and until(view)
+
+        try:
+            return loop.run(over, self._stopped)
+        finally:
+            self._closing.close()
+
+    def _start(self, wanted: "Wanted | _Fixed") -> Loop:
+        self._take_lease()
+        key = self.store.xds_key()
+        socket_path = self._run / "xds.sock"
+        # Left by a Convoy that was killed; that nobody uses it any more is what the lock has just shown.
+        socket_path.unlink(missing_ok=True)
+        server = Server(
+            (f"unix:{socket_path}", *self._xds_addresses), Identity(key), self.certificates.secret, self._wake.set, self._seams
+        )
+        server.start()
+        self._closing.callback(server.stop, 1.0)
+        proxies = Proxies(server, self.store, self._log, self._seams)
+        proxies.recall()
+        record = Record(self.store, self._log, self._seams)
+        loop = Loop(
+            wanted, proxies, self.certificates, self._driver, self._may_act, record, self.metrics, self._log, self._seams, self._wake
+        )
+        self._closing.callback(loop.close)
+        self._loop = loop
+        for directory in sorted(self._hosts_directory().iterdir()):
+            # Hosts that this installation has worked on, also those that no document declares any more.
+            loop.know_host(directory.name, HostSpec())
+        if self._metrics_address is not None:
+            self._closing.callback(self.metrics.serve(self._metrics_address).close)
+        return loop
+
+    def _wanted(self) -> Wanted:
+        if self._source is None:
+            raise ControlError("no source is given: name a folder or a repository")
+        loader = Loader(self.state / "cache", self._seams)
+        return Wanted(
+            self._source, loader, self.gate, self.certificates, self.store, self.metrics, self._log, self._seams, self._wake.set
+        )
+
+    def _hosts_directory(self) -> Path:
+        directory = self.state / "hosts"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        return directory
+
+    def _driver(self, name: str, spec: HostSpec) -> Driver:
+        key = self.store.xds_key()
+        return DRIVERS[spec.driver](
+            name,
+            spec,
+            self._hosts_directory() / name,
+            self.installation,
+            str(self._run / "xds.sock"),
+            lambda node: token(key, node),
+            self._seams,
+        )
+
+    def _take_lease(self) -> None:
+        """One Convoy acts at a time: a lock on this machine, and a lease with an epoch in the store."""
+        lock = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._closing.callback(os.close, lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ControlError(
+                f"another Convoy is at work in {self.state}: stop it, or give this one a state directory of its own (--state)"
+            ) from None
+        self._lease = self.store.acquire("control", socket.gethostname(), LEASE_S)
+        if self._lease is None:
+            raise ControlError("another Convoy holds the lease in this store: wait for it to end, or stop it")
+        ended = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(self._lease, ended), name="lease", daemon=True)
+        renewing.start()
+
+        def release() -> None:
+            ended.set()
+            renewing.join()
+            if self._lease is not None:
+                self.store.release(self._lease)
+
+        self._closing.callback(release)
+
+    def _renew(self, lease: Lease, ended: threading.Event) -> None:
+        while not self._seams.wait(ended, LEASE_S / 3):
+            if not self.store.renew(lease, LEASE_S):
+                self._log.error("lease.lost", epoch=lease.epoch)
+                self.stop()
+                return
+
+    def _may_act(self) -> bool:
+        return self._lease is not None and self.store.check(self._lease)
+
+
+@dataclass
+class _Fixed:
+    """A wish that does not change."""
+
+    accepted: Accepted
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def open_control(
+    state: Path,
+    *,
+    source: Source | None,
+    seams: Seams | None = None,
+    log: Log | None = None,
+    metrics_address: str | None = None,
+    xds_addresses: tuple[str, ...] = (),
+) -> Control:
+    """Open a state directory, made with mode 0700 where it is missing; raises ControlError."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = state.resolve()
+        if state.stat().st_mode & 0o077:
+            raise ControlError(f"{state} can be read by others, and it holds keys: chmod 700 it")
+        return Control(state, source, seams or Seams(), log or Log(), metrics_address, xds_addresses)
+    except OSError as error:
+        raise ControlError(f"cannot use {state} for Convoy's state: {error.strerror or error}") from error

@@ -1,0 +1,171 @@
+"""A worker per host: it looks on its own clock, runs that host's actions, and never makes another host wait."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from reconciler.core.facts import Failure
+from reconciler.core.model import Action, Key, Observed, ObservedState, Outcome
+from reconciler.drivers import Driver, DriverError
+from reconciler.seams import Seams
+
+# Starting a process takes about as long as the machine needs to load it: more at once only makes each of them slower.
+AT_ONCE = 4
+# How often a host is looked at when nothing says that it changed.
+LOOK_S = 5.0
+# A host that cannot be seen is tried again this often at first, and half as often after each failure, up to the longest.
+BLIND_S, LONGEST_BLIND_S = 0.5, 30.0
+
+
+class Host:
+    """One host's worker. Its threads start with `start` and end with `close`; what runs on the host is left alone."""
+
+    def __init__(self, name: str, driver: Driver, seams: Seams, wake: Callable[[], None], may_act: Callable[[], bool]) -> None:
+        self.name = name
+        self._driver, self._seams, self._wake, self._may_act = driver, seams, wake, may_act
+        self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        self._closed = threading.Event()
+        self._seen: Mapping[Key, Observed] = {}
+        self._blind = "not looked at yet"
+        self._running: set[Key] = set()
+        self._ended: set[Key] = set()
+        self._outcomes: list[Outcome] = []
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"act-{name}")
+        self._thread = threading.Thread(target=self._watch, name=f"look-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finish what is under way and stop looking."""
+        self._closed.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._driver.close()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def look(self) -> bool:
+        """Observe once; True when anything is not as it was at the last look."""
+        # One look at a time: a slower look that began earlier must not overwrite what a later one saw.
+        with self._looking:
+            return self._look()
+
+    def _look(self) -> bool:
+        with self._lock:
+            ended = set(self._ended)
+        try:
+            self._seams.point("driver.observe", self.name)
+            found = {one.key: one for one in self._driver.observe()}
+            blind = ""
+        except DriverError as error:
+            found, blind = dict(self._seen), str(error)
+        with self._lock:
+            changed = found != self._seen or blind != self._blind or bool(ended)
+            self._seen, self._blind = found, blind
+            if not blind:
+                # What was done counts as under way until a look that began after it: only that look proves anything.
+                self._ended -= ended
+                self._running -= ended
+        return changed
+
+    def hand(self, actions: Iterable[Action]) -> None:
+        """Carry out these actions, several at once; what is already under way is not begun again."""
+        for action in actions:
+            with self._lock:
+                if action.key in self._running or self._closed.is_set():
+                    continue
+                self._running.add(action.key)
+            self._pool.submit(self._act, action)
+
+    def state(self) -> tuple[Mapping[Key, Observed], str, frozenset[Key]]:
+        """The last look, why the host is blind ("" when it is not), and what is under way."""
+        with self._lock:
+            return self._seen, self._blind, frozenset(self._running)
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of actions since the last call."""
+        with self._lock:
+            taken, self._outcomes = self._outcomes, []
+        return taken
+
+    def _act(self, action: Action) -> None:
+        begun = self._seams.monotonic()
+        try:
+            if not self._may_act():
+                outcome = Outcome(action, "skipped", "another Convoy holds the lease", self._seams.now())
+            else:
+                self._seams.point("driver.apply", action)
+                self._driver.apply(action)
+                outcome = Outcome(action, "done", "", self._seams.now(), self._seams.monotonic() - begun)
+        except DriverError as error:
+            outcome = Outcome(action, "failed", str(error), self._seams.now(), self._seams.monotonic() - begun)
+        with self._lock:
+            self._outcomes.append(outcome)
+            self._ended.add(action.key)
+        if self.look():
+            self._wake()
+
+    def _watch(self) -> None:
+        blind_s = BLIND_S
+        while not self._closed.is_set():
+            if self.look():
+                self._wake()
+            if self._blind:
+                self._seams.wait(self._closed, blind_s)
+                blind_s = min(blind_s * 2, LONGEST_BLIND_S)
+            else:
+                blind_s = BLIND_S
+                self._driver.changed(LOOK_S)
+
+
+class Hosts:
+    """All hosts together."""
+
+    def __init__(self) -> None:
+        self.workers: dict[str, Host] = {}
+        self.failures: dict[Key, Failure] = {}
+
+    def add(self, worker: Host) -> None:
+        self.workers[worker.name] = worker
+        worker.start()
+
+    def remove(self, name: str) -> None:
+        self.workers.pop(name).close()
+
+    def observed(self) -> tuple[ObservedState, frozenset[Key]]:
+        """What every host showed last, which of them are blind, and what is under way."""
+        resources: dict[Key, Observed] = {}
+        blind: dict[str, str] = {}
+        running: set[Key] = set()
+        for name, worker in self.workers.items():
+            seen, reason, busy = worker.state()
+            resources.update(seen)
+            running |= busy
+            if reason:
+                blind[name] = reason
+        return ObservedState(resources, blind), frozenset(running)
+
+    def hand(self, actions: Iterable[Action]) -> None:
+        by_host: dict[str, list[Action]] = {}
+        for action in actions:
+            by_host.setdefault(action.host, []).append(action)
+        for name, mine in by_host.items():
+            if name in self.workers:
+                self.workers[name].hand(mine)
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of actions since the last call; failures are remembered so that tries grow rarer."""
+        taken = [outcome for worker in self.workers.values() for outcome in worker.outcomes()]
+        for outcome in taken:
+            key = outcome.action.key
+            if outcome.status == "failed":
+                before = self.failures.get(key)
+                self.failures[key] = Failure((before.count if before else 0) + 1, outcome.at, outcome.error)
+            else:
+                self.failures.pop(key, None)
+        return taken
+
+    def close(self) -> None:
+        for name in [*self.workers]:
+            self.remove(name)

@@ -1,0 +1,162 @@
+"""The loop: what is wanted, what is seen, plan, hand out, record. Start reading here."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from reconciler.certificates import Certificates
+from reconciler.core.connect import Connector
+from reconciler.core.facts import Facts
+from reconciler.core.kinds.host import Host as HostSpec
+from reconciler.core.model import XDS, FleetState, Key, Observed, Outcome, Plan, Problem, Ref, Snapshot
+from reconciler.core.plan import node_id, plan, reached_by, running_proxies, surplus_of
+from reconciler.core.status import Status, status
+from reconciler.drivers import Driver
+from reconciler.hosts import Host, Hosts
+from reconciler.log import Log
+from reconciler.metrics import Metrics
+from reconciler.proxies import Proxies
+from reconciler.record import Record
+from reconciler.seams import Seams
+from reconciler.wanted import Accepted, Wanted
+
+# Even when nothing happens the loop looks again after this long: a hint may save work, never change the answer.
+TICK_S = 5.0
+
+
+@dataclass(frozen=True)
+class View:
+    """What the loop knows after a tick. `converged`: every resource is synced and nothing is planned or held."""
+
+    revision: str = ""
+    refused: str = ""
+    problems: tuple[Problem, ...] = ()
+    unreadable: str = ""
+    plan: Plan | None = None
+    status: dict[Ref, Status] = field(default_factory=dict)
+    outcomes: tuple[Outcome, ...] = ()
+    converged: bool = False
+
+
+class Loop:
+    """One fleet. `tick` does one round; `run` does rounds whenever something wakes it."""
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        proxies: Proxies,
+        certificates: Certificates,
+        make_driver: Callable[[str, HostSpec], Driver],
+        may_act: Callable[[], bool],
+        record: Record,
+        metrics: Metrics,
+        log: Log,
+        seams: Seams,
+        wake: threading.Event,
+    ) -> None:
+        self.wanted, self.proxies, self.certificates = wanted, proxies, certificates
+        self._make_driver, self._may_act, self._record = make_driver, may_act, record
+        self._metrics, self._log, self._seams, self._wake = metrics, log, seams, wake
+        self.hosts = Hosts()
+        self._connector = Connector()
+        self._let_go: dict[Key, float] = {}
+        self._acked = ""
+        self.view = View()
+
+    def tick(self) -> View:
+        """One round: look, plan, hand out, record. Never waits for a host, a proxy or the source."""
+        now = self._seams.now()
+        accepted = self.wanted.accepted
+        self.view = self._round(accepted, accepted.fleet, now) if accepted.fleet else _nothing(accepted)
+        self._metrics.tick_done(now)
+        return self.view
+
+    def _round(self, accepted: Accepted, fleet: FleetState, now: float) -> View:
+        self._know_hosts(fleet)
+        with self._metrics.stage("observe"):
+            outcomes = self.hosts.outcomes()
+            seen, in_flight = self.hosts.observed()
+            self.proxies.look()
+        with self._metrics.stage("connect"):
+            wanted = self._connector.connect(fleet, seen, self.certificates.versions(fleet))
+            facts = Facts(
+                in_flight=in_flight,
+                failures=dict(self.hosts.failures),
+                connected=self.proxies.connected,
+                snapshots=self.proxies.settle(wanted),
+                published=self.proxies.versions(),
+                reaches=self.proxies.reaches(),
+            )
+            running = running_proxies(seen)
+            surplus = surplus_of(fleet, seen)
+            self._let_go = {o.key: self._let_go.get(o.key, now) for o in surplus if not reached_by(o, facts, running)}
+            facts = replace(facts, let_go=self._let_go)
+        with self._metrics.stage("plan"):
+            planned = plan(fleet, seen, facts, now)
+        with self._metrics.stage("act"):
+            if planned.actions and self._may_act():
+                self.proxies.tell(tuple(a for a in planned.actions if a.host == XDS))
+                self.hosts.hand(a for a in planned.actions if a.host != XDS)
+            self.proxies.forget({node_id(ref) for ref in fleet.workloads if ref.kind == "Proxy"} | self.proxies.connected.keys())
+        with self._metrics.stage("record"):
+            refused = self.proxies.why_refused(wanted)
+            result = status(fleet, planned, seen, facts, refused, self.view.status, now)
+            self._count(accepted, fleet, planned, outcomes, result, wanted, now)
+            self._record.round(accepted, planned, outcomes, result, seen)
+        converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
+        converged = converged and all(one.sync == "synced" and one.health in ("healthy", "none") for one in result.values())
+        return View(
+            fleet.revision, accepted.refused, accepted.problems, accepted.unreadable, planned, result, tuple(outcomes), converged
+        )
+
+    def _know_hosts(self, fleet: FleetState) -> None:
+        for resource in fleet.of("Host"):
+            if resource.ref.name not in self.hosts.workers and isinstance(resource.spec, HostSpec):
+                driver = self._make_driver(resource.ref.name, resource.spec)
+                self.hosts.add(Host(resource.ref.name, driver, self._seams, self._wake.set, self._may_act))
+
+    def _count(
+        self,
+        accepted: Accepted,
+        fleet: FleetState,
+        planned: Plan,
+        outcomes: list[Outcome],
+        result: dict[Ref, Status],
+        wanted: dict[str, Snapshot],
+        now: float,
+    ) -> None:
+        for outcome in outcomes:
+            self._metrics.action(outcome)
+            self._log.info(
+                f"action.{outcome.status}", verb=outcome.action.verb, ref=str(outcome.action.ref), reason=outcome.error or outcome.action.reason
+            )
+        self._metrics.fleet(fleet.revision, result, planned, accepted.problems)
+        self._metrics.xds(self.proxies.server.counters())
+        acked = all(
+            node in self.proxies.connected and self.proxies.connected[node].synced for node in wanted
+        ) and not any(a.host == XDS for a in planned.actions)
+        if acked and wanted and fleet.revision != self._acked:
+            self._acked = fleet.revision
+            self._metrics.commit_acked(now - accepted.noticed_at)
+
+    def run(self, until: Callable[[View], bool], stopped: threading.Event) -> View:
+        """Rounds until `until` says so or `stopped` is set; a round is due when something wakes us, or its time comes."""
+        while not stopped.is_set():
+            self._wake.clear()
+            if until(self.tick()):
+                break
+            wake_at = self.view.plan.wake_at if self.view.plan else None
+            wait_s = TICK_S if wake_at is None else min(TICK_S, max(0.01, wake_at - self._seams.now()))
+            self._seams.wait(self._wake, wait_s)
+        return self.view
+
+    def close(self) -> None:
+        self.wanted.close()
+        self.hosts.close()
+
+
+def _nothing(accepted: Accepted) -> View:
+    """No revision is in force: nothing is known to be wanted, so nothing is touched."""
+    return View("", accepted.refused, accepted.problems, accepted.unreadable)
+
+

@@ -1,0 +1,136 @@
+"""The proxies: what each should run, what it has acknowledged, what it refused, and what that means for everybody else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.core.blend import blend
+from reconciler.core.envoy import endpoints_of
+from reconciler.core.facts import Endpoint
+from reconciler.core.model import Action, Connected, Nack, Ref, Snapshot, XdsResource
+from reconciler.log import Log
+from reconciler.seams import Seams
+from reconciler.store import Store
+from reconciler.xds.server import Server
+
+# What Envoy says when the trouble is the machine's, not the configuration's: that proxy's alone, never quarantined for others.
+# https://www.envoyproxy.io/docs/envoy/latest/configuration/listeners/stats counts it as a listener create failure.
+OWN_TROUBLE = ("cannot bind", "address already in use", "permission denied", "cannot assign requested address")
+
+
+@dataclass
+class Proxies:
+    """Between the loop and the xDS server. Called from the loop's thread alone."""
+
+    server: Server
+    store: Store
+    log: Log
+    seams: Seams
+    connected: Mapping[str, Connected] = field(default_factory=dict)
+    published: dict[str, Snapshot] = field(default_factory=dict)
+    # Content version ⇒ Envoy's words, for everybody; and what is one proxy's own trouble.
+    refused: dict[str, str] = field(default_factory=dict)
+    own: dict[str, dict[str, str]] = field(default_factory=dict)
+    _good: dict[str, Snapshot] = field(default_factory=dict)
+    _ends: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
+    _heard: set[tuple[str, str, tuple[str, ...]]] = field(default_factory=set)
+
+    def recall(self) -> None:
+        """After a restart: what was refused before, so that it is not sent again."""
+        self.refused.update(self.store.refused())
+
+    def look(self) -> None:
+        """Take in what the proxies have acknowledged and refused since the last look."""
+        self.connected = self.server.connected()
+        for node, state in self.connected.items():
+            for nack in state.nacks:
+                self._hear(node, state.envoy, nack)
+            told = self.published.get(node)
+            if told is not None and state.synced and state.sent == told.version and self._good.get(node) is not told:
+                self._good[node] = told
+                self.store.put_good(node, told)
+
+    def _hear(self, node: str, envoy: str, nack: Nack) -> None:
+        if (node, nack.message, nack.versions) in self._heard:
+            return
+        self._heard.add((node, nack.message, nack.versions))
+        own = any(word in nack.message.lower() for word in OWN_TROUBLE)
+        self.log.warning("xds.refused", node=node, type=nack.type, names=",".join(nack.names), own=own, message=nack.message)
+        self.store.event("xds.refused", f"Proxy/{node}", f"{nack.type.upper()} {', '.join(nack.names)}: {nack.message}", nack.at)
+        for version, name in zip(nack.versions, nack.names, strict=False):
+            if own:
+                self.own.setdefault(node, {})[version] = nack.message
+            elif version not in self.refused:
+                self.refused[version] = nack.message
+                self.store.refuse(version, envoy, nack.type, name, nack.message, nack.at)
+
+    def settle(self, wanted: Mapping[str, Snapshot]) -> dict[str, Snapshot]:
+        """What each proxy should run: what is wanted, without what was refused, consistent again."""
+        result: dict[str, Snapshot] = {}
+        for node, snapshot in wanted.items():
+            bad = {
+                resource.version: self.refused[resource.version]
+                for resources in snapshot.resources.values()
+                for resource in resources.values()
+                if resource.version in self.refused
+            }
+            result[node] = blend(snapshot, bad, self._last_good(node)).snapshot if bad else snapshot
+        return result
+
+    def _last_good(self, node: str) -> Mapping[str, Mapping[str, XdsResource]]:
+        if node not in self._good:
+            kept = self.store.good(node)
+            if kept is None:
+                return {}
+            self._good[node] = kept
+        return self._good[node].resources
+
+    def tell(self, actions: tuple[Action, ...]) -> None:
+        for action in actions:
+            for node, snapshot in action.want.items():
+                self.seams.point("xds.publish", node, snapshot.version)
+                self.server.publish(node, snapshot)
+                self.published[node] = snapshot
+                for resource in snapshot.resources.get("eds", {}).values():
+                    if resource.version not in self._ends:
+                        self._ends[resource.version] = endpoints_of(resource)
+
+    def forget(self, kept: set[str]) -> None:
+        """Proxies that are neither wanted nor seen any more."""
+        for node in self.published.keys() - kept:
+            self.server.forget(node)
+            del self.published[node]
+            self._good.pop(node, None)
+            self.own.pop(node, None)
+
+    def versions(self) -> dict[str, str]:
+        return {node: snapshot.version for node, snapshot in self.published.items()}
+
+    def reaches(self) -> dict[str, frozenset[Endpoint] | None]:
+        """Node ⇒ the endpoints its acknowledged content may send requests to; None where we do not know that content."""
+        result: dict[str, frozenset[Endpoint] | None] = {}
+        for node, state in self.connected.items():
+            ends: set[Endpoint] | None = set()
+            for version in state.acked.get("eds", {}).values():
+                known = self._ends.get(version)
+                if known is None:
+                    ends = None
+                    break
+                assert ends is not None
+                ends |= known
+            result[node] = None if ends is None else frozenset(ends)
+        return result
+
+    def why_refused(self, wanted: Mapping[str, Snapshot]) -> dict[Ref, str]:
+        """Declared resource ⇒ what Envoys have refused of it, in their words, with the place to mend it."""
+        result: dict[Ref, str] = {}
+        for node, snapshot in sorted(wanted.items()):
+            own = self.own.get(node, {})
+            for resources in snapshot.resources.values():
+                for resource in resources.values():
+                    message = self.refused.get(resource.version)
+                    if message is not None:
+                        result.setdefault(resource.owner, f"{resource.origin}: Envoy refuses {resource.name}: {message}")
+                    elif resource.version in own:
+                        ref = Ref.parse(f"Proxy/{node}")
+                        result.setdefault(ref, f"{resource.origin}: {resource.name}: {own[resource.version]}")
+        return result

@@ -1,0 +1,156 @@
+"""What is wanted: follows the source, loads each new revision, and accepts it only when nothing is wrong with it."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from reconciler.certificates import Certificates
+from reconciler.core.connect import Connector
+from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot
+from reconciler.core.plan import settings_of
+from reconciler.gate import Gate
+from reconciler.git import Source, SourceError
+from reconciler.load import Loader
+from reconciler.log import Log
+from reconciler.metrics import Metrics
+from reconciler.seams import Seams
+from reconciler.store import Store
+
+# An unreadable source is tried again this often at first, half as often after each failure, up to the longest.
+RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+# How long a real Envoy may take over one revision before that is reported as a Problem.
+GATE_DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The revision in force, and what is known of a newer one that is not.
+
+    `refused` is the newer revision and `problems` what is wrong with it. `unreadable` says why the source could not be read
+    at the last try; what was accepted before stays in force. `noticed_at` is when the revision in force was first seen.
+    """
+
+    fleet: FleetState | None = None
+    refused: str = ""
+    problems: tuple[Problem, ...] = ()
+    unreadable: str = ""
+    noticed_at: float = 0.0
+
+
+class Wanted:
+    """Follows one source in a thread of its own, so that a slow fetch delays nothing else."""
+
+    def __init__(
+        self,
+        source: Source,
+        loader: Loader,
+        gate: Gate | None,
+        certificates: Certificates,
+        store: Store,
+        metrics: Metrics,
+        log: Log,
+        seams: Seams,
+        wake: Callable[[], None],
+    ) -> None:
+        self._source, self._loader, self._gate, self._certificates = source, loader, gate, certificates
+        self._store, self._metrics, self._log, self._seams, self._wake = store, metrics, log, seams, wake
+        self._closed = threading.Event()
+        self._tried = ""
+        self.accepted = Accepted()
+        self._thread = threading.Thread(target=self._follow, name="wanted", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._source.close()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def look(self) -> Accepted:
+        """Read the source once. Whatever goes wrong, what was accepted before stays accepted."""
+        try:
+            with self._metrics.stage("fetch"):
+                revision = self._source.fetch()
+            noticed_at = self._seams.now()
+            if revision != self._tried:
+                self._try(revision, noticed_at)
+                self._tried = revision
+            elif self.accepted.unreadable:
+                self._become(Accepted(*self._kept(), unreadable="", noticed_at=self.accepted.noticed_at))
+        except SourceError as error:
+            if self.accepted.unreadable != str(error):
+                self._log.warning("source.unreadable", error=str(error))
+            self._become(Accepted(*self._kept(), unreadable=str(error), noticed_at=self.accepted.noticed_at))
+        return self.accepted
+
+    def _kept(self) -> tuple[FleetState | None, str, tuple[Problem, ...]]:
+        return self.accepted.fleet, self.accepted.refused, self.accepted.problems
+
+    def _try(self, revision: str, noticed_at: float) -> None:
+        fleet, problems = self._load(revision)
+        if fleet is not None and not problems:
+            self._store.record_revision(revision, "good", ())
+            self._log.info("revision.accepted", revision=revision, resources=len(fleet.resources))
+            self._become(Accepted(fleet, noticed_at=noticed_at))
+            return
+        self._store.record_revision(revision, "refused", problems)
+        self._log.warning("revision.refused", revision=revision, problems=len(problems), first=str(problems[0]) if problems else "")
+        good = self.accepted.fleet or self._last_good(revision)
+        self._become(Accepted(good, revision, tuple(problems), noticed_at=self.accepted.noticed_at or noticed_at))
+
+    def _last_good(self, refused: str) -> FleetState | None:
+        """After a restart on a refused revision: the last good one, loaded again from the mirror."""
+        revision = self._store.last_good()
+        if not revision or revision == refused:
+            return None
+        try:
+            return self._load(revision)[0]
+        except SourceError as error:
+            self._log.warning("revision.lost", revision=revision, error=str(error))
+            return None
+
+    def _load(self, revision: str) -> tuple[FleetState | None, tuple[Problem, ...]]:
+        with self._metrics.stage("load"):
+            loaded = self._loader.load(self._source.tree(revision), self._source.read)
+        if loaded.fleet is None or self._gate is None or not settings_of(loaded.fleet).validate_with_envoy:
+            return loaded.fleet, tuple(loaded.problems)
+        with self._metrics.stage("gate"):
+            problems = check(loaded.fleet, self._gate, self._certificates, self._closed)
+        return (None if problems else loaded.fleet), problems
+
+    def _become(self, accepted: Accepted) -> None:
+        if accepted != self.accepted:
+            self.accepted = accepted
+            self._wake()
+
+    def _follow(self) -> None:
+        retry_s = RETRY_S
+        while not self._closed.is_set():
+            if self.look().unreadable:
+                self._seams.wait(self._closed, retry_s)
+                retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+            else:
+                retry_s = RETRY_S
+                self._source.changed(None)
+
+
+def told(fleet: FleetState, certificates: Certificates) -> Mapping[str, Snapshot]:
+    """What each proxy would be told if nothing ran yet: all that a revision alone decides."""
+    return Connector().connect(fleet, ObservedState({}), certificates.versions(fleet))
+
+
+def check(fleet: FleetState, gate: Gate, certificates: Certificates, closed: threading.Event) -> tuple[Problem, ...]:
+    """What a real Envoy says against this revision, as Problems at the lines a person would edit."""
+    problems: dict[tuple[str, str], Problem] = {}
+    for snapshot in told(fleet, certificates).values():
+        verdict = gate.check(snapshot, deadline_s=GATE_DEADLINE_S, closed=closed)
+        for resources in snapshot.resources.values():
+            for resource in resources.values():
+                message = verdict.refused.get(resource.version)
+                if message is not None:
+                    problems[(str(resource.origin), message)] = Problem(
+                        resource.origin, f"Envoy refuses {resource.type.upper()} {resource.name}: {message}", "", resource.owner
+                    )
+    return tuple(problems[key] for key in sorted(problems))
