@@ -219,6 +219,8 @@ class Control:
             raise ControlError(
                 f"another Convoy is at work in {self.state}: stop it, or give this one a state directory of its own (--state)"
             ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lease = self.store.acquire("control", socket.gethostname(), LEASE_S)
         if self._lease is None:
             raise ControlError("another Convoy holds the lease in this store: wait for it to end, or stop it")

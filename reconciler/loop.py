@@ -111,9 +111,13 @@ class Loop:
 
     def _know_hosts(self, fleet: FleetState) -> None:
         for resource in fleet.of("Host"):
-            if resource.ref.name not in self.hosts.workers and isinstance(resource.spec, HostSpec):
-                driver = self._make_driver(resource.ref.name, resource.spec)
-                self.hosts.add(Host(resource.ref.name, driver, self._seams, self._wake.set, self._may_act))
+            if isinstance(resource.spec, HostSpec):
+                self.know_host(resource.ref.name, resource.spec)
+
+    def know_host(self, name: str, spec: HostSpec) -> None:
+        """Give the host a worker, unless it has one."""
+        if name not in self.hosts.workers:
+            self.hosts.add(Host(name, self._make_driver(name, spec), self._seams, self._wake.set, self._may_act))
 
     def _count(
         self,

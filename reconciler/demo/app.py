@@ -1,0 +1,30 @@
+"""A small web application: says which version it is. Ends what it has begun before it stops."""
+
+import os
+import signal
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+version = sys.argv[1]
+
+
+class Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        body = f"{version}\n".encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.send_header("x-version", version)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *about):
+        """Say nothing: one line a request is too much under load."""
+
+
+server = ThreadingHTTPServer((os.environ["ADDRESS"], int(os.environ["PORT"])), Answer)
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+print(f"{version} answers on {server.server_address}", flush=True)
+server.serve_forever(poll_interval=0.1)

@@ -1,0 +1,315 @@
+"""The demo's steps, each checked by real requests, the Envoys' admin pages and Convoy's own status."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from reconciler.demo import envoys
+from reconciler.demo.fleet import PROXIES, DemoError, Fleet, application
+from reconciler.demo.traffic import Traffic, ask
+
+# The longest that any wait of the demo may take; on a slow, busy machine most take a hundredth of it.
+DEADLINE_S = 60.0
+BROKEN = {
+    "name": "broken",
+    "endpoints": ["127.0.0.1:9"],
+    # Each number is fine by itself, so that only an Envoy can know: the least is above the most.
+    "envoy": {"lb_policy": "RING_HASH", "ring_hash_lb_config": {"minimum_ring_size": 2000, "maximum_ring_size": 1000}},
+}
+
+
+class StepFailed(Exception):
+    """What a step expected and did not see."""
+
+
+@dataclass
+class Served:
+    """`convoy serve` as a process of its own over the demo's origin, and the questions one asks it."""
+
+    fleet: Fleet
+    process: subprocess.Popen[bytes] | None = None
+    metrics: str = ""
+    _log: Any = field(default=None)
+
+    @property
+    def state(self) -> Path:
+        return self.fleet.directory / "state"
+
+    def start(self, metrics_port: int) -> None:
+        self.metrics = f"127.0.0.1:{metrics_port}"
+        with (self.fleet.directory / "serve.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.command(), "serve", "--source", str(self.fleet.origin), "--branch", "main", "--metrics", self.metrics],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "reconciler", "--state", str(self.state)]
+
+    def ask(self, *arguments: str) -> Any:
+        """A `convoy` command's JSON."""
+        done = subprocess.run([*self.command(), *arguments, "--output", "json"], capture_output=True, text=True, timeout=60)
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            raise DemoError(f"convoy {arguments[0]} answered: {(done.stdout + done.stderr).strip()[-500:]}") from None
+
+    def stop(self) -> None:
+        """End `convoy serve`, then remove everything that bears its mark."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        done = subprocess.run([*self.command(), "down"], capture_output=True, text=True, timeout=180)
+        if done.returncode:
+            raise DemoError(f"convoy down failed: {(done.stdout + done.stderr).strip()[-500:]}")
+
+    def end_orphan(self) -> None:
+        """End a `convoy serve` that outlived its demo: whoever holds the lock of this state directory."""
+        lock = self.state / "lock"
+        if not lock.exists():
+            return
+        over = time.monotonic() + 20
+        while time.monotonic() < over:
+            handle = os.open(lock, os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError:
+                pid = os.pread(handle, 20, 0).decode().strip()
+                if pid.isdigit():
+                    os.kill(int(pid), signal.SIGTERM)
+            finally:
+                os.close(handle)
+            time.sleep(0.2)
+        raise DemoError(f"another Convoy is at work in {self.state} and does not end: stop it")
+
+    def status(self) -> Any:
+        self.alive()
+        return self.ask("status")
+
+    def alive(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            tail = (self.fleet.directory / "serve.log").read_text(errors="replace")[-2000:]
+            raise DemoError(f"convoy serve has ended:\n{tail}")
+
+    def instances(self, ref: str) -> list[dict[str, Any]]:
+        return list(self.ask("get", ref)["instances"])
+
+    def admin(self, proxy: str) -> str:
+        """The admin socket of a proxy's newest instance that is healthy."""
+        for instance in self.instances(f"Proxy/{proxy}"):
+            if instance["health"] == "healthy":
+                return str(instance["ports"]["admin"])
+        raise OSError(f"{proxy} is not healthy")
+
+
+def until(what: str, seen: Callable[[], bool], deadline_s: float = DEADLINE_S, pause_s: float = 0.05) -> None:
+    """Wait until `seen`; raises StepFailed at the deadline. Envoys that are just starting refuse connections meanwhile."""
+    over = time.monotonic() + deadline_s
+    last = ""
+    while time.monotonic() < over:
+        try:
+            if seen():
+                return
+        except (OSError, HTTPException, KeyError) as error:
+            last = f" ({error})"
+        time.sleep(pause_s)
+    raise StepFailed(f"not seen within {deadline_s:g} s: {what}{last}")
+
+
+def none_lost(traffic: Traffic) -> str:
+    if traffic.lost:
+        raise StepFailed(f"{len(traffic.lost)} of {sum(traffic.answers.values()) + len(traffic.lost)} requests lost: {traffic.lost[:3]}")
+    if sum(traffic.answers.values()) < 10:
+        raise StepFailed(f"only {sum(traffic.answers.values())} requests were answered: nothing is shown by that")
+    return f"{sum(traffic.answers.values())} requests, none lost"
+
+
+@dataclass
+class Steps:
+    """Each method is one step; it returns what was seen, or raises StepFailed."""
+
+    fleet: Fleet
+    served: Served
+
+    def all(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        yield "converges from nothing", self.converges
+        yield "weights 100/0, 50/50, 0/100 by commits, under live traffic", self.weights
+        yield "a commit that does not validate is refused whole", self.invalid
+        yield "what only Envoy would refuse is caught before it is sent", self.gated
+        yield "the same with that gate off: taken out, the rest in force", self.refused
+        yield "an Envoy killed: healed", self.envoy_killed
+        yield "an application killed: marked, then healed", self.application_killed
+        yield "an application replaced under live traffic", self.replaced
+        yield "an application removed in Git: pruned after its route", self.removed
+
+    def converges(self) -> str:
+        until("every resource synced and healthy", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
+        answers = {proxy: ask(port) for proxy, port in self.fleet.ports.items()}
+        if set(answers.values()) != {"blue"}:
+            raise StepFailed(f"every Envoy should answer blue: {answers}")
+        return f"{len(answers)} Envoys answer blue"
+
+    def _all_weigh(self, wanted: Mapping[str, int]) -> bool:
+        return all(envoys.weights(self.served.admin(proxy)) == wanted for proxy in PROXIES)
+
+    def weights(self) -> str:
+        seen = []
+        with Traffic(self.fleet.ports.values()) as traffic:
+            for blue, green in ((50, 50), (0, 100)):
+                self.fleet.write("edge.yaml", self.fleet.edge({"blue": blue, "green": green}))
+                begun = time.monotonic()
+                self.fleet.commit(f"Weights {blue}/{green}")
+                until(f"weights {blue}/{green} at every Envoy", lambda: self._all_weigh({"blue": blue, "green": green}))  # noqa: B023
+                seen.append(time.monotonic() - begun)
+                before = traffic.answers.copy()
+                time.sleep(1.0)
+                now = traffic.answers - before
+                if blue == 50 and not (now["blue"] and now["green"]):
+                    raise StepFailed(f"at 50/50 both should answer: {dict(now)}")
+                if blue == 0 and now["blue"]:
+                    raise StepFailed(f"at 0/100 only green should answer: {dict(now)}")
+        return f"{none_lost(traffic)}; commit to every Envoy {max(seen):.2f} s"
+
+    def invalid(self) -> str:
+        text = (self.fleet.clone / "edge.yaml").read_text()
+        with Traffic(self.fleet.ports.values()) as traffic:
+            (self.fleet.clone / "edge.yaml").write_text(text.replace("weights:", "weight:"))
+            revision = self.fleet.commit("A typing error")
+            until("the revision refused", lambda: self.served.status()["refused"] == revision)
+            problems = self.served.status()["problems"]
+            time.sleep(0.5)
+        line = next(i for i, line in enumerate(text.splitlines(), 1) if "weights:" in line)
+        if not any(problem["file"] == "edge.yaml" and problem["line"] == line for problem in problems):
+            raise StepFailed(f"the Problem should point to edge.yaml:{line}: {problems}")
+        if not self._all_weigh({"blue": 0, "green": 100}):
+            raise StepFailed("the Envoys' routes should be untouched")
+        self.fleet.revert()
+        until("the revert accepted", lambda: not self.served.status()["refused"])
+        first = problems[0]
+        return f"{first['file']}:{first['line']}: {first['what']}; {none_lost(traffic)}"
+
+    def gated(self) -> str:
+        self.fleet.write("edge.yaml", self.fleet.edge({"blue": 0, "green": 100}, (BROKEN,)))
+        revision = self.fleet.commit("A cluster that only an Envoy can find fault with")
+        until("the revision refused", lambda: self.served.status()["refused"] == revision)
+        problem = self.served.status()["problems"][0]
+        if problem["file"] != "edge.yaml" or "ring" not in problem["what"]:
+            raise StepFailed(f"Envoy's words at edge.yaml expected: {problem}")
+        for proxy in PROXIES:
+            if self._rejected(proxy):
+                raise StepFailed(f"{proxy} was sent something that it refused")
+        self.fleet.revert()
+        until("the revert accepted", lambda: not self.served.status()["refused"])
+        return f"{problem['file']}:{problem['line']}: {problem['what']}"
+
+    def _rejected(self, proxy: str) -> int:
+        stats = envoys.admin(self.served.admin(proxy), "/stats?format=json&filter=update_rejected")["stats"]
+        return sum(int(one.get("value", 0)) for one in stats)
+
+    def refused(self) -> str:
+        with Traffic(self.fleet.ports.values()) as traffic:
+            self.fleet.write("settings.yaml", self.fleet.settings(gate=False))
+            self.fleet.write("edge.yaml", self.fleet.edge({"blue": 30, "green": 70}, (BROKEN,)))
+            self.fleet.commit("The same cluster, with the gate off, and new weights")
+            until("the new weights at every Envoy", lambda: self._all_weigh({"blue": 30, "green": 70}))
+            until("the Configuration shown as refused", lambda: self._of("Configuration/edge")["sync"] == "refused")
+            why = str(self._of("Configuration/edge")["why"])
+            if "edge.yaml:" not in why or "ring" not in why:
+                raise StepFailed(f"Envoy's words and our file and line expected: {why}")
+            if any("broken" in envoys.clusters(self.served.admin(proxy)) for proxy in PROXIES):
+                raise StepFailed("the refused cluster should be nowhere")
+            rejected = [self._rejected(proxy) for proxy in PROXIES]
+            time.sleep(1.0)
+            if [self._rejected(proxy) for proxy in PROXIES] != rejected:
+                raise StepFailed("what was refused is sent again and again")
+        words = none_lost(traffic)
+        self._kill("Proxy/edge-3")
+        until("the restarted Envoy told the same", lambda: envoys.weights(self.served.admin("edge-3")) == {"blue": 30, "green": 70})
+        if "broken" in envoys.clusters(self.served.admin("edge-3")):
+            raise StepFailed("the restarted Envoy was given the refused cluster")
+        self.fleet.write("settings.yaml", self.fleet.settings(gate=True))
+        self.fleet.write("edge.yaml", self.fleet.edge({"blue": 0, "green": 100}))
+        self.fleet.commit("Mended")
+        until("mended", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
+        return f"{why}; {words}"
+
+    def _of(self, ref: str) -> dict[str, Any]:
+        return next(one for one in self.served.status()["resources"] if one["ref"] == ref)
+
+    def _kill(self, ref: str) -> int:
+        instance = self.served.instances(ref)[0]
+        os.kill(int(instance["pid"]), signal.SIGKILL)
+        return int(instance["pid"])
+
+    def envoy_killed(self) -> str:
+        begun = time.monotonic()
+        pid = self._kill("Proxy/edge-1")
+        until("another Envoy", lambda: self.served.instances("Proxy/edge-1")[0]["pid"] not in (pid, 0, None))
+        until("it answers", lambda: ask(self.fleet.ports["edge-1"]) == "green")
+        until("healed", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
+        return f"answers again; converged after {time.monotonic() - begun:.1f} s"
+
+    def application_killed(self) -> str:
+        admin = self.served.admin("edge-2")
+        pid = self._kill("Container/green-1")
+        until("its endpoint marked unhealthy", lambda: not all(envoys.health(admin)["green"]), pause_s=0.01)
+        until("its endpoint healthy again", lambda: all(envoys.health(admin)["green"]) and len(envoys.health(admin)["green"]) == 2)
+        until("healed", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
+        return f"process {pid} marked unhealthy at the Envoys, then healthy again"
+
+    def replaced(self) -> str:
+        with Traffic(self.fleet.ports.values()) as traffic:
+            self.fleet.write("apps/green.yaml", application("green", "green-2"))
+            self.fleet.commit("Green runs a new command")
+            until("converged on the new one", lambda: bool(self._new_green()), pause_s=0.2)
+            before = traffic.answers.copy()
+            time.sleep(0.5)
+            if set(traffic.answers - before) != {"green-2"}:
+                raise StepFailed(f"only the new one should answer: {dict(traffic.answers - before)}")
+        return none_lost(traffic)
+
+    def _new_green(self) -> bool:
+        if not self.served.status()["converged"]:
+            return False
+        return all(ask(port) == "green-2" for port in self.fleet.ports.values())
+
+    def removed(self) -> str:
+        with Traffic(self.fleet.ports.values()) as traffic:
+            admins = {proxy: self.served.admin(proxy) for proxy in PROXIES}
+            self.fleet.remove("apps/blue.yaml")
+            self.fleet.write("edge.yaml", self.fleet.edge({"green": 100}))
+            self.fleet.commit("Blue is gone")
+
+            def pruned() -> bool:
+                gone = []
+                for proxy in PROXIES:
+                    # The clusters are read first: one that is gone now while a later answer still names it was taken too early.
+                    there, named = envoys.clusters(admins[proxy]), envoys.weights(admins[proxy])
+                    if "blue" not in there and "blue" in named:
+                        raise StepFailed(f"{proxy} lost the cluster before its route")
+                    gone.append("blue" not in there)
+                return all(gone)
+
+            until("the cluster gone from every Envoy", pruned, pause_s=0.01)
+            until("its processes gone", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
+        names = [one["ref"] for one in self.served.ask("get", "Container") if "blue" in one["ref"]]
+        if names:
+            raise StepFailed(f"these should be gone: {names}")
+        return none_lost(traffic)

@@ -1,0 +1,66 @@
+"""Live traffic: requests to every proxy, all the time, each answer counted."""
+
+import http.client
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+# Between two requests of one client: about 60 requests a second at each proxy, which two cores carry beside the fleet.
+PAUSE_S = 0.015
+
+
+@dataclass
+class Traffic:
+    """One client per port, on a connection it keeps, as browsers and services do."""
+
+    ports: Iterable[int]
+    answers: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> "Traffic":
+        for port in self.ports:
+            thread = threading.Thread(target=self._ask, args=(port,), name=f"traffic-{port}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, port: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        while not self._stopped.wait(PAUSE_S):
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                body = answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(f"port {port}: {error!r}")
+                connection.close()
+                continue
+            if answer.status == 200:
+                self.answers[answer.headers.get("x-version", "?")] += 1
+            else:
+                self.lost.append(f"port {port}: {answer.status} {body[:100].decode(errors='replace')}")
+            if answer.headers.get("connection", "").lower() == "close":
+                connection.close()
+        connection.close()
+
+
+def ask(port: int) -> str:
+    """The version that answers one request on this port; raises OSError or HTTPException when none does."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise OSError(f"port {port} answers {answer.status}")
+        return str(answer.headers.get("x-version", "?"))
+    finally:
+        connection.close()
