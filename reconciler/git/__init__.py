@@ -1,0 +1,7 @@
+"""The source of wishes: a branch of a Git repository, followed by a mirror of our own, or a plain folder."""
+
+from reconciler.git.folder import Directory
+from reconciler.git.mirror import Mirror
+from reconciler.git.source import Commit, Source, SourceError, Tree
+
+__all__ = ["Commit", "Directory", "Mirror", "Source", "SourceError", "Tree"]

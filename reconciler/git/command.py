@@ -1,0 +1,176 @@
+"""Runs the `git` program without prompts, hooks or surprises, and gives its errors without secrets."""
+
+import base64
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from reconciler.git.source import SourceError
+
+# `ext::` and the like run programs that the URL names: https://git-scm.com/docs/git-remote-ext
+PROTOCOLS = ("file", "git", "http", "https", "ssh")
+SETTINGS = (
+    "protocol.ext.allow=never",
+    # Nothing in a repository or in its owner's settings may run a program here, ask a question or start work of its own.
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.askPass=",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "fetch.recurseSubmodules=false",
+    "fetch.writeCommitGraph=false",
+    "transfer.bundleURI=false",
+)
+# What a caller's environment may not decide: in which repository we work, what is traced into logs, who is asked.
+KEPT = re.compile(
+    r"GIT_(SSH|SSH_COMMAND|SSH_VARIANT|CONFIG_GLOBAL|CONFIG_SYSTEM|CONFIG_NOSYSTEM|SSL_.*|HTTP_.*|PROXY_.*|EXEC_PATH)$"
+)
+# `scheme://user:password@host`, and what comes after `?`, where forges and object stores put tokens.
+USERINFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^/@\s'\"]*@", re.IGNORECASE)
+QUERY = re.compile(r"([a-z][a-z0-9+.-]*://[^\s'\"?]*\?)[^\s'\"]+", re.IGNORECASE)
+SCP_LIKE = re.compile(r"[^/:]+:")
+# The end of what git said: the reason is there, and a server can say as much as it likes.
+LONGEST_MESSAGE = 2000
+
+
+class GitFailed(Exception):
+    """git ended with an error; the message is what it said, without secrets."""
+
+
+class Git:
+    """Runs one git command at a time. `stop` ends the one under way, and every later one."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def run(self, directory: Path | None, arguments: Sequence[str], settings: Mapping[str, str] | None = None) -> str:
+        """What it prints. `settings` are Git settings passed where other users cannot see them.
+
+        Raises GitFailed, or SourceError when git is not there, does not end in time, or was stopped.
+        """
+        words = ["git", *(["--git-dir", str(directory)] if directory else [])]
+        for setting in SETTINGS:
+            words += ["-c", setting]
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            try:
+                with self._lock:
+                    if self._stopped:
+                        raise SourceError("git was stopped, because Convoy is ending")
+                    # A session of its own: no terminal to ask on, and one signal ends it with all its children.
+                    process = self._running = subprocess.Popen(
+                        [*words, *arguments],
+                        cwd=directory or "/",
+                        env=environment(settings or {}),
+                        stdin=subprocess.DEVNULL,
+                        stdout=out,
+                        stderr=err,
+                        start_new_session=True,
+                    )
+            except OSError as error:
+                raise SourceError(
+                    f"cannot run git ({error.strerror or error}): install it, and see that it is on PATH"
+                ) from error
+            try:
+                status = process.wait(self._deadline_s)
+            except subprocess.TimeoutExpired:
+                raise SourceError(f"git {arguments[0]} was given up after {self._deadline_s:g} s without an end") from None
+            finally:
+                self._end(process)
+            if self._stopped:
+                raise SourceError("git was stopped, because Convoy is ending")
+            if status != 0:
+                raise GitFailed(redacted(tail(err)) or f"git {arguments[0]} ended with status {status}")
+            out.seek(0)
+            return out.read().decode("utf-8", "backslashreplace")
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        with self._lock:
+            self._running = None
+            kill(process)
+        process.wait()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            if self._running is not None:
+                kill(self._running)
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process that has not been waited for, and its children."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def tail(file: BinaryIO) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - LONGEST_MESSAGE))
+    text = file.read().decode("utf-8", "backslashreplace")
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Ours, without what would point git elsewhere or make it ask; credentials and proxies of the user stay."""
+    result = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or KEPT.match(name)}
+    result.pop("SSH_ASKPASS", None)
+    result |= {
+        "GIT_ALLOW_PROTOCOL": ":".join(PROTOCOLS),
+        "GIT_TERMINAL_PROMPT": "0",
+        "SSH_ASKPASS_REQUIRE": "never",
+        "GCM_INTERACTIVE": "never",
+        "LC_ALL": "C",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+    }
+    for index, (key, value) in enumerate(settings.items()):
+        result |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
+    return result
+
+
+def redacted(text: str) -> str:
+    """The same text without user names, passwords and tokens in URLs."""
+    return QUERY.sub(r"\1***", USERINFO.sub(r"\1***@", text))
+
+
+def local_path(url: str) -> Path | None:
+    """The directory a URL or path names on this machine, or None; raises SourceError on what git must not get."""
+    shown = redacted(url)
+    if not url or url.startswith("-") or not url.isprintable():
+        raise SourceError(f"{shown!r} is not the URL or path of a repository")
+    if re.match(r"[A-Za-z0-9+.-]+::", url):
+        raise SourceError(f"{shown!r} names a program to run (a git remote helper), which Convoy never does")
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return None if SCP_LIKE.match(url) and not os.path.exists(url) else Path(url)
+    if scheme.lower() not in PROTOCOLS:
+        raise SourceError(f"{shown!r} has the scheme {scheme!r}: Convoy reads from {', '.join(PROTOCOLS)} and local paths")
+    if rest.startswith("-"):
+        raise SourceError(f"{shown!r} is not the URL of a repository")
+    return Path(unquote(urlsplit(url).path)) if scheme.lower() == "file" else None
+
+
+def remote_settings(url: str) -> dict[str, str]:
+    """Git settings that make `origin` this URL.
+
+    Arguments of a process can be read by every user of a machine, and git hands its remote helper the URL as one. A name and
+    password in an HTTP URL therefore travel as a header, set for that host alone.
+    """
+    parts = urlsplit(url) if "://" in url else None
+    if parts is None or parts.scheme.lower() not in ("http", "https") or "@" not in parts.netloc:
+        return {"remote.origin.url": url}
+    userinfo, _, host = parts.netloc.rpartition("@")
+    name, _, password = userinfo.partition(":")
+    token = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+    return {
+        "remote.origin.url": urlunsplit(parts._replace(netloc=host)),
+        f"http.{parts.scheme}://{host}/.extraHeader": f"Authorization: Basic {token}",
+    }

@@ -1,0 +1,198 @@
+"""Reads the wishes from a plain folder, as it is now: for trying things out before they are committed."""
+
+import contextlib
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconciler.core.model import Problem, Where
+from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, Commit, SourceError, Tree, is_document
+from reconciler.git.trees import bad_name
+from reconciler.git.watch import Changes
+from reconciler.seams import Seams
+
+POLL_S = 5.0
+# Revisions whose contents are kept: the one in force, and what came after it.
+MOST_REVISIONS = 4
+# A file whose times are older than this when it is read cannot be changed again without new times (the clock of most file
+# systems ticks every 4 ms, of some every 2 s).
+SETTLED_NS = 2_500_000_000
+
+
+@dataclass(slots=True)
+class Found:
+    """What one look at the folder found: path ⇒ (blob id, content), and the look's own limits."""
+
+    files: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    newest: float = 0.0
+    left: int = MOST_ENTRIES
+
+
+class Directory:
+    """A Source: every document file below `path`. Links are not followed; names that begin with a dot are left out."""
+
+    def __init__(self, path: Path, seams: Seams, *, poll_s: float = POLL_S) -> None:
+        self._path, self._seams = Path(os.path.abspath(path)), seams
+        self._lock = threading.Lock()
+        self._revisions: dict[str, tuple[Tree, dict[str, bytes], float]] = {}
+        # Path ⇒ (device, inode, size, times), blob id and content of the last look.
+        self._known: dict[str, tuple[tuple[int, ...], str, bytes]] = {}
+        self._changes = Changes(
+            seams, poll_s, lambda: (self._path,) if self._path.is_dir() else (), recursive=True, ignore=self._hidden
+        )
+
+    def fetch(self) -> str:
+        with self._lock, reading(self._path):
+            self._seams.point("folder.fetch", self._path)
+            found = Found()
+            with opened(self._path, None) as top:
+                self._walk(top, "", found, 0)
+        self._known = {path: known for path, known in self._known.items() if path in found.files}
+        files = {path: found.files[path][0] for path in sorted(found.files)}
+        problems = tuple(sorted(found.problems, key=lambda problem: problem.where))
+        content = hashlib.sha256(repr((list(files.items()), [str(problem) for problem in problems])).encode())
+        revision = f"folder-{content.hexdigest()[:12]}"
+        with self._lock:
+            self._revisions.pop(revision, None)
+            self._revisions[revision] = (Tree(revision, files, problems), dict(found.files.values()), found.newest)
+            while len(self._revisions) > MOST_REVISIONS:
+                del self._revisions[next(iter(self._revisions))]
+        return revision
+
+    def tree(self, revision: str) -> Tree:
+        return self._kept(revision)[0]
+
+    def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
+        with self._lock:
+            kept = [contents for _, contents, _ in reversed(self._revisions.values())]
+        result: dict[str, bytes] = {}
+        for id in blob_ids:
+            content = next((contents[id] for contents in kept if id in contents), None)
+            if content is None:
+                raise SourceError(f"{self._path} no longer holds what was read as {id}: look again")
+            result[id] = content
+        return result
+
+    def info(self, revision: str) -> Commit:
+        at = self._kept(revision)[2]
+        return Commit(revision, "", at, at, f"the folder {self._path}", ())
+
+    def changed(self, timeout_s: float | None) -> bool:
+        return self._changes.wait(timeout_s)
+
+    def hint(self) -> None:
+        self._changes.ring()
+
+    def close(self) -> None:
+        self._changes.close()
+
+    def _kept(self, revision: str) -> tuple[Tree, dict[str, bytes], float]:
+        with self._lock:
+            kept = self._revisions.get(revision)
+        if kept is None:
+            raise SourceError(f"{revision} is not what {self._path} holds now, and a folder keeps no history: put it under Git")
+        return kept
+
+    def _hidden(self, path: str) -> bool:
+        """Changes there change nothing here (our own state directory may be one of them)."""
+        return (
+            any(part.startswith(".") for part in Path(path).relative_to(self._path).parts) if path != str(self._path) else False
+        )
+
+    def _walk(self, directory: int, prefix: str, found: Found, depth: int) -> None:
+        """Every step goes from an open directory to a name in it, so that nothing swapped meanwhile leads out of the folder."""
+        with os.scandir(directory) as entries:
+            names = sorted(
+                (entry.name, entry.stat(follow_symlinks=False)) for entry in entries if not entry.name.startswith(".")
+            )
+        found.left -= len(names)
+        if found.left < 0:
+            raise SourceError(
+                f"{self._path} holds more than {MOST_ENTRIES} files and directories: name the fleet's own directory"
+            )
+        for name, there in names:
+            path, kind = prefix + os.fsencode(name).decode("utf-8", "backslashreplace"), stat.S_IFMT(there.st_mode)
+            if kind == stat.S_IFREG and not is_document(name):
+                continue
+            problem = bad_name(path, os.fsencode(name))
+            if problem is not None:
+                found.problems.append(problem)
+            elif kind == stat.S_IFLNK:
+                problem = self._link(path, name, directory, prefix)
+                found.problems += [problem] if problem else []
+            elif kind == stat.S_IFDIR and depth >= DEEPEST:
+                found.problems.append(Problem(Where(path), f"is more than {DEEPEST} directories deep", "move it further up"))
+            elif kind == stat.S_IFDIR:
+                with reading(self._path / path), opened(Path(name), directory) as below:
+                    self._walk(below, path + "/", found, depth + 1)
+            elif kind == stat.S_IFREG:
+                with reading(self._path / path):
+                    self._file(directory, name, path, there, found)
+            elif is_document(name):
+                found.problems.append(Problem(Where(path), "is not a regular file", "put a file there"))
+
+    def _file(self, directory: int, name: str, path: str, there: os.stat_result, found: Found) -> None:
+        if there.st_size > LARGEST_FILE:
+            what = f"is {there.st_size} bytes long; the most is {LARGEST_FILE}"
+            found.problems.append(Problem(Where(path), what, "split it into several files"))
+            return
+        found.newest = max(found.newest, there.st_mtime)
+        known = self._known.get(path)
+        if known is not None and known[0] == times(there):
+            found.files[path] = known[1:]
+            return
+        self._seams.point("folder.read", path)
+        # Never waits for the other end of a pipe that took the file's place.
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+        with os.fdopen(file, "rb") as stream:
+            now = os.fstat(stream.fileno())
+            content = stream.read(LARGEST_FILE + 1) if stat.S_ISREG(now.st_mode) else b""
+        id = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        found.files[path] = (id, content)
+        if self._seams.now() * 1e9 - max(now.st_mtime_ns, now.st_ctime_ns) > SETTLED_NS:
+            self._known[path] = (times(now), id, content)
+        else:
+            self._known.pop(path, None)
+
+    def _link(self, path: str, name: str, directory: int, prefix: str) -> Problem | None:
+        """A link is never followed. One that cannot stand for documents is left alone, any other is a Problem."""
+        target = os.readlink(name, dir_fd=directory)
+        reached = os.path.normpath(os.path.join(prefix, target))
+        hint = "put the file itself there: Convoy reads only what is in the folder"
+        if target.startswith("/") or reached == ".." or reached.startswith("../"):
+            return Problem(Where(path), f"is a symbolic link out of the folder, to {target!r}", hint)
+        try:
+            mode = os.lstat(self._path / reached).st_mode
+        except OSError:
+            mode = 0
+        if not is_document(name) and stat.S_ISREG(mode) and not is_document(reached):
+            return None
+        return Problem(Where(path), f"is a symbolic link, to {target!r}, which Convoy does not follow", hint)
+
+
+def times(there: os.stat_result) -> tuple[int, ...]:
+    return (there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns)
+
+
+@contextlib.contextmanager
+def opened(name: Path, directory: int | None) -> Iterator[int]:
+    """A directory, open. The folder itself may be named through a link; nothing below it may."""
+    follow = 0 if directory is None else os.O_NOFOLLOW
+    file = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | follow, dir_fd=directory)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}; see that it is there and may be read") from error

@@ -1,0 +1,252 @@
+"""Follows one branch of a repository through a bare mirror of our own, from which alone anything is read."""
+
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pygit2
+
+from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
+from reconciler.git.carry import carry
+from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
+from reconciler.git.source import Commit, SourceError, Tree
+from reconciler.git.watch import Changes
+from reconciler.seams import Seams
+
+# A repository on this machine costs 20 µs to look at; another costs a connection.
+LOCAL_POLL_S, REMOTE_POLL_S = 1.0, 30.0
+# The owner of a repository on this machine may be another user. Its data is read; none of its programs runs (uploadpack
+# takes hooks from protected settings only).
+LOCAL_UPLOAD = "git -c 'safe.directory=*' upload-pack"
+
+
+class Mirror:
+    """A Source: `branch` of the repository at `url` (URL, `user@host:path`, or a path), mirrored in `directory`."""
+
+    def __init__(
+        self,
+        url: str,
+        branch: str,
+        directory: Path,
+        seams: Seams,
+        *,
+        subdirectory: str = "",
+        poll_s: float | None = None,
+        deadline_s: float = 120.0,
+    ) -> None:
+        """Touches nothing yet; raises SourceError when the words themselves cannot be right."""
+        self.shown = redacted(url)
+        path = local_path(url)
+        self._local = Path(os.path.abspath(path)) if path is not None else None
+        self._url = url
+        self._branch = checked_branch(branch)
+        self._root = checked_subdirectory(subdirectory)
+        self._seams = seams
+        self._git = Git(deadline_s)
+        self._bare = Bare(directory, seams, deadline_s)
+        self._lock = threading.RLock()
+        self._source: pygit2.Repository | None = None
+        self._tip = ""
+        # Something in the mirror could not be read: the next fetch makes it anew.
+        self._damaged = False
+        self._grown = False
+        local = self._local is not None
+        self._changes = Changes(seams, poll_s or (LOCAL_POLL_S if local else REMOTE_POLL_S), self._places if local else None)
+        # Convoy reads objects and refs, which runs nothing; libgit2's refusal of other people's repositories protects
+        # programs that run hooks and filters from them.
+        pygit2.settings.owner_validation = False
+
+    def fetch(self) -> str:
+        with self._lock, self._reading(f"branch {self._branch} of {self.shown}"):
+            self._seams.point("git.fetch", self.shown)
+            if self._local is None:
+                return self._fetch("")
+            tip = self._local_tip(self._local)
+            return tip if tip == self._tip and not self._damaged else self._fetch(tip)
+
+    def tree(self, revision: str) -> Tree:
+        with self._lock, self._reading(f"revision {revision[:12]} in {self._bare.directory}", ours=True):
+            self._seams.point("git.tree", revision)
+            commit = self._commit(revision)
+            if self._root and not isinstance(_entry(commit.tree, self._root), pygit2.Tree):
+                hint = "name another directory, or bring it back"
+                raise SourceError(f"revision {revision[:12]} of {self.shown} has no directory {self._root}: {hint}")
+            files, problems = self._bare.trees().files(commit.tree, self._root)
+            return Tree(revision, files, problems, self._root)
+
+    def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
+        with self._lock, self._reading(f"a file in {self._bare.directory}", ours=True):
+            self._seams.point("git.read", self.shown)
+            odb = self._bare.opened().odb
+            return {id: odb.read(pygit2.Oid(hex=id))[1] for id in blob_ids}
+
+    def info(self, revision: str) -> Commit:
+        with self._lock, self._reading(f"revision {revision[:12]} in {self._bare.directory}", ours=True):
+            self._seams.point("git.info", revision)
+            commit = self._commit(revision)
+            author = commit.author
+            return Commit(
+                str(commit.id),
+                f"{author.name} <{author.email}>",
+                float(author.time),
+                float(commit.commit_time),
+                commit.message.partition("\n")[0],
+                tuple(str(parent) for parent in commit.parent_ids),
+            )
+
+    def changed(self, timeout_s: float | None) -> bool:
+        with self._lock, contextlib.suppress(SourceError, GitFailed, OSError):
+            # Untidy is only slower; the next fetch says what is wrong, if anything is.
+            if self._grown:
+                self._grown = False
+                self._bare.tidy(self._git)
+        return self._changes.wait(timeout_s)
+
+    def hint(self) -> None:
+        self._changes.ring()
+
+    def close(self) -> None:
+        self._git.stop()
+        self._changes.close()
+        with self._lock:
+            if self._source is not None:
+                self._source.free()
+                self._source = None
+            self._bare.free()
+            self._tip = ""
+
+    @contextlib.contextmanager
+    def _reading(self, what: str, *, ours: bool = False) -> Iterator[None]:
+        """Turn every failure into a SourceError that says what was being read. `ours`: it is the mirror that failed."""
+        try:
+            yield
+        except GitFailed as error:
+            raise SourceError(f"cannot read {what}: {error}") from error
+        except PYGIT2_ERRORS as error:
+            self._damaged = self._damaged or ours
+            hint = "; the mirror is made anew with the next fetch" if ours else ""
+            raise SourceError(f"cannot read {what}: {redacted(str(error)) or type(error).__name__}{hint}") from error
+
+    def _local_tip(self, path: Path) -> str:
+        """What the branch names now, read without starting a process."""
+        if self._source is not None:
+            with contextlib.suppress(*PYGIT2_ERRORS):
+                return str(self._source.references[f"refs/heads/{self._branch}"].peel(pygit2.Commit).id)
+            self._source = None
+        try:
+            self._source = pygit2.Repository(str(path), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
+        except PYGIT2_ERRORS as error:
+            raise SourceError(f"{path} is not a Git repository that can be read: {error}") from error
+        names = [name.removeprefix("refs/heads/") for name in self._source.references if name.startswith("refs/heads/")]
+        if self._branch not in names:
+            raise SourceError(no_branch(self._branch, self.shown, names))
+        return str(self._source.references[f"refs/heads/{self._branch}"].peel(pygit2.Commit).id)
+
+    def _fetch(self, tip: str) -> str:
+        """Bring the branch into the mirror. `tip` is what a local branch is known to name, or empty."""
+        with self._bare.alone():
+            mirror = None if self._damaged else self._bare.usable()
+            if mirror is None or not self._gain(mirror, tip):
+                self._bare.make_anew(self._fill)
+                mirror = self._bare.opened()
+            self._damaged = False
+            self._tip = str(mirror.references[TIP].peel(pygit2.Commit).id)
+            return self._tip
+
+    def _gain(self, mirror: pygit2.Repository, tip: str) -> bool:
+        """Bring what is new into a mirror that is there; False when the mirror itself is at fault."""
+        old = mirror.references.get(TIP)
+        if old is not None and tip:
+            if str(old.target) == tip:
+                return True
+            self._grown = True
+            with contextlib.suppress(*PYGIT2_ERRORS):
+                oid = pygit2.Oid(hex=tip)
+                if self._source is not None and carry(self._source, mirror, oid, pygit2.Oid(hex=str(old.target))):
+                    mirror.references.create(TIP, oid, force=True)
+                    return True
+        try:
+            self._git_fetch(self._bare.directory)
+        except GitFailed as error:
+            self._blame(error)
+            return False
+        self._grown = True
+        return TIP in mirror.references
+
+    def _git_fetch(self, directory: Path) -> None:
+        words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]
+        if self._local is not None:
+            words += ["--upload-pack", LOCAL_UPLOAD]
+        self._git.run(directory, [*words, "origin", f"+refs/heads/{self._branch}:{TIP}"], self._settings())
+
+    def _fill(self, directory: Path) -> None:
+        try:
+            self._git_fetch(directory)
+        except GitFailed as error:
+            self._blame(error)
+            raise
+
+    def _settings(self) -> Mapping[str, str]:
+        return {"remote.origin.url": str(self._local)} if self._local is not None else remote_settings(self._url)
+
+    def _blame(self, error: GitFailed) -> None:
+        """Raise what is wrong with the source; returns when nothing is."""
+        words = ["ls-remote", "--heads", *(["--upload-pack", LOCAL_UPLOAD] if self._local is not None else []), "origin"]
+        try:
+            lines = self._git.run(
+                self._bare.directory if self._bare.directory.is_dir() else Path("/"), words, self._settings()
+            ).splitlines()
+        except GitFailed as unreachable:
+            raise SourceError(f"cannot reach {self.shown}: {unreachable}") from error
+        names = [line.partition("\t")[2].removeprefix("refs/heads/") for line in lines]
+        if self._branch not in names:
+            raise SourceError(no_branch(self._branch, self.shown, names)) from error
+
+    def _commit(self, revision: str) -> pygit2.Commit:
+        if not re.fullmatch(r"[0-9a-f]{40}", revision):
+            raise SourceError(f"{revision!r} is not a revision: 40 hexadecimal digits are expected")
+        found = self._bare.opened().get(revision)
+        if found is None:
+            raise SourceError(f"revision {revision[:12]} is not in the mirror of {self.shown}: fetch first")
+        return found.peel(pygit2.Commit)
+
+    def _places(self) -> tuple[Path, ...]:
+        """Where a commit on the branch leaves its traces."""
+        with self._lock:
+            if self._source is None:
+                return ()
+            git = Path(self._source.path)
+        common = git / (git / "commondir").read_text().strip() if (git / "commondir").is_file() else git
+        heads = common / "refs" / "heads"
+        chain = [common, common / "refs", heads, *(heads / p for p in reversed(Path(self._branch).parents) if p != Path("."))]
+        return tuple(directory for directory in chain if directory.is_dir())
+
+
+def _entry(tree: pygit2.Tree, path: str) -> pygit2.Object | None:
+    try:
+        return tree / path.rstrip("/")
+    except KeyError:
+        return None
+
+
+def no_branch(branch: str, shown: str, names: list[str]) -> str:
+    if not names:
+        return f"{shown} has no commits yet: commit something and push it to {branch}"
+    return f"{shown} has no branch {branch!r}; it has {', '.join(sorted(names)[:10])}"
+
+
+def checked_branch(branch: str) -> str:
+    name = branch.removeprefix("refs/heads/")
+    if not name or name.startswith("-") or not name.isprintable() or not pygit2.reference_is_valid_name(f"refs/heads/{name}"):
+        raise SourceError(f"{branch!r} is not the name of a branch")
+    return name
+
+
+def checked_subdirectory(path: str) -> str:
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or ".." in parts or not path.isprintable():
+        raise SourceError(f"{path!r} is not a directory inside the repository: give a relative path without '..'")
+    return "/".join(parts) + "/" if parts else ""

@@ -1,0 +1,77 @@
+"""What a source of wishes is, whether a Git branch or a plain folder, and the nouns it speaks in."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from reconciler.core.model import Problem
+
+# Only these can hold documents; other files in the repository are nobody's business here.
+DOCUMENT_ENDINGS = (".yaml", ".yml")
+
+# A hundred times the size of a large hand-written document. Known before a byte of the file is read.
+LARGEST_FILE = 5 * 1024 * 1024
+
+# What one revision may hold in files and directories, and how deep. Trees of a few kilobytes can stand for billions of
+# files by naming the same subtree again and again, so the walk itself must have an end.
+MOST_ENTRIES = 500_000
+DEEPEST = 64
+
+
+class SourceError(Exception):
+    """The source could not be read. Says nothing about what is in it: least of all that it is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The documents' files in one revision: path from the repository's root ⇒ blob id (40 hexadecimal digits).
+
+    `root` is the directory the fleet lives in, "" or ending in "/"; every path begins with it. `problems` are about files
+    that cannot be read as documents at all (links, sizes, names); such a revision is refused like any with Problems.
+    """
+
+    revision: str
+    files: Mapping[str, str]
+    problems: tuple[Problem, ...] = ()
+    root: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Who made a revision, and when. Times are Unix seconds; `author` is "Name <mail>", empty for a plain folder."""
+
+    revision: str
+    author: str
+    authored_at: float
+    committed_at: float
+    subject: str
+    parents: tuple[str, ...]
+
+
+class Source(Protocol):
+    """Where the wishes are. Every method may raise SourceError and nothing else."""
+
+    def fetch(self) -> str:
+        """The revision that is wanted now, after getting everything needed to read it."""
+
+    def tree(self, revision: str) -> Tree:
+        """The files of a revision that `fetch` has returned, now or in an earlier life."""
+
+    def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
+        """The contents of blobs that a Tree names."""
+
+    def info(self, revision: str) -> Commit:
+        """Who made this revision, and when."""
+
+    def changed(self, timeout_s: float | None) -> bool:
+        """Wait until a fetch may find something new (True), the time is over, or the source is closed (False)."""
+
+    def hint(self) -> None:
+        """Somebody says that there is something new: `changed` returns at once."""
+
+    def close(self) -> None:
+        """Let go of everything; a `fetch` or `changed` under way ends soon. May be called from any thread, and twice."""
+
+
+def is_document(path: str) -> bool:
+    return path.endswith(DOCUMENT_ENDINGS)

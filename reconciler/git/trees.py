@@ -1,0 +1,235 @@
+"""Lists the document files of a Git tree, reading again only the directories that changed since the last listing."""
+
+import posixpath
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pygit2
+
+from reconciler.core.model import Problem, Where
+from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, is_document
+
+# How an entry's kind is written in a tree object: https://git-scm.com/docs/git-fast-import#_filemodify
+FILES = (b"100644", b"100755", b"100664")
+DIRECTORY, LINK, SUBMODULE = b"40000", b"120000", b"160000"
+ID_BYTES = 20
+# Entries compared at once when looking for what differs between two listings of one directory.
+BLOCK = 64
+
+
+class Boundless(Exception):
+    """More entries than any fleet has."""
+
+
+@dataclass(slots=True)
+class Listing:
+    """One directory, and everything below it. `starts` are the offsets of its entries in `raw`, its tree object."""
+
+    id: str
+    raw: bytes
+    starts: list[int]
+    children: dict[str, "Listing"] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    # What is wrong with names and kinds, and (a matter of content alone) with sizes.
+    problems: dict[str, Problem] = field(default_factory=dict)
+    sizes: dict[str, Problem] = field(default_factory=dict)
+
+    def add(self, child: "Listing") -> None:
+        self.files.update(child.files)
+        self.links.update(child.links)
+        self.problems.update(child.problems)
+        self.sizes.update(child.sizes)
+
+    def drop(self, child: "Listing") -> None:
+        for path in child.files:
+            del self.files[path]
+        for path in child.links:
+            del self.links[path]
+        for path in child.problems:
+            del self.problems[path]
+        for path in child.sizes:
+            del self.sizes[path]
+
+
+class Trees:
+    """Listings of one mirror. The last one is kept; what it saves is work, never the answer."""
+
+    def __init__(self, repository: pygit2.Repository) -> None:
+        self.repository = repository
+        self._odb = repository.odb
+        self._last: Listing | None = None
+        self._left = 0
+        # Tree objects read so far: what a listing costs.
+        self.trees_read = 0
+
+    def files(self, top: pygit2.Tree, root: str) -> tuple[dict[str, str], tuple[Problem, ...]]:
+        """The document files below `root` ("" or ending in "/"), and what is wrong with any of them.
+
+        Raises KeyError when `root` is no directory there, and pygit2's errors (KeyError, ValueError, GitError, OSError) when
+        objects are missing or damaged.
+        """
+        start = top / root.rstrip("/") if root else top
+        if not isinstance(start, pygit2.Tree):
+            raise KeyError(root)
+        self._left = MOST_ENTRIES
+        try:
+            listing = self._read(str(start.id), root, self._last, 0)
+        except Boundless:
+            what = f"more than {MOST_ENTRIES} files and directories"
+            return {}, (Problem(Where(root or "."), what, "keep the fleet in a directory of its own and name that one"),)
+        self._last = listing
+        problems = listing.problems | listing.sizes
+        for path, blob in listing.links.items():
+            problem = self._link(top, path, blob)
+            if problem:
+                problems[path] = problem
+        return listing.files, tuple(problems[path] for path in sorted(problems))
+
+    def _read(self, id: str, prefix: str, old: Listing | None, depth: int) -> Listing:
+        if old is not None and old.id == id:
+            return old
+        kind, raw = self._odb.read(pygit2.Oid(hex=id))
+        self.trees_read += 1
+        if kind != pygit2.enums.ObjectType.TREE:
+            raise ValueError(f"{id} is not a tree")
+        edited = same_names(old.raw, old.starts, raw) if old is not None else None
+        if old is not None and edited is not None:
+            return self._patched(id, raw, prefix, old, edited, depth)
+        listing = Listing(id, raw, starts_of(raw))
+        self._spend(len(listing.starts))
+        folded: dict[str, str] = {}
+        for mode, name, blob in entries(raw, listing.starts):
+            self._put(listing, prefix, mode, name, blob, old, depth)
+            text = name.decode("utf-8", "replace")
+            if (mode != DIRECTORY and not is_document(text)) or text.startswith("."):
+                continue
+            other = folded.setdefault(fold(text), text)
+            if other != text:
+                what = f"differs from {prefix + other!r} only in upper and lower case or in how its accents are written"
+                hint = "rename one: on other machines they are the same file"
+                listing.problems[prefix + text] = Problem(Where(prefix + text), what, hint)
+        return listing
+
+    def _patched(self, id: str, raw: bytes, prefix: str, old: Listing, edited: list[int], depth: int) -> Listing:
+        """The old listing with other contents under the same names."""
+        listing = Listing(id, raw, old.starts, dict(old.children), dict(old.files), dict(old.links))
+        listing.problems, listing.sizes = dict(old.problems), dict(old.sizes)
+        self._spend(len(edited))
+        for mode, name, blob in entries(raw, [old.starts[i] for i in edited]):
+            path = prefix + name.decode("utf-8", "backslashreplace")
+            if mode == DIRECTORY and path in old.children:
+                listing.drop(old.children[path])
+            self._put(listing, prefix, mode, name, blob, old, depth)
+        return listing
+
+    def _put(self, listing: Listing, prefix: str, mode: bytes, name: bytes, id: str, old: Listing | None, depth: int) -> None:
+        path = prefix + name.decode("utf-8", "backslashreplace")
+        if name in (b"", b".", b"..") or b"/" in name:
+            listing.problems[path] = Problem(
+                Where(path), f"{name!r} is not the name of a file", "the commit is malformed: make it again"
+            )
+            return
+        if name.startswith(b"."):
+            return
+        if mode in FILES and not is_document(path):
+            return
+        problem = bad_name(path, name)
+        if problem is None and mode == SUBMODULE:
+            hint = "copy the files here, or remove the submodule: only what is in this repository is reviewed with it"
+            problem = Problem(Where(path), "is a submodule, which Convoy does not follow", hint)
+        elif problem is None and mode == DIRECTORY:
+            if depth >= DEEPEST:
+                problem = Problem(Where(path), f"is more than {DEEPEST} directories deep", "move it further up")
+            else:
+                child = self._read(id, path + "/", old.children.get(path) if old else None, depth + 1)
+                listing.children[path] = child
+                listing.add(child)
+        elif problem is None and mode == LINK:
+            listing.links[path] = id
+        elif problem is None:
+            size = self._odb.read_header(pygit2.Oid(hex=id))[1]
+            listing.files.pop(path, None)
+            listing.sizes.pop(path, None)
+            if size > LARGEST_FILE:
+                what = f"is {size} bytes long; the most is {LARGEST_FILE}"
+                listing.sizes[path] = Problem(Where(path), what, "split it into several files")
+            else:
+                listing.files[path] = id
+        if problem is not None:
+            listing.problems[path] = problem
+
+    def _spend(self, entries: int) -> None:
+        self._left -= entries
+        if self._left < 0:
+            raise Boundless
+
+    def _link(self, top: pygit2.Tree, path: str, blob: str) -> Problem | None:
+        """A link is never followed. One that cannot stand for documents is left alone, any other is a Problem."""
+        where = Where(path)
+        hint = "put the file itself there: Convoy reads only what the commit holds"
+        oid = pygit2.Oid(hex=blob)
+        target = self._odb.read(oid)[1].decode("utf-8", "backslashreplace") if self._odb.read_header(oid)[1] <= 4096 else "…"
+        reached = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        if target.startswith("/") or reached == ".." or reached.startswith("../"):
+            return Problem(where, f"is a symbolic link out of the repository, to {target!r}", hint)
+        try:
+            harmless = not is_document(path) and isinstance(top / reached, pygit2.Blob) and not is_document(reached)
+        except (KeyError, ValueError):
+            harmless = False
+        return None if harmless else Problem(where, f"is a symbolic link, to {target!r}, which Convoy does not follow", hint)
+
+
+def starts_of(raw: bytes) -> list[int]:
+    """Offsets of the entries in a tree object; raises ValueError when it is cut short."""
+    starts, at = [], 0
+    while at < len(raw):
+        starts.append(at)
+        at = raw.index(b"\0", at) + 1 + ID_BYTES
+    if at != len(raw):
+        raise ValueError("a tree object is cut short")
+    return starts
+
+
+def entries(raw: bytes, starts: Iterable[int]) -> Iterable[tuple[bytes, bytes, str]]:
+    """(mode, name, id in hexadecimal) of the entries at these offsets."""
+    for start in starts:
+        end = raw.index(b"\0", start)
+        mode, _, name = raw[start:end].partition(b" ")
+        yield mode, name, raw[end + 1 : end + 1 + ID_BYTES].hex()
+
+
+def same_names(old: bytes, starts: list[int], raw: bytes) -> list[int] | None:
+    """Which entries differ, as indexes, when both trees hold the same names in the same modes; None when they do not."""
+    if len(raw) != len(old):
+        return None
+    bounds, result = [*starts, len(raw)], []
+    for block in range(0, len(starts), BLOCK):
+        last = min(block + BLOCK, len(starts))
+        if raw[bounds[block] : bounds[last]] == old[bounds[block] : bounds[last]]:
+            continue
+        for index in range(block, last):
+            start, end = bounds[index], bounds[index + 1]
+            if raw[start:end] != old[start:end]:
+                if raw[start : end - ID_BYTES] != old[start : end - ID_BYTES]:
+                    return None
+                result.append(index)
+    return result
+
+
+def fold(name: str) -> str:
+    """Equal for names that are one file on a disk that ignores case or rewrites accents."""
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def bad_name(path: str, name: bytes) -> Problem | None:
+    """What is wrong with a name that cannot be shown, typed and checked out everywhere."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        return Problem(Where(path), f"its name {name!r} is not UTF-8", "rename it")
+    if text.isprintable():
+        return None
+    shown = path.encode("unicode_escape").decode("ascii")
+    return Problem(Where(shown), f"its name {text!r} has characters that cannot be seen", "rename it")
