@@ -1,0 +1,56 @@
+# What a person types. Works with GNU make 3.81 (macOS) and newer, and any POSIX shell.
+#
+#   make demo           a fleet of three real Envoys on this machine, until Ctrl-C; CHECK=1 plays and checks it instead
+#   make demo-stop      stop what a demo left behind
+#   make test           every test (T="tests/core -k parse" for some of them)
+#   make check          format, lint, strict types, who may import whom, fast tests
+#   make bench          figures for the budgets; QUICK=1 for the short run
+#   make schemas        write schemas/ anew from reconciler/core/kinds
+#   make wheel          build dist/*.whl
+#
+# PYTHON=/path/to/python3.12 chooses the interpreter, VENV=/path the place of the virtual environment.
+
+SHELL = /bin/sh
+VENV = .venv
+BIN = $(VENV)/bin
+T =
+PYTEST_ARGS =
+
+# What is set for other Pythons and other repositories must not reach ours.
+unexport PYTHONHOME PYTHONPATH PYTHONWARNINGS GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE VIRTUAL_ENV MAKEFLAGS MAKELEVEL
+
+.PHONY: help demo demo-stop test check bench schemas wheel setup run-setup
+
+help:
+	@sed -n 's/^#   make /make /p' Makefile
+
+demo: run-setup
+	@exec $(BIN)/convoy demo $(if $(filter-out 0 no,$(CHECK)),--check)
+
+demo-stop: run-setup
+	@exec $(BIN)/convoy demo --stop
+
+test: setup
+	$(BIN)/python -m pytest $(PYTEST_ARGS) $(T)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS) $(T)
+
+bench: setup
+	$(BIN)/python -m tests.bench $(if $(filter-out 0 no,$(QUICK)),--quick)
+
+schemas: setup
+	$(BIN)/python -m reconciler.schemas
+
+wheel: setup
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+setup:
+	@PYTHON="$(PYTHON)" .ci/venv $(VENV) test
+
+run-setup:
+	@PYTHON="$(PYTHON)" .ci/venv $(VENV) run
