@@ -1,0 +1,37 @@
+"""Where the server may listen: until it speaks TLS, only where no other machine can hear."""
+
+import ipaddress
+import os
+
+# sun_path on Linux; macOS has four less.
+LONGEST_SOCKET = 103
+
+
+class ListenError(Exception):
+    """The server cannot or may not listen there."""
+
+
+def checked(address: str) -> str:
+    """The address, if it is a Unix socket or on loopback; raises ListenError for any other."""
+    if address.startswith("unix:"):
+        path = address.removeprefix("unix:").removeprefix("//")
+        if not path.startswith("/"):
+            raise ListenError(f"cannot listen on {address!r}: the path of a Unix socket must be absolute")
+        if len(os.fsencode(path)) > LONGEST_SOCKET:
+            raise ListenError(f"cannot listen on {address!r}: the path of a Unix socket may have {LONGEST_SOCKET} bytes")
+        return address
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ListenError(f"cannot listen on {address!r}: write unix:/path/of/socket or 127.0.0.1:PORT")
+    if not _loopback(host):
+        raise ListenError(f"cannot listen on {address!r}: without TLS only Unix sockets and loopback addresses are served")
+    return address
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False

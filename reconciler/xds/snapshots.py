@@ -1,0 +1,296 @@
+"""What there is to tell, shared: one entry per content, one mapping per set of contents, one encoding per response."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from reconciler.core.model import XDS_TYPES, Ref, Snapshot, Where, XdsResource
+from reconciler.xds import wire
+
+OpenSecret = Callable[[XdsResource], bytes]
+
+# Results kept for streams that come to the same point later. A push to a thousand streams needs about ten of them.
+MEMO_LIMIT = 1024
+# Encoded responses kept beyond those on their way. 1,000 clusters are half a megabyte; this is for storms of reconnects.
+BODIES_LIMIT_BYTES = 64 << 20
+
+
+class Entry:
+    """One content of one name. `resource` is None when only the version is known, from a client that reconnects."""
+
+    __slots__ = ("__weakref__", "name", "resource", "type", "version")
+
+    def __init__(self, type: str, name: str, version: str, resource: XdsResource | None) -> None:
+        self.type, self.name, self.version, self.resource = type, name, version, resource
+
+
+Entries = Mapping[str, Entry]
+EMPTY: Final[Entries] = MappingProxyType({})
+NO_NAMES: Final[frozenset[str]] = frozenset()
+
+# The version of the empty assignment that answers for endpoints which do not exist. Not content of any snapshot.
+ABSENT = "absent"
+
+
+class Told:
+    """A published snapshot, ready to be told: type ⇒ entries, shared with every equal snapshot.
+
+    `needs` is what an Envoy subscribes to once it has the clusters and listeners: until then it is not in sync.
+    """
+
+    __slots__ = ("contents", "needs", "version")
+
+    def __init__(self, version: str, contents: Mapping[str, Entries], needs: Mapping[str, frozenset[str]]) -> None:
+        self.version, self.contents, self.needs = version, contents, needs
+
+
+class Body:
+    """One response, equal for every stream that needs it. `full`: what it does not hold does not exist any more."""
+
+    __slots__ = ("_encoded", "delta", "entries", "errors", "full", "nonce", "removed", "secret", "type", "url", "version")
+
+    def __init__(
+        self,
+        delta: bool,
+        full: bool,
+        type: str,
+        url: str,
+        entries: tuple[Entry, ...],
+        removed: tuple[str, ...],
+        errors: tuple[str, ...],
+        salt: int,
+    ) -> None:
+        self.delta, self.full, self.type, self.url = delta, full, type, url
+        self.entries, self.removed, self.errors = entries, removed, errors
+        self.version = _digest((entry.name, entry.version) for entry in entries)
+        # The nonce names the content, so that the whole response can be shared; the salt tells a forced repetition from
+        # the first time. https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-nack-and-resource-type-instance-version
+        parts = [(self.version, str(delta)), *((name, "-") for name in removed), *((name, "?") for name in errors)]
+        self.nonce = f"{_digest(parts)}.{salt}"
+        self.secret = any(entry.resource is not None and entry.resource.secret is not None for entry in entries)
+        self._encoded: bytes | None = None
+
+    def encoded(self, open_secret: OpenSecret) -> bytes:
+        """The bytes to send. Kept for the next stream, unless a secret was opened for them."""
+        if self._encoded is not None:
+            return self._encoded
+        bodies = [_opened(entry.resource, open_secret) for entry in self.entries if entry.resource is not None]
+        errors = [wire.resource_error(name, self.type) for name in self.errors]
+        if self.delta:
+            resources = [(e.name, e.version, body) for e, body in zip(self.entries, bodies, strict=True)]
+            result = wire.delta(self.url, self.version, self.nonce, resources, self.removed, errors)
+        else:
+            result = wire.sotw(self.url, self.version, self.nonce, bodies, errors)
+        if not self.secret:
+            self._encoded = result
+        return result
+
+    @property
+    def size(self) -> int:
+        return sum(len(entry.resource.body) for entry in self.entries if entry.resource is not None) + 100
+
+
+def _opened(resource: XdsResource, open_secret: OpenSecret) -> bytes:
+    return resource.body if resource.secret is None else open_secret(resource)
+
+
+def _digest(pairs: Iterable[tuple[str, str]]) -> str:
+    hashed = hashlib.sha256()
+    for name, version in pairs:
+        hashed.update(f"{name}\0{version}\n".encode())
+    return hashed.hexdigest()[:20]
+
+
+class Library:
+    """Every entry, mapping and response in use, each once. Not thread-safe: the server holds its lock around it."""
+
+    def __init__(self) -> None:
+        self._entries: WeakValueDictionary[tuple[str, str, str], Entry] = WeakValueDictionary()
+        self._memo: OrderedDict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = OrderedDict()
+        self._contents: OrderedDict[tuple[Entry, ...], Entries] = OrderedDict()
+        self._tries: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._sent: OrderedDict[tuple[str, str], Entries] = OrderedDict()
+        self._names: OrderedDict[frozenset[str], frozenset[str]] = OrderedDict()
+        self._bodies: OrderedDict[tuple[Any, ...], Body] = OrderedDict()
+        self._bodies_bytes = 0
+
+    def memo(self, function: Callable[..., Any], *args: Any) -> Any:
+        """`function(*args)`, computed once for the same objects. What comes back is shared: never change it."""
+        key = (function, *map(id, args))
+        kept = self._memo.get(key)
+        if kept is not None:
+            self._memo.move_to_end(key)
+            return kept[1]
+        result = function(*args)
+        # The arguments are kept as well, so that their ids cannot come to mean something else.
+        self._memo[key] = (args, result)
+        if len(self._memo) > MEMO_LIMIT:
+            self._memo.popitem(last=False)
+        return result
+
+    def entry(self, type: str, name: str, version: str, resource: XdsResource | None = None) -> Entry:
+        entry = self._entries.get((type, name, version))
+        if entry is None:
+            entry = self._entries[(type, name, version)] = Entry(type, name, version, resource)
+        elif entry.resource is None:
+            entry.resource = resource
+        return entry
+
+    def told(self, snapshot: Snapshot) -> Told:
+        """The snapshot as it is told; equal parts of different snapshots become the same objects."""
+        found: Told = self.memo(self._told, snapshot)
+        return found
+
+    def _told(self, snapshot: Snapshot) -> Told:
+        contents = {type: self.memo(self.content, snapshot.resources.get(type, EMPTY)) for type in XDS_TYPES}
+        needs = {
+            "eds": self.memo(endpoints_needed, contents["cds"], contents["eds"]),
+            "rds": self.memo(routes_needed, contents["lds"], contents["rds"]),
+        }
+        return Told(snapshot.version, contents, needs)
+
+    def content(self, resources: Mapping[str, XdsResource]) -> Entries:
+        """The shared entries of these resources, by name."""
+        entries = tuple(self.entry(r.type, r.name, r.version, r) for _, r in sorted(resources.items()))
+        return self.shared(entries)
+
+    def shared(self, entries: tuple[Entry, ...]) -> Entries:
+        if not entries:
+            return EMPTY
+        found = self._contents.get(entries)
+        if found is None:
+            found = self._contents[entries] = MappingProxyType({entry.name: entry for entry in entries})
+            if len(self._contents) > MEMO_LIMIT:
+                self._contents.popitem(last=False)
+        else:
+            self._contents.move_to_end(entries)
+        return found
+
+    def names(self, names: frozenset[str]) -> frozenset[str]:
+        """The shared set equal to this one: a thousand proxies subscribe to the same thousand names."""
+        if not names:
+            return NO_NAMES
+        found = self._names.setdefault(names, names)
+        self._names.move_to_end(found)
+        if len(self._names) > MEMO_LIMIT:
+            self._names.popitem(last=False)
+        return found
+
+    def absent(self, name: str) -> Entry:
+        """Answers, in the state of the world, for endpoints that do not exist."""
+        entry = self.entry("eds", name, ABSENT)
+        if entry.resource is None:
+            entry.resource = XdsResource("eds", name, ABSENT, wire.empty_assignment(name), Where(""), Ref("Cluster", name))
+        return entry
+
+    def body(
+        self,
+        delta: bool,
+        full: bool,
+        type: str,
+        url: str,
+        entries: tuple[Entry, ...],
+        removed: tuple[str, ...],
+        errors: tuple[str, ...],
+        salt: int,
+    ) -> Body:
+        key = (delta, full, url, entries, removed, errors, salt)
+        found = self._bodies.get(key)
+        if found is None:
+            found = self._bodies[key] = Body(delta, full, type, url, entries, removed, errors, salt)
+            self._bodies_bytes += found.size
+            if full:
+                self._sent[(url, found.version)] = self.shared(entries)
+                if len(self._sent) > MEMO_LIMIT:
+                    self._sent.popitem(last=False)
+            while self._bodies_bytes > BODIES_LIMIT_BYTES and len(self._bodies) > 1:
+                self._bodies_bytes -= self._bodies.popitem(last=False)[1].size
+        else:
+            self._bodies.move_to_end(key)
+        return found
+
+    def sent(self, url: str, version: str) -> Entries:
+        """What a state of the world of this version held; empty when that is no longer known."""
+        return self._sent.get((url, version), EMPTY)
+
+    def may_try(self, cause: str, stream: object, now: float, patience_s: float) -> bool:
+        """Whether this stream should find out what is wrong with a refused response: one does, for everybody."""
+        by, until = self._tries.get(cause, (id(stream), 0.0))
+        if by != id(stream) and now < until:
+            return False
+        self._tries[cause] = (id(stream), now + patience_s)
+        self._tries.move_to_end(cause)
+        if len(self._tries) > MEMO_LIMIT:
+            self._tries.popitem(last=False)
+        return True
+
+
+# Pure functions over shared mappings, called through Library.memo. Each gives back one of its arguments where it can, so
+# that "nothing to do" is seen by identity.
+
+
+def select(entries: Entries, names: frozenset[str]) -> Entries:
+    """The entries of these names."""
+    if not names or not entries:
+        return EMPTY
+    chosen = {name: entry for name, entry in entries.items() if name in names}
+    return entries if len(chosen) == len(entries) else MappingProxyType(chosen) if chosen else EMPTY
+
+
+def differing(have: Entries, goal: Entries) -> tuple[Entry, ...]:
+    """The entries of `goal` that `have` lacks or has with other content."""
+    return tuple(entry for name, entry in goal.items() if (old := have.get(name)) is None or old.version != entry.version)
+
+
+def missing(have: Entries, goal: Entries) -> tuple[str, ...]:
+    """The names in `have` that `goal` lacks."""
+    return tuple(name for name in have if name not in goal)
+
+
+def union(have: Entries, goal: Entries) -> Entries:
+    """`goal`, and from `have` what it lacks: as long as the new is not in use, the old stays."""
+    if all(name in goal for name in have):
+        return goal
+    return MappingProxyType({**{name: entry for name, entry in have.items() if entry.resource is not None}, **goal})
+
+
+def merged(have: Entries, body: Body) -> Entries:
+    """What a client holds after it has taken this response in."""
+    result = {} if body.full else dict(have)
+    result.update((entry.name, entry) for entry in body.entries)
+    for name in body.removed:
+        result.pop(name, None)
+    return MappingProxyType(result)
+
+
+def endpoints(have: Entries, goal: Entries) -> frozenset[str]:
+    """The EDS names of the clusters that are new or changed."""
+    return frozenset(e.resource.eds for e in differing(have, goal) if e.resource is not None and e.resource.eds)
+
+
+def endpoints_after(have: Entries, body: Body) -> frozenset[str]:
+    """The EDS names of the clusters that this response adds or changes."""
+    return endpoints(have, {entry.name: entry for entry in body.entries})
+
+
+def endpoints_needed(clusters: Entries, assignments: Entries) -> frozenset[str]:
+    """The endpoints that are there for these clusters."""
+    return endpoints(EMPTY, clusters) & assignments.keys()
+
+
+def routes_needed(listeners: Entries, routes: Entries) -> frozenset[str]:
+    """The routes that are there for these listeners."""
+    refers = (refer for e in listeners.values() if e.resource is not None for refer in e.resource.refers)
+    return frozenset(name for type, name in refers if type == "rds" and name in routes)
+
+
+def values(entries: Entries) -> tuple[Entry, ...]:
+    return tuple(entries.values())
+
+
+def versions(entries: Entries) -> Mapping[str, str]:
+    """Name ⇒ version, without what we made up."""
+    return MappingProxyType({name: entry.version for name, entry in entries.items() if entry.version != ABSENT})
