@@ -1,0 +1,61 @@
+"""How the tables came to be, step by numbered step; a step that was released is never changed again."""
+
+from sqlalchemy import Connection, inspect, text
+
+# Each step is plain SQL that SQLite and PostgreSQL both read, save {bytes}: the type of a byte string, which they name
+# differently.
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value {bytes} NOT NULL)",
+        """CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, epoch INTEGER NOT NULL,
+           expires_at DOUBLE PRECISION NOT NULL, ttl_s DOUBLE PRECISION NOT NULL)""",
+        """CREATE TABLE revisions (number INTEGER PRIMARY KEY, at DOUBLE PRECISION NOT NULL, revision TEXT NOT NULL,
+           status TEXT NOT NULL, problems TEXT NOT NULL)""",
+        """CREATE TABLE plans (number INTEGER PRIMARY KEY, at DOUBLE PRECISION NOT NULL, revision TEXT NOT NULL,
+           body TEXT NOT NULL)""",
+        "CREATE TABLE outcomes (number INTEGER PRIMARY KEY, at DOUBLE PRECISION NOT NULL, body TEXT NOT NULL)",
+        """CREATE TABLE events (number INTEGER PRIMARY KEY, at DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, ref TEXT NOT NULL,
+           message TEXT NOT NULL)""",
+        "CREATE TABLE status (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
+        "CREATE TABLE state (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
+        """CREATE TABLE refused (version TEXT NOT NULL, envoy TEXT NOT NULL, type TEXT NOT NULL, name TEXT NOT NULL,
+           message TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, PRIMARY KEY (version, envoy))""",
+        "CREATE TABLE blobs (digest TEXT PRIMARY KEY, body {bytes} NOT NULL)",
+        "CREATE TABLE sets (digest TEXT PRIMARY KEY, body TEXT NOT NULL)",
+        "CREATE TABLE goods (node TEXT PRIMARY KEY, version TEXT NOT NULL, sets TEXT NOT NULL)",
+        "CREATE TABLE verdicts (digest TEXT PRIMARY KEY, body TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)",
+        """CREATE TABLE certificates (ref TEXT PRIMARY KEY, spec_digest TEXT NOT NULL, chain {bytes} NOT NULL,
+           not_after DOUBLE PRECISION NOT NULL)""",
+        """CREATE TABLE certificate_keys (ref TEXT PRIMARY KEY REFERENCES certificates (ref) ON DELETE CASCADE,
+           pem {bytes} NOT NULL)""",
+    ),
+)
+BYTES = {"sqlite": "BLOB", "postgresql": "BYTEA"}
+
+
+class NewerSchema(Exception):
+    """A newer Convoy has changed these tables in ways this one does not know."""
+
+
+def version(connection: Connection) -> int:
+    """How many steps these tables have taken; 0 for an empty database."""
+    if not inspect(connection).has_table("schema_version"):
+        return 0
+    return int(connection.execute(text("SELECT version FROM schema_version")).scalar_one())
+
+
+def migrate(connection: Connection, now: int, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
+    """Take the steps after `now`, inside the caller's one writing transaction: all of them or none."""
+    if now > len(steps):
+        raise NewerSchema(
+            f"its tables are at step {now}, and this Convoy knows {len(steps)}: use the newer Convoy, or restore a backup"
+        )
+    if now == len(steps):
+        return
+    if now == 0:
+        connection.execute(text("CREATE TABLE schema_version (version INTEGER NOT NULL)"))
+        connection.execute(text("INSERT INTO schema_version (version) VALUES (0)"))
+    for step in steps[now:]:
+        for statement in step:
+            connection.execute(text(statement.format(bytes=BYTES[connection.dialect.name])))
+    connection.execute(text("UPDATE schema_version SET version = :version"), {"version": len(steps)})

@@ -1,0 +1,59 @@
+"""What the store gives back, and how what it keeps is written as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import orjson
+
+from reconciler.core.model import Problem, Ref, Where
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What became of a revision. Times are Unix seconds."""
+
+    revision: str
+    status: Literal["good", "refused"]
+    problems: tuple[Problem, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; numbers rise without gaps, and become visible in their order."""
+
+    number: int
+    kind: str
+    ref: str
+    message: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCertificate:
+    """An issued certificate: PEM of its key and of its chain, and the digest of the spec it was made from."""
+
+    spec_digest: str
+    key_pem: bytes = field(repr=False)
+    chain_pem: bytes
+    not_after: float
+
+
+def as_json(value: object) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def problems_json(problems: Sequence[Problem]) -> str:
+    entries = [
+        (one.where.file, one.where.line, one.where.column, one.what, one.hint, str(one.ref) if one.ref else "")
+        for one in problems
+    ]
+    return orjson.dumps(entries).decode()
+
+
+def read_problems(body: str) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(Where(file, line, column), what, hint, Ref.parse(ref) if ref else None)
+        for file, line, column, what, hint, ref in orjson.loads(body)
+    )

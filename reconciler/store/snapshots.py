@@ -1,0 +1,176 @@
+"""Keeps what each proxy last ran without refusing anything: each resource and each set of them once."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select
+
+from reconciler.core.model import Ref, Snapshot, Where, XdsResource
+from reconciler.store.database import Database, StoreError
+from reconciler.store.tables import BLOBS, GOODS, SETS
+
+# Rows asked for at once; SQLite takes 32,766 values in a statement, PostgreSQL 32,767.
+AT_ONCE = 500
+# Sets written before those that nobody points to any more are looked for.
+SETS_PER_PRUNE = 256
+# Sets whose digest is remembered, so that a thousand proxies of one group are a thousand pointers and no more work.
+MOST_REMEMBERED = 1024
+
+Resources = Mapping[str, XdsResource]
+
+
+class Snapshots:
+    """Thread-safe as far as its caller writes from one thread at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # Pointers as they are in the database, of the nodes asked about or written.
+        self._pointers: dict[str, str] = {}
+        self._remembered: dict[int, tuple[Resources, str]] = {}
+        self._new_sets = 0
+
+    def forget(self) -> None:
+        """Somebody else may have written."""
+        self._pointers.clear()
+
+    def put(self, goods: Mapping[str, Snapshot]) -> None:
+        named: dict[str, Resources] = {}
+        pointers: dict[str, str] = {}
+        versions: dict[str, str] = {}
+        for node, snapshot in goods.items():
+            sets = {}
+            for type, resources in snapshot.resources.items():
+                if resources:
+                    sets[type] = self._digest(resources)
+                    named[sets[type]] = resources
+            pointers[node] = orjson.dumps(sets, option=orjson.OPT_SORT_KEYS).decode()
+            versions[node] = snapshot.version
+        changed = [node for node in goods if self._pointers.get(node) != pointers[node]]
+        if not changed:
+            return
+        with self._database.reading("last good") as connection:
+            query = select(GOODS.c.node, GOODS.c.sets)
+            known = {row[0]: row[1] for row in _found(connection, query, GOODS.c.node, changed)}
+        changed = [node for node in changed if known.get(node) != pointers[node]]
+        if changed:
+            with self._database.writing("last good") as connection:
+                self._insert_sets(connection, named)
+                for nodes in _chunks(changed):
+                    connection.execute(delete(GOODS).where(GOODS.c.node.in_(nodes)))
+                connection.execute(insert(GOODS), [{"node": n, "version": versions[n], "sets": pointers[n]} for n in changed])
+                if self._new_sets >= SETS_PER_PRUNE:
+                    self._new_sets = 0
+                    _prune(connection)
+        self._pointers.update({node: pointers[node] for node in goods})
+
+    def get(self, node: str) -> Snapshot | None:
+        with self._database.reading("last good") as connection:
+            row = connection.execute(select(GOODS.c.version, GOODS.c.sets).where(GOODS.c.node == node)).one_or_none()
+            if row is None:
+                return None
+            sets: dict[str, str] = orjson.loads(row.sets)
+            query = select(SETS.c.digest, SETS.c.body)
+            bodies = {row[0]: orjson.loads(row[1]) for row in _found(connection, query, SETS.c.digest, sets.values())}
+            wanted = {entry[2] for entries in bodies.values() for entry in entries}
+            blobs = {row[0]: bytes(row[1]) for row in _found(connection, select(BLOBS), BLOBS.c.digest, wanted)}
+            if len(bodies) < len(set(sets.values())) or len(blobs) < len(wanted):
+                raise StoreError(f"the store {self._database.shown} has lost part of what {node} last ran: restore a backup")
+        resources = {
+            type: {entry[0]: _resource(type, entry, blobs) for entry in bodies[digest]} for type, digest in sets.items()
+        }
+        return Snapshot(row.version, resources)
+
+    def _digest(self, resources: Resources) -> str:
+        remembered = self._remembered.get(id(resources))
+        if remembered is not None and remembered[0] is resources:
+            return remembered[1]
+        digest = _name(_body(resources).encode())
+        if len(self._remembered) >= MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[id(resources)] = (resources, digest)
+        return digest
+
+    def _insert_sets(self, connection: Connection, named: Mapping[str, Resources]) -> None:
+        missing = _missing(connection, SETS, named)
+        bodies = {_name(resource.body): resource.body for digest in missing for resource in named[digest].values()}
+        blobs = [{"digest": digest, "body": bodies[digest]} for digest in _missing(connection, BLOBS, bodies)]
+        if blobs:
+            connection.execute(insert(BLOBS), blobs)
+        if missing:
+            connection.execute(insert(SETS), [{"digest": digest, "body": _body(named[digest])} for digest in missing])
+        self._new_sets += len(missing)
+
+
+def _prune(connection: Connection) -> None:
+    """Drop the sets no proxy points to, and the resources in none of those that are left."""
+    sets = {digest for (body,) in connection.execute(select(GOODS.c.sets)) for digest in orjson.loads(body).values()}
+    kept: set[str] = set()
+    dead = []
+    for digest, body in connection.execute(select(SETS.c.digest, SETS.c.body)):
+        if digest in sets:
+            kept.update(entry[2] for entry in orjson.loads(body))
+        else:
+            dead.append(digest)
+    unused = [digest for (digest,) in connection.execute(select(BLOBS.c.digest)) if digest not in kept]
+    for table, digests in ((SETS, dead), (BLOBS, unused)):
+        for some in _chunks(digests):
+            connection.execute(delete(table).where(table.c.digest.in_(some)))
+
+
+def _body(resources: Resources) -> str:
+    """A set, as text: no key is in it, for a secret's bytes are opened only when it is sent."""
+    entries = [
+        (
+            name,
+            one.version,
+            _name(one.body),
+            (one.origin.file, one.origin.line, one.origin.column),
+            str(one.owner),
+            str(one.secret) if one.secret else "",
+            one.eds,
+            one.refers,
+        )
+        for name, one in sorted(resources.items())
+    ]
+    return orjson.dumps(entries).decode()
+
+
+def _resource(type: str, entry: list[Any], blobs: Mapping[str, bytes]) -> XdsResource:
+    name, version, blob, origin, owner, secret, eds, refers = entry
+    return XdsResource(
+        type=type,
+        name=name,
+        version=version,
+        body=blobs[blob],
+        origin=Where(*origin),
+        owner=Ref.parse(owner),
+        secret=Ref.parse(secret) if secret else None,
+        eds=eds,
+        refers=tuple((type, name) for type, name in refers),
+    )
+
+
+def _name(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
+def _missing(connection: Connection, table: Table, digests: Iterable[str]) -> list[str]:
+    wanted = list(digests)
+    there = {row[0] for row in _found(connection, select(table.c.digest), table.c.digest, wanted)}
+    return [digest for digest in wanted if digest not in there]
+
+
+def _found(
+    connection: Connection, query: Select[Any], column: ColumnElement[str], values: Iterable[str]
+) -> Iterator[tuple[Any, ...]]:
+    for some in _chunks(values):
+        yield from map(tuple, connection.execute(query.where(column.in_(some))))
+
+
+def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(values)
+    while some := list(islice(left, AT_ONCE)):
+        yield some

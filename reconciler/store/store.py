@@ -1,0 +1,275 @@
+"""What happened and what was told to us: every fact that Convoy keeps, in one database."""
+
+import secrets
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import Table, bindparam, delete, insert, select
+
+from reconciler.core.model import Problem, Ref, Snapshot
+from reconciler.seams import Seams
+from reconciler.store import lease as leases
+from reconciler.store.database import Database
+from reconciler.store.lease import Lease
+from reconciler.store.logs import append, last_row, trim
+from reconciler.store.rows import Event, KeptCertificate, Revision, as_json, problems_json, read_problems
+from reconciler.store.snapshots import Snapshots
+from reconciler.store.tables import (
+    CERTIFICATE_KEYS,
+    CERTIFICATES,
+    EVENTS,
+    META,
+    OUTCOMES,
+    PLANS,
+    REFUSED,
+    REVISIONS,
+    STATE,
+    STATUS,
+    VERDICTS,
+)
+
+MOST_VERDICTS, MOST_REFUSED = 2_000, 10_000
+KEY_BYTES = 32
+
+
+class Store:
+    """Thread-safe. Raises StoreError. Writing again what is there already writes nothing (`writes` counts transactions)."""
+
+    def __init__(self, url: str, seams: Seams) -> None:
+        self._seams = seams
+        self._database = Database(url, seams)
+        self._lock = threading.RLock()
+        self._snapshots = Snapshots(self._database)
+        self._meta: dict[str, bytes] = {}
+        # Rows as they are in the database. Only the holder of the lease writes them, so they are forgotten when it changes.
+        self._rows: dict[str, dict[str, str]] = {}
+
+    def close(self) -> None:
+        self._database.close()
+
+    @property
+    def writes(self) -> int:
+        return self._database.writes
+
+    # Who we are
+
+    def installation(self) -> str:
+        """This installation's id, a UUID; what it makes bears it as a mark."""
+        return self._once("installation", lambda: str(uuid.uuid4()).encode()).decode()
+
+    def xds_key(self) -> bytes:
+        """The key that proxies' tokens are made with."""
+        return self._once("xds_key", lambda: secrets.token_bytes(KEY_BYTES))
+
+    def digest_key(self) -> bytes:
+        """The key that digests of secrets are made with."""
+        return self._once("digest_key", lambda: secrets.token_bytes(KEY_BYTES))
+
+    def _once(self, name: str, make: Callable[[], bytes]) -> bytes:
+        with self._lock:
+            if name not in self._meta:
+                query = select(META.c.value).where(META.c.name == name)
+                with self._database.reading(name) as connection:
+                    value = connection.execute(query).scalar_one_or_none()
+                if value is None:
+                    with self._database.writing(name) as connection:
+                        value = connection.execute(query).scalar_one_or_none()
+                        if value is None:
+                            value = make()
+                            connection.execute(insert(META).values(name=name, value=value))
+                self._meta[name] = bytes(value)
+            return self._meta[name]
+
+    # The lease
+
+    def acquire(self, name: str, holder: str, ttl_s: float) -> Lease | None:
+        """The lease under a new epoch, or None while another holder has it."""
+        lease = leases.acquire(self._database, self._seams, name, holder, ttl_s)
+        if lease is not None:
+            with self._lock:
+                self._rows.clear()
+                self._snapshots.forget()
+        return lease
+
+    def renew(self, lease: Lease, ttl_s: float) -> bool:
+        return leases.renew(self._database, self._seams, lease, ttl_s)
+
+    def release(self, lease: Lease) -> None:
+        leases.release(self._database, lease)
+
+    def check(self, lease: Lease) -> bool:
+        """May its holder act now?"""
+        return leases.check(self._database, self._seams, lease)
+
+    # Revisions
+
+    def record_revision(self, revision: str, status: Literal["good", "refused"], problems: Sequence[Problem]) -> None:
+        body = problems_json(problems)
+        current = last_row(self._database, REVISIONS)
+        if current is None or (current.revision, current.status, current.problems) != (revision, status, body):
+            append(self._database, self._seams, REVISIONS, [{"revision": revision, "status": status, "problems": body}])
+
+    def current(self) -> Revision | None:
+        """The revision that was judged last."""
+        row = last_row(self._database, REVISIONS)
+        return None if row is None else Revision(row.revision, row.status, read_problems(row.problems), row.at)
+
+    def last_good(self) -> str | None:
+        query = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good").order_by(REVISIONS.c.number.desc()).limit(1)
+        with self._database.reading("revisions") as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    # Plans, outcomes, events
+
+    def put_plan(self, revision: str, plan: object, at: float | None = None) -> None:
+        """`plan` as plain JSON values; kept when it is not the same as the last."""
+        last, body = last_row(self._database, PLANS), as_json(plan)
+        if last is None or (last.revision, last.body) != (revision, body):
+            append(
+                self._database,
+                self._seams,
+                PLANS,
+                [{"revision": revision, "body": body, "at": self._seams.now() if at is None else at}],
+            )
+
+    def last_plan(self) -> Any:
+        last = last_row(self._database, PLANS)
+        return None if last is None else orjson.loads(last.body)
+
+    def add_outcomes(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
+        """Outcomes as plain JSON values, oldest first."""
+        if outcomes:
+            append(self._database, self._seams, OUTCOMES, [{"body": as_json(outcome)} for outcome in outcomes])
+
+    def outcomes(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest, newest first."""
+        query = select(OUTCOMES.c.body).order_by(OUTCOMES.c.number.desc()).limit(limit)
+        with self._database.reading("outcomes") as connection:
+            return [orjson.loads(body) for body in connection.execute(query).scalars()]
+
+    def event(self, kind: str, ref: str, message: str, at: float | None = None) -> None:
+        """Never give it what is secret: events are shown."""
+        row: dict[str, Any] = {"kind": kind, "ref": ref, "message": message}
+        append(self._database, self._seams, EVENTS, [row if at is None else row | {"at": at}])
+
+    def opened(self, ref: Ref, purpose: str) -> None:
+        """A secret was opened; every opening is recorded."""
+        self.event("secret.opened", str(ref), purpose)
+
+    def events(self, since: int = 0, limit: int = 100) -> list[Event]:
+        """Those numbered above `since`, in order."""
+        query = select(EVENTS).where(EVENTS.c.number > since).order_by(EVENTS.c.number).limit(limit)
+        with self._database.reading("events") as connection:
+            return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+
+    # What is now
+
+    def put_status(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Printed ref ⇒ its status as plain JSON values, or None to drop it. Rows that are the same are not written."""
+        self._put_rows(STATUS, changes)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        return self._all(STATUS)
+
+    def put_state(self, state: Mapping[str, Any]) -> None:
+        """Where the fleet as a whole stands, as plain JSON values."""
+        self._put_rows(STATE, {"fleet": state})
+
+    def state(self) -> dict[str, Any] | None:
+        return self._all(STATE).get("fleet")
+
+    def _all(self, table: Table) -> dict[str, dict[str, Any]]:
+        return {name: orjson.loads(body) for name, body in self._bodies(table).items()}
+
+    def _bodies(self, table: Table) -> dict[str, str]:
+        with self._database.reading(table.name) as connection:
+            return {row.name: row.body for row in connection.execute(select(table).order_by(table.c.name))}
+
+    def _put_rows(self, table: Table, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
+        with self._lock:
+            # Put back only at the end: after a write that failed nobody knows what is there.
+            known = self._rows.pop(table.name, None)
+            known = self._bodies(table) if known is None else known
+            bodies = {name: None if value is None else as_json(value) for name, value in changes.items()}
+            changed = {name: body for name, body in bodies.items() if known.get(name) != body}
+            if changed:
+                with self._database.writing(table.name) as connection:
+                    connection.execute(
+                        delete(table).where(table.c.name == bindparam("old")), [{"old": name} for name in changed]
+                    )
+                    rows = [{"name": name, "body": body} for name, body in changed.items() if body is not None]
+                    if rows:
+                        connection.execute(insert(table), rows)
+            for name, body in changed.items():
+                if body is None:
+                    del known[name]
+                else:
+                    known[name] = body
+            self._rows[table.name] = known
+
+    # What proxies run and refuse
+
+    def refuse(self, version: str, envoy: str, type: str, name: str, message: str, at: float) -> None:
+        """This Envoy refuses the resource of this content version; the first words about it are kept."""
+        mine = (REFUSED.c.version == version) & (REFUSED.c.envoy == envoy)
+        with self._database.reading("refused") as connection:
+            if connection.execute(select(REFUSED.c.version).where(mine)).one_or_none() is not None:
+                return
+        row = {"version": version, "envoy": envoy, "type": type, "name": name, "message": message, "at": at}
+        with self._database.writing("refused") as connection:
+            connection.execute(delete(REFUSED).where(mine))
+            connection.execute(insert(REFUSED).values(row))
+            trim(connection, REFUSED, MOST_REFUSED)
+
+    def refused(self, envoy: str | None = None) -> dict[str, str]:
+        """Content version ⇒ the words of the Envoy that refused it; of this version of Envoy, or of any."""
+        query = select(REFUSED.c.version, REFUSED.c.message).order_by(REFUSED.c.at.desc())
+        query = query if envoy is None else query.where(REFUSED.c.envoy == envoy)
+        with self._database.reading("refused") as connection:
+            return {row.version: row.message for row in connection.execute(query)}
+
+    def put_good(self, node: str, snapshot: Snapshot) -> None:
+        """What this proxy runs now without refusing anything of it."""
+        self.put_goods({node: snapshot})
+
+    def put_goods(self, goods: Mapping[str, Snapshot]) -> None:
+        """The same for many proxies, in one transaction."""
+        with self._lock:
+            self._snapshots.put(goods)
+
+    def good(self, node: str) -> Snapshot | None:
+        """What this proxy last ran without refusing anything of it."""
+        return self._snapshots.get(node)
+
+    def put_verdict(self, digest: str, body: str) -> None:
+        """Remember what a real Envoy said about content of this digest."""
+        if self.verdict(digest) == body:
+            return
+        with self._database.writing("verdicts") as connection:
+            connection.execute(delete(VERDICTS).where(VERDICTS.c.digest == digest))
+            connection.execute(insert(VERDICTS).values(digest=digest, body=body, at=self._seams.now()))
+            trim(connection, VERDICTS, MOST_VERDICTS)
+
+    def verdict(self, digest: str) -> str | None:
+        with self._database.reading("verdicts") as connection:
+            return connection.execute(select(VERDICTS.c.body).where(VERDICTS.c.digest == digest)).scalar_one_or_none()
+
+    # Certificates
+
+    def put_certificate(self, ref: Ref, certificate: KeptCertificate) -> None:
+        if self.certificate(ref) == certificate:
+            return
+        with self._database.writing("certificates") as connection:
+            connection.execute(delete(CERTIFICATES).where(CERTIFICATES.c.ref == str(ref)))
+            row = {"spec_digest": certificate.spec_digest, "chain": certificate.chain_pem, "not_after": certificate.not_after}
+            connection.execute(insert(CERTIFICATES).values(ref=str(ref), **row))
+            connection.execute(insert(CERTIFICATE_KEYS).values(ref=str(ref), pem=certificate.key_pem))
+
+    def certificate(self, ref: Ref) -> KeptCertificate | None:
+        query = select(CERTIFICATES, CERTIFICATE_KEYS.c.pem).join(CERTIFICATE_KEYS).where(CERTIFICATES.c.ref == str(ref))
+        with self._database.reading("certificates") as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else KeptCertificate(row.spec_digest, bytes(row.pem), bytes(row.chain), row.not_after)

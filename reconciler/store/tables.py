@@ -1,0 +1,72 @@
+"""The tables as they are today; how they came to be is in migrations.py, and a test holds the two together."""
+
+from typing import Any
+
+from sqlalchemy import Column, Float, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
+
+METADATA = MetaData()
+
+
+def _table(name: str, *columns: "Column[Any]") -> Table:
+    return Table(name, METADATA, *columns)
+
+
+# Made once, then never changed: who this installation is, and its keys.
+META = _table("meta", Column("name", Text, primary_key=True), Column("value", LargeBinary, nullable=False))
+LEASES = _table(
+    "leases",
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("ttl_s", Float, nullable=False),
+)
+
+
+def _log(name: str, *columns: "Column[Any]") -> Table:
+    """Append-only and capped. Numbers are given in the writing transaction, so that they become visible in their order."""
+    number = Column("number", Integer, primary_key=True, autoincrement=False)
+    return _table(name, number, Column("at", Float, nullable=False), *columns)
+
+
+def _text(name: str) -> "Column[str]":
+    return Column(name, Text, nullable=False)
+
+
+REVISIONS = _log("revisions", _text("revision"), _text("status"), _text("problems"))
+PLANS = _log("plans", _text("revision"), _text("body"))
+OUTCOMES = _log("outcomes", _text("body"))
+EVENTS = _log("events", _text("kind"), _text("ref"), _text("message"))
+
+# Name ⇒ JSON: the status of every resource, and where the fleet as a whole stands.
+STATUS = _table("status", Column("name", Text, primary_key=True), _text("body"))
+STATE = _table("state", Column("name", Text, primary_key=True), _text("body"))
+
+# What Envoys have refused, and what each proxy last ran without refusing anything of it.
+REFUSED = _table(
+    "refused",
+    Column("version", Text, primary_key=True),
+    Column("envoy", Text, primary_key=True),
+    _text("type"),
+    _text("name"),
+    _text("message"),
+    Column("at", Float, nullable=False),
+)
+BLOBS = _table("blobs", Column("digest", Text, primary_key=True), Column("body", LargeBinary, nullable=False))
+SETS = _table("sets", Column("digest", Text, primary_key=True), _text("body"))
+GOODS = _table("goods", Column("node", Text, primary_key=True), _text("version"), _text("sets"))
+VERDICTS = _table("verdicts", Column("digest", Text, primary_key=True), _text("body"), Column("at", Float, nullable=False))
+
+CERTIFICATES = _table(
+    "certificates",
+    Column("ref", Text, primary_key=True),
+    _text("spec_digest"),
+    Column("chain", LargeBinary, nullable=False),
+    Column("not_after", Float, nullable=False),
+)
+# Apart from everything else, so that nothing that lists, logs or shows another table can hold a key.
+CERTIFICATE_KEYS = _table(
+    "certificate_keys",
+    Column("ref", Text, ForeignKey("certificates.ref", ondelete="CASCADE"), primary_key=True),
+    Column("pem", LargeBinary, nullable=False),
+)
