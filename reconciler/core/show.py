@@ -1,0 +1,53 @@
+"""The only place that words Plans, Outcomes, Problems and statuses: as pages for people, as JSON, as Markdown.
+
+A page is plain data (`show_layout`); who has a terminal colours its lines, and `plain` gives them as text.
+"""
+
+from reconciler.core.show_layout import BLANK, Line, Page, Span, Style, lay_out, plain, text
+from reconciler.core.show_plan import outcome, outcome_json, plan, plan_json, plan_markdown
+from reconciler.core.show_problems import count, problem_json, problems, problems_markdown, validated
+from reconciler.core.show_status import (
+    Known,
+    Row,
+    Standing,
+    explain,
+    explain_json,
+    listing,
+    one,
+    progress,
+    standing,
+    status,
+    status_json,
+)
+
+__all__ = [
+    "BLANK",
+    "Known",
+    "Line",
+    "Page",
+    "Row",
+    "Span",
+    "Standing",
+    "Style",
+    "count",
+    "explain",
+    "explain_json",
+    "lay_out",
+    "listing",
+    "one",
+    "outcome",
+    "outcome_json",
+    "plain",
+    "plan",
+    "plan_json",
+    "plan_markdown",
+    "problem_json",
+    "problems",
+    "problems_markdown",
+    "progress",
+    "standing",
+    "status",
+    "status_json",
+    "text",
+    "validated",
+]
