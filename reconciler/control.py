@@ -173,7 +173,16 @@ class Control:
         proxies.recall()
         record = Record(self.store, self._log, self._seams)
         loop = Loop(
-            wanted, proxies, self.certificates, self._driver, self._may_act, record, self.metrics, self._log, self._seams, self._wake
+            wanted,
+            proxies,
+            self.certificates,
+            self._driver,
+            self._may_act,
+            record,
+            self.metrics,
+            self._log,
+            self._seams,
+            self._wake,
         )
         self._closing.callback(loop.close)
         self._loop = loop
@@ -247,7 +256,7 @@ class Control:
         return self._lease is not None and self.store.check(self._lease)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Fixed:
     """A wish that does not change."""
 

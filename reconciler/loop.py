@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
@@ -18,7 +19,7 @@ from reconciler.metrics import Metrics
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.seams import Seams
-from reconciler.wanted import Accepted, Wanted
+from reconciler.wanted import Accepted
 
 # Even when nothing happens the loop looks again after this long: a hint may save work, never change the answer.
 TICK_S = 5.0
@@ -38,12 +39,21 @@ class View:
     converged: bool = False
 
 
+class Wish(Protocol):
+    """What the loop follows."""
+
+    @property
+    def accepted(self) -> Accepted: ...
+
+    def close(self) -> None: ...
+
+
 class Loop:
     """One fleet. `tick` does one round; `run` does rounds whenever something wakes it."""
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: Wish,
         proxies: Proxies,
         certificates: Certificates,
         make_driver: Callable[[str, HostSpec], Driver],
@@ -67,7 +77,12 @@ class Loop:
         """One round: look, plan, hand out, record. Never waits for a host, a proxy or the source."""
         now = self._seams.now()
         accepted = self.wanted.accepted
-        self.view = self._round(accepted, accepted.fleet, now) if accepted.fleet else _nothing(accepted)
+        if accepted.fleet is None:
+            # No revision is in force: nothing is known to be wanted, so nothing is touched.
+            self._record.nothing(accepted)
+            self.view = View("", accepted.refused, accepted.problems, accepted.unreadable)
+        else:
+            self.view = self._round(accepted, accepted.fleet, now)
         self._metrics.tick_done(now)
         return self.view
 
@@ -97,16 +112,25 @@ class Loop:
             if planned.actions and self._may_act():
                 self.proxies.tell(tuple(a for a in planned.actions if a.host == XDS))
                 self.hosts.hand(a for a in planned.actions if a.host != XDS)
-            self.proxies.forget({node_id(ref) for ref in fleet.workloads if ref.kind == "Proxy"} | self.proxies.connected.keys())
+            self.proxies.forget(
+                {node_id(ref) for ref in fleet.workloads if ref.kind == "Proxy"} | self.proxies.connected.keys()
+            )
         with self._metrics.stage("record"):
             refused = self.proxies.why_refused(wanted)
             result = status(fleet, planned, seen, facts, refused, self.view.status, now)
             self._count(accepted, fleet, planned, outcomes, result, wanted, now)
-            self._record.round(accepted, planned, outcomes, result, seen)
-        converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
-        converged = converged and all(one.sync == "synced" and one.health in ("healthy", "none") for one in result.values())
+            converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
+            converged = converged and all(one.sync == "synced" and one.health in ("healthy", "none") for one in result.values())
+            self._record.round(accepted, fleet, planned, outcomes, result, seen, converged)
         return View(
-            fleet.revision, accepted.refused, accepted.problems, accepted.unreadable, planned, result, tuple(outcomes), converged
+            fleet.revision,
+            accepted.refused,
+            accepted.problems,
+            accepted.unreadable,
+            planned,
+            result,
+            tuple(outcomes),
+            converged,
         )
 
     def _know_hosts(self, fleet: FleetState) -> None:
@@ -132,13 +156,16 @@ class Loop:
         for outcome in outcomes:
             self._metrics.action(outcome)
             self._log.info(
-                f"action.{outcome.status}", verb=outcome.action.verb, ref=str(outcome.action.ref), reason=outcome.error or outcome.action.reason
+                f"action.{outcome.status}",
+                verb=outcome.action.verb,
+                ref=str(outcome.action.ref),
+                reason=outcome.error or outcome.action.reason,
             )
         self._metrics.fleet(fleet.revision, result, planned, accepted.problems)
         self._metrics.xds(self.proxies.server.counters())
-        acked = all(
-            node in self.proxies.connected and self.proxies.connected[node].synced for node in wanted
-        ) and not any(a.host == XDS for a in planned.actions)
+        acked = all(node in self.proxies.connected and self.proxies.connected[node].synced for node in wanted) and not any(
+            a.host == XDS for a in planned.actions
+        )
         if acked and wanted and fleet.revision != self._acked:
             self._acked = fleet.revision
             self._metrics.commit_acked(now - accepted.noticed_at)
@@ -157,10 +184,3 @@ class Loop:
     def close(self) -> None:
         self.wanted.close()
         self.hosts.close()
-
-
-def _nothing(accepted: Accepted) -> View:
-    """No revision is in force: nothing is known to be wanted, so nothing is touched."""
-    return View("", accepted.refused, accepted.problems, accepted.unreadable)
-
-

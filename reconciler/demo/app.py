@@ -12,7 +12,7 @@ version = sys.argv[1]
 class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         body = f"{version}\n".encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
@@ -20,7 +20,7 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *about):
+    def log_message(self, *about: object) -> None:
         """Say nothing: one line a request is too much under load."""
 
 

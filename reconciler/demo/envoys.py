@@ -57,7 +57,8 @@ def health(path: str) -> Mapping[str, list[bool]]:
     """Cluster ⇒ for each of its endpoints, whether EDS says it is healthy."""
     return {
         cluster["name"]: [
-            host.get("health_status", {}).get("eds_health_status", "HEALTHY") == "HEALTHY" for host in cluster.get("host_statuses", ())
+            host.get("health_status", {}).get("eds_health_status", "HEALTHY") == "HEALTHY"
+            for host in cluster.get("host_statuses", ())
         ]
         for cluster in admin(path, "/clusters?format=json").get("cluster_statuses", ())
     }

@@ -33,7 +33,8 @@ def git_environment() -> dict[str, str]:
 
 def free_ports(count: int) -> list[int]:
     """Loopback ports that nobody listens on now, outside the range from which the process driver chooses."""
-    held, found = [], []
+    held: list[socket.socket] = []
+    found: list[int] = []
     for port in range(10_080, 20_000):
         if len(found) == count:
             break
@@ -98,7 +99,8 @@ class Fleet:
         self.write("apps/green.yaml", application("green", "green"))
         group = document("ProxyGroup", "edge", {"configuration": "edge"})
         proxies = [
-            document("Proxy", name, {"group": "edge", "host": "local", "ports": {"http": port}}) for name, port in self.ports.items()
+            document("Proxy", name, {"group": "edge", "host": "local", "ports": {"http": port}})
+            for name, port in self.ports.items()
         ]
         self.write("proxies.yaml", group, *proxies)
         self.write("edge.yaml", self.edge({"blue": 100, "green": 0}))

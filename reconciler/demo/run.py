@@ -39,7 +39,9 @@ def _alone(directory: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             pid = os.pread(lock, 20, 0).decode().strip()
-            raise DemoError(f"a demo is running in {directory} (process {pid}): stop it with Ctrl-C there, or `make demo-stop`") from None
+            raise DemoError(
+                f"a demo is running in {directory} (process {pid}): stop it with Ctrl-C there, or `make demo-stop`"
+            ) from None
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         yield

@@ -135,7 +135,9 @@ def until(what: str, seen: Callable[[], bool], deadline_s: float = DEADLINE_S, p
 
 def none_lost(traffic: Traffic) -> str:
     if traffic.lost:
-        raise StepFailed(f"{len(traffic.lost)} of {sum(traffic.answers.values()) + len(traffic.lost)} requests lost: {traffic.lost[:3]}")
+        raise StepFailed(
+            f"{len(traffic.lost)} of {sum(traffic.answers.values()) + len(traffic.lost)} requests lost: {traffic.lost[:3]}"
+        )
     if sum(traffic.answers.values()) < 10:
         raise StepFailed(f"only {sum(traffic.answers.values())} requests were answered: nothing is shown by that")
     return f"{sum(traffic.answers.values())} requests, none lost"
@@ -241,7 +243,10 @@ class Steps:
                 raise StepFailed("what was refused is sent again and again")
         words = none_lost(traffic)
         self._kill("Proxy/edge-3")
-        until("the restarted Envoy told the same", lambda: envoys.weights(self.served.admin("edge-3")) == {"blue": 30, "green": 70})
+        until(
+            "the restarted Envoy told the same",
+            lambda: envoys.weights(self.served.admin("edge-3")) == {"blue": 30, "green": 70},
+        )
         if "broken" in envoys.clusters(self.served.admin("edge-3")):
             raise StepFailed("the restarted Envoy was given the refused cluster")
         self.fleet.write("settings.yaml", self.fleet.settings(gate=True))
@@ -270,7 +275,9 @@ class Steps:
         admin = self.served.admin("edge-2")
         pid = self._kill("Container/green-1")
         until("its endpoint marked unhealthy", lambda: not all(envoys.health(admin)["green"]), pause_s=0.01)
-        until("its endpoint healthy again", lambda: all(envoys.health(admin)["green"]) and len(envoys.health(admin)["green"]) == 2)
+        until(
+            "its endpoint healthy again", lambda: all(envoys.health(admin)["green"]) and len(envoys.health(admin)["green"]) == 2
+        )
         until("healed", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
         return f"process {pid} marked unhealthy at the Envoys, then healthy again"
 

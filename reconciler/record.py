@@ -1,0 +1,122 @@
+"""What a round leaves in the store: statuses, the plan, outcomes and events; only what changed is written."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.core.model import FleetState, Observed, ObservedState, Outcome, Plan, Problem, Ref
+from reconciler.core.show import plan_json
+from reconciler.core.status import Status
+from reconciler.log import Log
+from reconciler.seams import Seams
+from reconciler.store import Store
+from reconciler.wanted import Accepted
+
+
+class Record:
+    """Remembers what it has written, so that a round in which nothing happened writes nothing."""
+
+    def __init__(self, store: Store, log: Log, seams: Seams) -> None:
+        self._store, self._log, self._seams = store, log, seams
+        self._written: dict[Ref, tuple[Status | None, tuple[Observed, ...]]] = {}
+        self._plan: Plan | None = None
+        self._written_state: dict[str, Any] | None = None
+
+    def round(
+        self,
+        accepted: Accepted,
+        fleet: FleetState,
+        planned: Plan,
+        outcomes: Iterable[Outcome],
+        result: Mapping[Ref, Status],
+        seen: ObservedState,
+        converged: bool,
+    ) -> None:
+        bearing: dict[Ref, list[Observed]] = defaultdict(list)
+        for one in seen.resources.values():
+            bearing[one.ref].append(one)
+        self._statuses(fleet, result, bearing)
+        if planned != self._plan:
+            self._plan = planned
+            self._store.put_plan(planned.revision, plan_json(planned), self._seams.now())
+        self._store.add_outcomes([_outcome(outcome) for outcome in outcomes])
+        self._state(accepted, fleet.revision, converged)
+
+    def nothing(self, accepted: Accepted) -> None:
+        """No revision is in force yet: say why."""
+        self._state(accepted, "", False)
+
+    def _state(self, accepted: Accepted, revision: str, converged: bool) -> None:
+        now = {
+            "revision": revision,
+            "refused": accepted.refused,
+            "unreadable": accepted.unreadable,
+            "problems": [problem_json(problem) for problem in accepted.problems],
+            "converged": converged,
+        }
+        if now != self._written_state:
+            self._written_state = now
+            self._store.put_state(now)
+
+    def _statuses(self, fleet: FleetState, result: Mapping[Ref, Status], bearing: Mapping[Ref, list[Observed]]) -> None:
+        changed: dict[str, dict[str, Any] | None] = {}
+        for ref in result.keys() | bearing.keys():
+            now = (result.get(ref), tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance))))
+            before = self._written.get(ref)
+            if before == now:
+                continue
+            self._written[ref] = now
+            changed[str(ref)] = status_json(fleet, ref, *now)
+            if now[0] is not None and (before is None or before[0] is None or before[0].sync != now[0].sync):
+                self._store.event(f"status.{now[0].sync}", str(ref), now[0].why, self._seams.now())
+        for ref in [ref for ref in self._written if ref not in result and ref not in bearing]:
+            del self._written[ref]
+            changed[str(ref)] = None
+        if changed:
+            self._store.put_status(changed)
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    where = problem.where
+    return {"file": where.file, "line": where.line, "column": where.column, "what": problem.what, "hint": problem.hint}
+
+
+def status_json(fleet: FleetState, ref: Ref, status: Status | None, instances: tuple[Observed, ...]) -> dict[str, Any]:
+    """A row as `convoy status` and `get` show it."""
+    declared = fleet.resources.get(ref) or fleet.resources.get(getattr(fleet.workloads.get(ref), "owner", ref))
+    return {
+        "ref": str(ref),
+        "sync": status.sync if status else "pending",
+        "health": status.health if status else "unknown",
+        "since": status.since if status else 0.0,
+        "why": status.why if status else "no longer declared",
+        "declared": ref in fleet.resources,
+        "where": f"{declared.source.file}:{declared.source.line}" if declared else "",
+        "instances": [
+            {
+                "instance": one.instance,
+                "host": one.host,
+                "state": one.fields.get("state"),
+                "health": one.health.status,
+                "message": one.health.message,
+                "since": one.since,
+                **{name: one.fields.get(name) for name in ("address", "ports", "pid", "restarts", "exit", "log")},
+            }
+            for one in instances
+        ],
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    action = outcome.action
+    return {
+        "verb": action.verb,
+        "ref": str(action.ref),
+        "instance": action.instance,
+        "host": action.host,
+        "reason": action.reason,
+        "status": outcome.status,
+        "error": outcome.error,
+        "at": outcome.at,
+        "seconds": round(outcome.seconds, 3),
+    }
