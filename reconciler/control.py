@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from reconciler import envoy_binary
 from reconciler.certificates import Certificates
@@ -112,9 +113,8 @@ class Control:
     def _look_once(self, fleet: FleetState) -> ObservedState:
         resources, blind = {}, {}
         for resource in fleet.of("Host"):
-            assert isinstance(resource.spec, HostSpec)
             try:
-                with contextlib.closing(self._driver(resource.ref.name, resource.spec)) as driver:
+                with contextlib.closing(self._driver(resource.ref.name, cast(HostSpec, resource.spec))) as driver:
                     resources.update({one.key: one for one in driver.observe()})
             except DriverError as error:
                 blind[resource.ref.name] = str(error)

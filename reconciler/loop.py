@@ -9,7 +9,7 @@ from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.model import XDS, FleetState, Key, Observed, Outcome, Plan, Problem, Ref, Snapshot
+from reconciler.core.model import XDS, FleetState, Key, Outcome, Plan, Problem, Ref, Snapshot
 from reconciler.core.plan import node_id, plan, reached_by, running_proxies, surplus_of
 from reconciler.core.status import Status, status
 from reconciler.drivers import Driver

@@ -55,7 +55,8 @@ class Proxies:
         self._heard.add((node, nack.message, nack.versions))
         own = any(word in nack.message.lower() for word in OWN_TROUBLE)
         self.log.warning("xds.refused", node=node, type=nack.type, names=",".join(nack.names), own=own, message=nack.message)
-        self.store.event("xds.refused", f"Proxy/{node}", f"{nack.type.upper()} {', '.join(nack.names)}: {nack.message}", nack.at)
+        words = f"{nack.type.upper()} {', '.join(nack.names)}: {nack.message}"
+        self.store.event("xds.refused", f"Proxy/{node}", words, nack.at)
         for version, name in zip(nack.versions, nack.names, strict=False):
             if own:
                 self.own.setdefault(node, {})[version] = nack.message
@@ -109,15 +110,9 @@ class Proxies:
         """Node ⇒ the endpoints its acknowledged content may send requests to; None where we do not know that content."""
         result: dict[str, frozenset[Endpoint] | None] = {}
         for node, state in self.connected.items():
-            ends: set[Endpoint] | None = set()
-            for version in state.acked.get("eds", {}).values():
-                known = self._ends.get(version)
-                if known is None:
-                    ends = None
-                    break
-                assert ends is not None
-                ends |= known
-            result[node] = None if ends is None else frozenset(ends)
+            versions = state.acked.get("eds", {}).values()
+            known = [self._ends[version] for version in versions if version in self._ends]
+            result[node] = frozenset().union(*known) if len(known) == len(versions) else None
         return result
 
     def why_refused(self, wanted: Mapping[str, Snapshot]) -> dict[Ref, str]:

@@ -96,7 +96,8 @@ class Wanted:
             self._become(Accepted(fleet, noticed_at=noticed_at))
             return
         self._store.record_revision(revision, "refused", problems)
-        self._log.warning("revision.refused", revision=revision, problems=len(problems), first=str(problems[0]) if problems else "")
+        first = str(problems[0]) if problems else ""
+        self._log.warning("revision.refused", revision=revision, problems=len(problems), first=first)
         good = self.accepted.fleet or self._last_good(revision)
         self._become(Accepted(good, revision, tuple(problems), noticed_at=self.accepted.noticed_at or noticed_at))
 

@@ -26,5 +26,6 @@ class Answer(BaseHTTPRequestHandler):
 
 server = ThreadingHTTPServer((os.environ["ADDRESS"], int(os.environ["PORT"])), Answer)
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-print(f"{version} answers on {server.server_address}", flush=True)
+sys.stdout.write(f"{version} answers on {server.server_address}\n")
+sys.stdout.flush()
 server.serve_forever(poll_interval=0.1)

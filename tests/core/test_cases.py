@@ -1,0 +1,64 @@
+"""Scenarios as folders: `fleet/*.yaml` and `observed.yaml` in, `plan.txt` out. `pytest --update` writes plan.txt anew."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler.core.connect import Connector
+from reconciler.core.facts import Facts
+from reconciler.core.model import Connected, FleetState, Health, Observed, ObservedState, Ref
+from reconciler.core.plan import plan, reached_by, running_proxies, surplus_of
+from reconciler.core.show import plan_text
+from tests.fleets import load_folder
+
+CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())
+NOW = 1_000_000.0
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_the_plan_is_as_written(case: Path, request: pytest.FixtureRequest) -> None:
+    """The plan for this fleet on these hosts reads exactly as in plan.txt."""
+    fleet = load_folder(case / "fleet")
+    told = yaml.safe_load((case / "observed.yaml").read_text()) if (case / "observed.yaml").exists() else {}
+    seen = observed(fleet, told)
+    facts = known(fleet, seen, told)
+
+    written = plan_text(plan(fleet, seen, facts, NOW))
+    if request.config.getoption("--update"):
+        (case / "plan.txt").write_text(written)
+    assert written == (case / "plan.txt").read_text()
+
+
+def observed(fleet: FleetState, told: dict[str, Any]) -> ObservedState:
+    """`instances` (ref, host, instance: `wanted` or any word, health, state, port, age_s) and `blind` (host ⇒ reason)."""
+    resources = {}
+    for one in told.get("instances", ()):
+        ref = Ref.parse(one["ref"])
+        want = fleet.workloads.get(ref)
+        current = one.get("instance", "wanted") == "wanted"
+        fields = {
+            "uid": want.uid if want else "gone",
+            "live": one.get("live") or (want.live if want and current else "other"),
+            "state": one.get("state", "running"),
+            "address": "127.0.0.1",
+            "ports": {"http": one["port"]} if "port" in one else {},
+        }
+        instance = want.instance if want and current else one["instance"]
+        seen = Observed(ref, instance, one["host"], fields, Health(one.get("health", "healthy")), NOW - one.get("age_s", 100))
+        resources[seen.key] = seen
+    return ObservedState(resources, told.get("blind", {}))
+
+
+def known(fleet: FleetState, seen: ObservedState, told: dict[str, Any]) -> Facts:
+    """`reaches` (node ⇒ ports its acknowledged content names), `told` (nodes that already run what is wanted), `drained`."""
+    snapshots = Connector().connect(fleet, seen, {})
+    reaches = {node: frozenset(("127.0.0.1", port) for port in ports) for node, ports in told.get("reaches", {}).items()}
+    connected = {node: Connected(node, "1.40.0", 0.0, "", True, {}) for node in reaches}
+    published = {node: snapshots[node].version for node in told.get("told", ()) if node in snapshots}
+    facts = Facts(connected=connected, snapshots=snapshots, published=published, reaches=dict(reaches))
+    since = 0.0 if told.get("drained") else NOW
+    running = running_proxies(seen)
+    let_go = {one.key: since for one in surplus_of(fleet, seen) if not reached_by(one, facts, running)}
+    return Facts(connected=connected, snapshots=snapshots, published=published, reaches=dict(reaches), let_go=let_go)
