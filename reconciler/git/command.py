@@ -144,17 +144,15 @@ def redacted(text: str) -> str:
 def local_path(url: str) -> Path | None:
     """The directory a URL or path names on this machine, or None; raises SourceError on what git must not get."""
     shown = redacted(url)
-    if not url or url.startswith("-") or not url.isprintable():
+    if not url or not url.isprintable() or re.match(r"([^/]*@|[A-Za-z0-9+.-]+://([^/]*@)?)?-", url):
         raise SourceError(f"{shown!r} is not the URL or path of a repository")
     if re.match(r"[A-Za-z0-9+.-]+::", url):
         raise SourceError(f"{shown!r} names a program to run (a git remote helper), which Convoy never does")
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, _ = url.partition("://")
     if not separator:
         return None if SCP_LIKE.match(url) and not os.path.exists(url) else Path(url)
     if scheme.lower() not in PROTOCOLS:
         raise SourceError(f"{shown!r} has the scheme {scheme!r}: Convoy reads from {', '.join(PROTOCOLS)} and local paths")
-    if rest.startswith("-"):
-        raise SourceError(f"{shown!r} is not the URL of a repository")
     return Path(unquote(urlsplit(url).path)) if scheme.lower() == "file" else None
 
 

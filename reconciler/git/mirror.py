@@ -149,32 +149,35 @@ class Mirror:
         """Bring the branch into the mirror. `tip` is what a local branch is known to name, or empty."""
         with self._bare.alone():
             mirror = None if self._damaged else self._bare.usable()
-            if mirror is None or not self._gain(mirror, tip):
+            revision = self._gain(mirror, tip) if mirror is not None else ""
+            if not revision:
                 self._bare.make_anew(self._fill)
-                mirror = self._bare.opened()
-            self._damaged = False
-            self._tip = str(mirror.references[TIP].peel(pygit2.Commit).id)
-            return self._tip
+                revision = named(self._bare.opened())
+                if not revision:
+                    raise SourceError(f"branch {self._branch} of {self.shown} names no commit")
+            self._damaged, self._tip = False, revision
+            return revision
 
-    def _gain(self, mirror: pygit2.Repository, tip: str) -> bool:
-        """Bring what is new into a mirror that is there; False when the mirror itself is at fault."""
-        old = mirror.references.get(TIP)
-        if old is not None and tip:
-            if str(old.target) == tip:
-                return True
-            self._grown = True
+    def _gain(self, mirror: pygit2.Repository, tip: str) -> str:
+        """Bring what is new into a mirror that is there; gives the revision, or "" when the mirror itself is at fault."""
+        old = named(mirror)
+        if not old or old == tip:
+            return old
+        if tip and self._source is not None:
+            # Whatever is in the way, git is asked next, and says it better.
             with contextlib.suppress(*PYGIT2_ERRORS):
                 oid = pygit2.Oid(hex=tip)
-                if self._source is not None and carry(self._source, mirror, oid, pygit2.Oid(hex=str(old.target))):
+                if carry(self._source, mirror, oid, pygit2.Oid(hex=old)):
                     mirror.references.create(TIP, oid, force=True)
-                    return True
+                    self._grown = True
+                    return tip
         try:
             self._git_fetch(self._bare.directory)
         except GitFailed as error:
             self._blame(error)
-            return False
+            return ""
         self._grown = True
-        return TIP in mirror.references
+        return named(mirror)
 
     def _git_fetch(self, directory: Path) -> None:
         words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]
@@ -219,10 +222,20 @@ class Mirror:
             if self._source is None:
                 return ()
             git = Path(self._source.path)
-        common = git / (git / "commondir").read_text().strip() if (git / "commondir").is_file() else git
+        # A linked worktree keeps its branches in the repository it belongs to: https://git-scm.com/docs/gitrepository-layout
+        shared = git / "commondir"
+        common = Path(os.path.normpath(git / shared.read_text().strip())) if shared.is_file() else git
         heads = common / "refs" / "heads"
         chain = [common, common / "refs", heads, *(heads / p for p in reversed(Path(self._branch).parents) if p != Path("."))]
         return tuple(directory for directory in chain if directory.is_dir())
+
+
+def named(mirror: pygit2.Repository) -> str:
+    """The revision that the mirror has, or "" when there is none that can be read."""
+    try:
+        return str(mirror.references[TIP].peel(pygit2.Commit).id)
+    except PYGIT2_ERRORS:
+        return ""
 
 
 def _entry(tree: pygit2.Tree, path: str) -> pygit2.Object | None:
