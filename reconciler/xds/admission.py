@@ -1,5 +1,6 @@
 """What a client may say at all: anything else ends its stream before it costs memory or confuses two proxies."""
 
+from collections.abc import Collection
 from typing import Any
 
 # Types one stream may ask for, known or not; and names over all of them. A delta request with 50,000 names has 4 MB.
@@ -35,13 +36,13 @@ def agent(node: Any) -> str:
     return str(node.user_agent_version or (exact if exact != "0.0.0" else ""))[:64]
 
 
-def check_type(url: str, only: str, asked: int) -> str:
+def check_type(url: str, only: str, asked: Collection[str]) -> str:
     """The type URL that is meant. `only` is the one type of this service, empty on the aggregated one."""
     if only and url and url != only:
         raise Rejected("INVALID_ARGUMENT", f"this service serves {only} alone: ask the aggregated one for {url[:256]!r}")
     if not url and not only:
         raise Rejected("INVALID_ARGUMENT", "a request on the aggregated stream must carry type_url, and this one does not")
-    if asked > MOST_TYPES or len(url) > LONGEST_NAME:
+    if url not in asked and (len(asked) >= MOST_TYPES or len(url) > LONGEST_NAME):
         raise Rejected(
             "RESOURCE_EXHAUSTED", f"one stream may ask for {MOST_TYPES} types with names of {LONGEST_NAME} characters"
         )

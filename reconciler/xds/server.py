@@ -193,10 +193,13 @@ class Server:
                         self._check(stream.node, context)
                         member = self._registry.join(stream, link, self._seams.now())
                         link.hold(self._hold_s)
-                        answered = True
+                        answered = joining = True
                     else:
-                        answered = self._registry.heard(stream)
+                        answered, joining = self._registry.heard(stream), False
                     self._registry.touched(stream)
+                if joining:
+                    # Otherwise they go with the first write, and a write that is cut off leaves a call that cannot be ended.
+                    await context.send_initial_metadata(())
                 if answered:
                     self._wake()
                 link.kick()

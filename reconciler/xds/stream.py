@@ -89,7 +89,7 @@ class Stream(ABC):
 
     def topic(self, url: str) -> tuple[Topic, bool]:
         """The topic for this type URL, and whether this is the first request for it on the stream."""
-        url = admission.check_type(url, wire.TYPE_URLS[self.only] if self.only else "", len(self.topics))
+        url = admission.check_type(url, wire.TYPE_URLS[self.only] if self.only else "", self.topics)
         known = self.topics.get(url)
         if known is not None:
             return known, False

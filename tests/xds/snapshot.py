@@ -30,8 +30,9 @@ def resource(type: str, name: str, message: Any, **more: Any) -> XdsResource:
 
 
 def raw(type: str, name: str, version: str, **more: Any) -> XdsResource:
-    """A resource whose bytes do not matter."""
-    return XdsResource(type, name, version, f"{type}/{name}/{version}".encode(), WHERE, Ref("Cluster", name), **more)
+    """A resource whose content is only its name and version, as `name@version`."""
+    packed = Packed(type_url="type.googleapis.com/test", value=f"{name}@{version}".encode())
+    return XdsResource(type, name, version, packed.SerializeToString(), WHERE, Ref("Cluster", name), **more)
 
 
 def cluster(name: str, eds: bool = True, connect_timeout: str = "1s", **fields: Any) -> XdsResource:

@@ -1,0 +1,315 @@
+"""The server over real gRPC: who gets in, what they are told, and what is known of them."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.core.model import Connected, Ref, XdsResource
+from reconciler.seams import Seams
+from reconciler.xds.identity import Identity, token
+from reconciler.xds.listen import ListenError
+from reconciler.xds.server import Server
+from reconciler.xds.stream import Pace
+
+from .snapshot import raw, snapshot
+from .wired import ADS, Client
+
+KEY = b"k" * 32
+WORLD = snapshot([raw("cds", "a", "1"), raw("eds", "a", "1")])
+
+
+class World:
+    """Servers and clients of one test, all closed at its end."""
+
+    def __init__(self) -> None:
+        self.woken = threading.Event()
+        self._closing: list[Callable[[], Any]] = []
+
+    def server(self, address: str = "127.0.0.1:0", **more: Any) -> Server:
+        given = {"identity": None, "open_secret": lambda _: b"", "seams": Seams(), "pace": Pace(linger_s=0.0), **more}
+        server = Server([address], wake=self.woken.set, **given)
+        server.start()
+        self._closing.append(server.stop)
+        return server
+
+    def client(self, server: Server, **more: Any) -> Client:
+        (port,) = server.ports.values()
+        return self.client_at(f"127.0.0.1:{port}", **more)
+
+    def client_at(self, target: str, **more: Any) -> Client:
+        client = Client(target, **more)
+        self._closing.append(client.close)
+        return client
+
+    def until(self, server: Server, what: Callable[[dict[str, Connected]], bool]) -> dict[str, Connected]:
+        """What is connected, as soon as it fits; woken by the server and never by a clock alone."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            self.woken.clear()
+            found = dict(server.connected())
+            if what(found):
+                return found
+            self.woken.wait(0.5)
+        raise AssertionError(f"not in time: {server.connected()} {server.counters()}")
+
+    def close(self) -> None:
+        for close in reversed(self._closing):
+            close()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    yield made
+    made.close()
+
+
+def test_a_node_is_told_its_snapshot_and_known_by_what_it_acknowledged(world: World) -> None:
+    """Publish, connect, ACK: `connected` says so, the counters count, and wake is called; the same version is nothing new."""
+    server = world.server()
+    server.publish("n", WORLD)
+    client = world.client(server)
+    client.send("cds")
+    said = client.read()
+    assert [(r.name, r.version) for r in said.resources] == [("a", "1")]
+    client.ack(said)
+    known = world.until(server, lambda all: "cds" in all["n"].acked if "n" in all else False)["n"]
+    world.until(server, lambda all: all["n"].acked.get("cds") == {"a": "1"})
+    assert (known.node, known.sent) == ("n", WORLD.version)
+    server.publish("n", WORLD)
+    server.publish("n", snapshot([raw("cds", "a", "2")]))
+    assert [(r.name, r.version) for r in client.read().resources] == [("a", "2")]
+    counters = server.counters()
+    assert counters.streams == 1
+    assert counters.connects == 1
+    assert counters.acks == {"cds": 1}
+    assert counters.bytes_sent > 100
+    assert len(counters.latencies_s) == 1
+    client.close()
+    world.until(server, lambda all: all == {})
+    assert server.counters().pushes["cds"] == 2
+
+
+def test_a_token_opens_one_node(world: World) -> None:
+    """C20: the right token gets in; none, a wrong one and another node's do not."""
+    server = world.server(identity=Identity(KEY))
+    server.publish("n", WORLD)
+    good = world.client(server, token=token(KEY, "n"))
+    good.send("cds")
+    assert len(good.read().resources) == 1
+    for bad in ("", "00", token(KEY, "other"), token(b"another key", "n")):
+        client = world.client(server, token=bad)
+        client.send("cds")
+        assert client.ended()[0] == "PERMISSION_DENIED"
+    assert server.counters().denied == 4
+    assert set(server.connected()) == {"n"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xff\xff", b"\x12\x03\x0a\x01\xff", b"\x0a\x80\x80\x80\x80\x10", b""],
+    ids=["garbage", "not UTF-8", "a length of 4 GB", "no node"],
+)
+@pytest.mark.parametrize("method", ["StreamAggregatedResources", "DeltaAggregatedResources"])
+def test_hostile_bytes_end_their_own_stream_alone(world: World, content: bytes, method: str) -> None:
+    """INVALID_ARGUMENT for whoever sends them, before it is known as anybody."""
+    server = world.server()
+    client = world.client(server, method=ADS + method)
+    client.send_bytes(content)
+    assert client.ended()[0] == "INVALID_ARGUMENT"
+    assert server.connected() == {}
+
+
+def test_a_node_may_not_change_on_a_stream(world: World) -> None:
+    """C12: over the wire, with the reason in the status."""
+    server = world.server()
+    server.publish("n", WORLD)
+    client = world.client(server)
+    client.send("cds")
+    client.read()
+    client.node = "m"
+    client.send("eds")
+    code, details = client.ended()
+    assert (code, "'n'" in details) == ("INVALID_ARGUMENT", True)
+
+
+def test_who_comes_too_early_is_held_then_served(world: World) -> None:
+    """A restarted control plane serves at once those who waited for it to load."""
+    server = world.server()
+    client = world.client(server)
+    client.send("cds")
+    world.until(server, lambda all: "n" in all)
+    server.publish("n", WORLD)
+    assert len(client.read().resources) == 1
+
+
+def test_who_is_not_known_is_sent_away_and_never_told_that_there_is_nothing(world: World) -> None:
+    """UNAVAILABLE, so that an Envoy keeps what it has and comes back; the same when a node is forgotten."""
+    server = world.server(hold_s=0.1)
+    client = world.client(server)
+    client.send("cds")
+    assert client.ended()[0] == "UNAVAILABLE"
+    server.publish("n", WORLD)
+    client = world.client(server)
+    client.send("cds")
+    client.read()
+    server.forget("n")
+    assert client.ended()[0] == "UNAVAILABLE"
+    world.until(server, lambda all: all == {})
+
+
+def test_two_streams_of_a_node_count_as_the_one_behind(world: World) -> None:
+    """While one Envoy replaces another, what either may still use is in use."""
+    server = world.server()
+    server.publish("n", WORLD)
+    old, new = world.client(server), world.client(server)
+    for client in (old, new):
+        client.send("cds")
+        client.ack(client.read())
+    world.until(server, lambda all: "n" in all and all["n"].acked.get("cds") == {"a": "1"})
+    server.publish("n", snapshot([raw("cds", "a", "2"), raw("cds", "b", "1")]))
+    told = new.read()
+    new.ack(told)
+    before = len(server.counters().latencies_s)
+    known = world.until(server, lambda all: "b" in all["n"].acked["cds"])["n"]
+    assert known.acked["cds"] == {"a": "1", "b": "1"}
+    assert not known.synced
+    assert before <= 3
+    old.ack(old.read())
+    world.until(server, lambda all: all["n"].acked["cds"] == {"a": "2", "b": "1"})
+
+
+def test_a_secret_is_opened_when_it_is_sent_and_not_kept(world: World) -> None:
+    """Each stream's own opening; one that cannot be opened is reported like a refusal and stops nothing else."""
+    opened: list[str] = []
+
+    def open_secret(resource: XdsResource) -> bytes:
+        opened.append(resource.name)
+        if resource.name == "broken":
+            raise ValueError("wrong key")
+        return b"\x0a\x01s"
+
+    server = world.server(open_secret=open_secret)
+    secrets = [replace(raw("sds", name, "1"), body=b"", secret=Ref("Certificate", name)) for name in ("good", "broken")]
+    server.publish("n", snapshot(secrets))
+    for _ in range(2):
+        client = world.client(server)
+        client.send("sds", resource_names_subscribe=["good"])
+        said = client.read()
+        assert said.resources[0].resource.type_url == "s"
+        client.ack(said, resource_names_subscribe=["broken"])
+        known = world.until(server, lambda all: "n" in all and bool(all["n"].nacks))["n"]
+        assert known.nacks[0].names == ("broken",)
+        assert known.nacks[0].versions == ("1",)
+        assert "wrong key" in known.nacks[0].message
+        client.send("cds")
+        assert client.read().type_url.endswith("Cluster")
+        client.close()
+        world.until(server, lambda all: all == {})
+    assert opened.count("good") == 2
+
+
+@pytest.mark.parametrize("service", ["cluster.v3.Cluster", "endpoint.v3.Endpoint", "listener.v3.Listener", "route.v3.Route"])
+@pytest.mark.parametrize("method", ["Stream", "Delta"])
+def test_the_services_per_type_are_served(world: World, service: str, method: str) -> None:
+    """Without ADS the same machines answer, one type each."""
+    kind = service.rpartition(".")[2]
+    type = {"Cluster": "cds", "Endpoint": "eds", "Listener": "lds", "Route": "rds"}[kind]
+    server = world.server()
+    server.publish("n", snapshot([raw(type, "x", "1")]))
+    client = world.client(server, method=f"/envoy.service.{service}DiscoveryService/{method}{kind}s")
+    client.send("", **{"resource_names_subscribe" if method == "Delta" else "resource_names": ["x"]})
+    assert len(client.read().resources) == 1
+
+
+def test_the_unix_socket_is_ours_alone_and_a_stale_one_is_no_obstacle(world: World, tmp_path: Path) -> None:
+    """What a killed server left behind does not stop the next; nobody else may connect."""
+    path = tmp_path / "xds.sock"
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(path))
+    stale.close()
+    server = world.server(f"unix:{path}")
+    assert path.stat().st_mode & 0o777 == 0o600
+    server.publish("n", WORLD)
+    client = world.client_at(f"unix:{path}")
+    client.send("cds")
+    assert len(client.read().resources) == 1
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:0", "192.0.2.1:80", "[::]:0", "example.org:1", "here", "unix:relative", "127.0.0.1:99999"]
+)
+def test_plaintext_is_for_this_machine(world: World, address: str) -> None:
+    """No address that another machine could reach is listened on."""
+    with pytest.raises(ListenError):
+        world.server(address)
+
+
+def test_a_taken_port_is_said(world: World) -> None:
+    """Two servers never share a port: each would get half of the proxies."""
+    server = world.server()
+    (port,) = server.ports.values()
+    with pytest.raises(ListenError, match="taken"):
+        world.server(f"127.0.0.1:{port}")
+
+
+def test_a_client_that_reads_nothing_slows_nobody(world: World) -> None:
+    """Its writes stop at flow control and its versions are skipped; another client hears each at once."""
+    server = world.server()
+    slow, fast = world.client(server, node="slow"), world.client(server, node="fast")
+    big = replace(raw("cds", "big", "1"), body=b"\x12\x80\x80\x80\x01" + bytes(2 << 20))
+    for round in range(20):
+        told = snapshot([replace(big, version=str(round)), raw("cds", "a", str(round))])
+        server.publish("slow", told)
+        server.publish("fast", snapshot([raw("cds", "a", str(round))]))
+        if round == 0:
+            slow.send("cds")
+            fast.send("cds")
+        said = fast.read()
+        assert said.resources[-1].version == str(round)
+        fast.ack(said)
+    assert server.counters().bytes_sent < 20 << 20
+    server.forget("slow")
+    assert slow.ended()[0] == "UNAVAILABLE"
+
+
+def test_a_fault_in_writing_ends_that_stream_and_the_client_may_return(world: World) -> None:
+    """The seam before each write: what it raises is that connection's failure and no more."""
+    broken = threading.Event()
+    broken.set()
+
+    class Faulty(Seams):
+        def point(self, name: str, *about: object) -> None:
+            if name == "xds.write" and broken.is_set():
+                raise OSError("the wire is cut")
+
+    server = world.server(seams=Faulty())
+    server.publish("n", WORLD)
+    client = world.client(server)
+    client.send("cds")
+    assert client.ended()[0] == "UNAVAILABLE"
+    broken.clear()
+    client = world.client(server)
+    client.send("cds")
+    assert len(client.read().resources) == 1
+
+
+def test_a_storm_of_connections_loses_none(world: World) -> None:
+    """Two hundred at once, each told its own, all known."""
+    server = world.server()
+    clients = []
+    for i in range(200):
+        server.publish(f"n{i}", WORLD)
+        clients.append(world.client(server, node=f"n{i}"))
+    for client in clients:
+        client.send("cds")
+    for client in clients:
+        client.ack(client.read())
+    world.until(server, lambda all: sum(one.acked.get("cds") == {"a": "1"} for one in all.values()) == 200)
+    assert server.counters().streams == 200
