@@ -13,6 +13,7 @@
 SHELL = /bin/sh
 VENV = .venv
 BIN = $(VENV)/bin
+DIST = dist
 T =
 PYTEST_ARGS =
 
@@ -47,7 +48,7 @@ schemas: setup
 	$(BIN)/python -m reconciler.schemas
 
 wheel: setup
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(DIST) .
 
 setup:
 	@PYTHON="$(PYTHON)" .ci/venv $(VENV) test
