@@ -1,0 +1,275 @@
+"""Metrics for Prometheus: how long each stage takes, what is wanted and seen, what was done, and what the xDS server sends."""
+
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import Counter as Total
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from reconciler.core.model import Outcome, Plan, Problem, Ref
+from reconciler.core.status import Status
+from reconciler.seams import Seams
+
+STAGES = ("fetch", "load", "gate", "observe", "connect", "plan", "act", "record")
+LOOPBACK = "127.0.0.1"
+# The loop ticks every few seconds even when nothing happens: one that has not for so long is stuck.
+STALE_S = 60.0
+# A client that sends its request slower than this only holds a thread.
+CLIENT_S = 10.0
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+class MetricsError(Exception):
+    """The metrics cannot be served where they were asked for; the message says why."""
+
+
+class XdsCounters(Protocol):
+    """What the xDS server counts: totals since its start, by type where that matters, and the last times to an ACK."""
+
+    @property
+    def streams(self) -> int: ...
+    @property
+    def connects(self) -> int: ...
+    @property
+    def denied(self) -> int: ...
+    @property
+    def rejected(self) -> int: ...
+    @property
+    def pushes(self) -> Mapping[str, int]: ...
+    @property
+    def acks(self) -> Mapping[str, int]: ...
+    @property
+    def nacks(self) -> Mapping[str, int]: ...
+    @property
+    def overdue(self) -> Mapping[str, int]: ...
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def latencies_s(self) -> Sequence[float]: ...
+
+
+class Metrics:
+    """All metrics of one Convoy, in a registry of its own. Every label's values are few: kinds, stages, types, verbs."""
+
+    def __init__(self, seams: Seams | None = None) -> None:
+        self._seams = seams or Seams()
+        self.registry = CollectorRegistry()
+        self._stages = Histogram(
+            "convoy_stage_seconds", "Time of one stage of a round.", ["stage"], buckets=SECONDS, registry=self.registry
+        )
+        for stage in STAGES:
+            self._stages.labels(stage)
+        self._ticks = Histogram("convoy_tick_seconds", "Time of one round.", buckets=SECONDS, registry=self.registry)
+        self._actions = Total("convoy_actions", "Actions carried out.", ["verb", "outcome"], registry=self.registry)
+        self._acked = Histogram(
+            "convoy_commit_to_ack_seconds",
+            "From the first sight of a revision until every proxy has acknowledged it.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._now = _Now()
+        self.registry.register(self._now)
+        self._ticked_at: float | None = None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage; it counts also when it fails."""
+        begun = self._seams.monotonic()
+        try:
+            yield
+        finally:
+            self._stages.labels(name).observe(self._seams.monotonic() - begun)
+
+    def tick_done(self, begun_at: float) -> None:
+        """A round ended that began at `begun_at` (Unix seconds)."""
+        self._ticks.observe(max(0.0, self._seams.now() - begun_at))
+        self._ticked_at = self._seams.monotonic()
+
+    def action(self, outcome: Outcome) -> None:
+        self._actions.labels(outcome.action.verb, outcome.status).inc()
+
+    def fleet(self, revision: str, status: Mapping[Ref, Status], plan: Plan, problems: Sequence[Problem]) -> None:
+        """How things stand at the end of a round."""
+        self._now.set_fleet(revision, status.values(), plan, problems)
+
+    def commit_acked(self, seconds: float) -> None:
+        self._acked.observe(max(0.0, seconds))
+
+    def xds(self, counters: XdsCounters) -> None:
+        self._now.counters = counters
+
+    def exposition(self) -> bytes:
+        """What Prometheus scrapes."""
+        return generate_latest(self.registry)
+
+    def alive(self, stale_s: float = STALE_S) -> bool:
+        """Whether the last round ended less than `stale_s` ago."""
+        ticked_at = self._ticked_at
+        return ticked_at is not None and self._seams.monotonic() - ticked_at < stale_s
+
+    def ready(self, stale_s: float = STALE_S) -> bool:
+        """Whether it is alive and a revision is in force."""
+        return self.alive(stale_s) and bool(self._now.revision)
+
+    def serve(self, address: str = f"{LOOPBACK}:0", stale_s: float = STALE_S) -> "Served":
+        """Serve /metrics, /health and /ready at HOST:PORT (or PORT alone, on loopback); port 0 takes a free one.
+
+        Raises MetricsError.
+        """
+        host, port = _split(address)
+        self._seams.point("metrics.listen", address)
+        try:
+            return Served(self, host, port, stale_s)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise MetricsError(f"cannot serve metrics at {address}: {why}; name another HOST:PORT") from error
+
+
+class Served:
+    """The HTTP server of the metrics, in threads of its own."""
+
+    def __init__(self, metrics: Metrics, host: str, port: int, stale_s: float) -> None:
+        class Answer(_Answer):
+            of, patience_s = metrics, stale_s
+
+        self._server = (_Server6 if ":" in host else _Server)((host, port), Answer)
+        shown = f"[{host}]" if ":" in host else host
+        self.port = int(self._server.server_address[1])
+        self.address = f"{shown}:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="metrics", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A scraper that connects and says nothing must not keep us from ending.
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Answer(BaseHTTPRequestHandler):
+    of: Metrics
+    patience_s: float
+    timeout = CLIENT_S
+    server_version, sys_version = "convoy", ""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            self._send(200, CONTENT_TYPE_LATEST, self.of.exposition())
+        elif path == "/health":
+            self._say(self.of.alive(self.patience_s), "ok", f"no round of the loop has ended within {self.patience_s:g} s")
+        elif path == "/ready":
+            self._say(self.of.ready(self.patience_s), "ready", "no revision is in force yet, or the loop is stuck")
+        else:
+            self._send(404, "text/plain; charset=utf-8", b"/metrics, /health and /ready are here\n")
+
+    do_HEAD = do_GET
+
+    def _say(self, good: bool, yes: str, no: str) -> None:
+        self._send(200 if good else 503, "text/plain; charset=utf-8", f"{yes if good else no}\n".encode())
+
+    def _send(self, status: int, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes are not events."""
+
+
+class _Now:
+    """How things stand: read when somebody scrapes, so that a value that is gone leaves no series behind."""
+
+    def __init__(self) -> None:
+        self.counters: XdsCounters | None = None
+        self.revision = ""
+        self._resources: Mapping[tuple[str, str, str], int] = {}
+        self._planned: Mapping[str, int] = {}
+        self._held = self._problems = self._blind = 0
+
+    def set_fleet(self, revision: str, status: Iterable[Status], plan: Plan, problems: Sequence[Problem]) -> None:
+        resources: Counter[tuple[str, str, str]] = Counter((one.ref.kind, one.sync, one.health) for one in status)
+        self._resources = resources
+        self._planned = Counter(action.verb for action in plan.actions)
+        self._held, self._problems = len(plan.held), len(problems)
+        self._blind = sum(count for (kind, sync, _), count in resources.items() if kind == "Host" and sync == "held")
+        self.revision = revision
+
+    def collect(self) -> Iterator[Metric]:
+        if self.revision:
+            info = GaugeMetricFamily("convoy_revision_info", "The revision in force.", labels=["revision"])
+            info.add_metric([self.revision], 1)
+            yield info
+        resources = GaugeMetricFamily(
+            "convoy_resources", "Declared resources by kind, sync and health.", labels=["kind", "sync", "health"]
+        )
+        for labels, count in sorted(self._resources.items()):
+            resources.add_metric(labels, count)
+        yield resources
+        planned = GaugeMetricFamily("convoy_planned_actions", "Actions the last plan asked for.", labels=["verb"])
+        for verb in ("create", "update", "delete"):
+            planned.add_metric([verb], self._planned.get(verb, 0))
+        yield planned
+        yield GaugeMetricFamily("convoy_held", "What the last plan would do and must not yet.", self._held)
+        yield GaugeMetricFamily("convoy_problems", "Problems of the newest revision, if it was refused.", self._problems)
+        yield GaugeMetricFamily("convoy_blind_hosts", "Hosts that could not be seen.", self._blind)
+        if self.counters is not None:
+            yield from _xds(self.counters)
+
+
+def _xds(counters: XdsCounters) -> Iterator[Metric]:
+    yield GaugeMetricFamily("convoy_xds_streams", "Open xDS streams.", counters.streams)
+    for name, what, total in (
+        ("connects", "xDS streams opened.", counters.connects),
+        ("denied", "xDS streams refused for who they said they were.", counters.denied),
+        ("rejected", "xDS requests that broke the protocol.", counters.rejected),
+        ("sent_bytes", "Bytes of xDS responses.", counters.bytes_sent),
+    ):
+        yield CounterMetricFamily(f"convoy_xds_{name}", what, total)
+    for name, what, totals in (
+        ("pushes", "Responses sent.", counters.pushes),
+        ("acks", "Responses acknowledged.", counters.acks),
+        ("nacks", "Responses refused.", counters.nacks),
+        ("overdue", "Responses not answered in time.", counters.overdue),
+    ):
+        family = CounterMetricFamily(f"convoy_xds_{name}", what, labels=["type"])
+        for type, total in sorted(totals.items()):
+            family.add_metric([type], total)
+        yield family
+    latencies = sorted(counters.latencies_s)
+    if latencies:
+        quantiles = GaugeMetricFamily(
+            "convoy_xds_ack_seconds", "From sending to acknowledgement, over the last responses.", labels=["quantile"]
+        )
+        for quantile in (0.5, 0.9, 0.99, 1.0):
+            quantiles.add_metric([str(quantile)], latencies[min(len(latencies) - 1, int(quantile * len(latencies)))])
+        yield quantiles
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or not port.isascii() or int(port) > 65535:
+        raise MetricsError(f"cannot serve metrics at {address!r}: it looks like {LOOPBACK}:9090, or a port alone")
+    return host.strip("[]") or LOOPBACK, int(port)
