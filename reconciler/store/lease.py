@@ -53,6 +53,13 @@ def check(database: Database, seams: Seams, lease: Lease) -> bool:
     return row is not None and row.epoch == lease.epoch and held(row, seams.now())
 
 
+def holder(database: Database, seams: Seams, name: str) -> str | None:
+    """Who has it now."""
+    with database.reading("lease") as connection:
+        row = connection.execute(select(LEASES).where(LEASES.c.name == name)).one_or_none()
+    return str(row.holder) if row is not None and held(row, seams.now()) else None
+
+
 def extend(database: Database, lease: Lease, expires_at: float, ttl_s: float) -> bool:
     mine = and_(LEASES.c.name == lease.name, LEASES.c.epoch == lease.epoch)
     with database.writing("lease", counted=False) as connection:

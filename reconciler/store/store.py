@@ -104,6 +104,10 @@ class Store:
         """May its holder act now?"""
         return leases.check(self._database, self._seams, lease)
 
+    def holder(self, name: str) -> str | None:
+        """Who has this lease now."""
+        return leases.holder(self._database, self._seams, name)
+
     # Revisions
 
     def record_revision(self, revision: str, status: Literal["good", "refused"], problems: Sequence[Problem]) -> None:
@@ -162,6 +166,12 @@ class Store:
     def events(self, since: int = 0, limit: int = 100) -> list[Event]:
         """Those numbered above `since`, in order."""
         query = select(EVENTS).where(EVENTS.c.number > since).order_by(EVENTS.c.number).limit(limit)
+        with self._database.reading("events") as connection:
+            return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+
+    def recent(self, ref: str, limit: int = 20) -> list[Event]:
+        """The newest about one resource, newest first."""
+        query = select(EVENTS).where(EVENTS.c.ref == ref).order_by(EVENTS.c.number.desc()).limit(limit)
         with self._database.reading("events") as connection:
             return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
 
