@@ -9,6 +9,7 @@ from reconciler.core.model import XDS_TYPES, Problem, Ref, Snapshot, Where
 from reconciler.core.show_layout import BLANK, Block, Fixed, Line, Page, Span, Style, Table, text, words
 from reconciler.core.show_plan import MOST_NAMED, XDS_WORDS
 from reconciler.core.show_problems import count, problems
+from reconciler.core.status import Status
 
 # What the store keeps for one resource or workload: see reconciler/record.py.
 Row = Mapping[str, Any]
@@ -269,9 +270,23 @@ def ago(seconds: float) -> str:
     return f"{int(max(seconds, 0))}s"
 
 
-def progress(rows: Mapping[Ref, Any]) -> tuple[int, int, str]:
+def rows(statuses: Mapping[Ref, Status]) -> dict[str, Row]:
+    """Rows of what a loop knows, without instances."""
+    return {
+        str(ref): {
+            "ref": str(ref),
+            "sync": one.sync,
+            "health": one.health,
+            "since": one.since,
+            "why": one.why,
+            "declared": True,
+        }
+        for ref, one in statuses.items()
+    }
+
+
+def progress(statuses: Mapping[Ref, Status]) -> tuple[int, int, str]:
     """How many resources are as declared, of how many, and what one of the others waits for."""
-    waiting = [one for one in rows.values() if not (one.sync == "synced" and one.health in ("healthy", "none"))]
+    waiting = [one for one in statuses.values() if not (one.sync == "synced" and one.health in ("healthy", "none"))]
     first = min(waiting, key=lambda one: one.ref, default=None)
-    words_ = f"{first.ref}: {first.why or first.health}" if first else ""
-    return len(rows) - len(waiting), len(rows), words_
+    return len(statuses) - len(waiting), len(statuses), f"{first.ref}: {first.why or first.health}" if first else ""

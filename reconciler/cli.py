@@ -1,0 +1,90 @@
+"""`convoy`: the only reader of the command line and of the environment."""
+
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import click
+
+from reconciler.commands.options import INTERRUPTED, STATE, Call
+from reconciler.terminal import Terminal
+
+# Command ⇒ where it is; by what a person is doing.
+SECTIONS: Mapping[str, Mapping[str, str]] = {
+    "A fleet repository": {"init": "fleet:init", "validate": "fleet:validate", "plan": "plan:plan"},
+    "Making it so": {"apply": "run:apply", "serve": "run:serve", "down": "run:down"},
+    "Looking": {"status": "look:status", "get": "look:get", "explain": "look:explain"},
+    "More": {"secret": "secret:secret", "demo": "demo:demo", "completion": "completion:completion"},
+}
+
+
+class Commands(click.Group):
+    """Finds each command in its module when it is asked for, so that none of them pays for the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for commands in SECTIONS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for commands in SECTIONS.values():
+            if cmd_name in commands:
+                module, _, attribute = commands[cmd_name].partition(":")
+                return cast(click.Command, getattr(importlib.import_module(f"reconciler.commands.{module}"), attribute))
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                found = ((name, self.get_command(ctx, name)) for name in commands)
+                formatter.write_dl([(name, command.get_short_help_str(100)) for name, command in found if command is not None])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except click.Abort:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Whoever read our output has read enough. Python must not complain when it closes what is left.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from None
+
+
+@click.command(
+    cls=Commands,
+    name="convoy",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`convoy COMMAND --help` shows examples. Start with `convoy init my-fleet`, or see `convoy demo`.",
+)
+@click.option("--state", type=STATE, envvar="CONVOY_STATE", help="Convoy's own directory.  [$XDG_STATE_HOME/convoy]")
+@click.option("--no-color", is_flag=True, help="Also: NO_COLOR in the environment.")
+@click.version_option(package_name="convoy-fleet", message="%(version)s", help="The version of Convoy.")
+@click.pass_context
+def convoy(context: click.Context, state: Path | None, no_color: bool) -> None:
+    """Git holds what should be; Convoy makes it so: virtual machines, containers and Envoy proxies."""
+    context.obj = Call(state or default_state(os.environ), terminal(os.environ, no_color=no_color))
+
+
+def default_state(environment: Mapping[str, str]) -> Path | None:
+    """https://specifications.freedesktop.org/basedir-spec/latest/: a relative path there is to be ignored."""
+    named = environment.get("XDG_STATE_HOME", "")
+    if os.path.isabs(named):
+        return Path(named) / "convoy"
+    home = environment.get("HOME", "")
+    return Path(home) / ".local" / "state" / "convoy" if os.path.isabs(home) else None
+
+
+def terminal(environment: Mapping[str, str], *, no_color: bool) -> Terminal:
+    screen, dumb = sys.stdout.isatty(), environment.get("TERM") == "dumb"
+    # https://no-color.org: any value but an empty one.
+    color = screen and not dumb and not no_color and not environment.get("NO_COLOR")
+    width = shutil.get_terminal_size().columns if screen else None
+    return Terminal(width=width, color=color, live=screen and sys.stderr.isatty() and not dumb)
+
+
+def main() -> None:
+    convoy(prog_name="convoy")

@@ -1,0 +1,203 @@
+"""`convoy status`, `get` and `explain`: where the fleet stands, from what is kept, whether a Convoy is at work or not."""
+
+import difflib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.commands import sources
+from reconciler.commands.options import Call, Command, Failure, call, common
+
+if TYPE_CHECKING:
+    from reconciler.core.show import Known, Row
+    from reconciler.store import Store
+
+Rows = Mapping[str, Mapping[str, Any]]
+
+# What `explain` shows of the past.
+MOST_RECENT = 15
+
+
+@contextmanager
+def kept(call: Call) -> "Iterator[Store | None]":
+    """The store of this state directory, or None where no Convoy has ever worked."""
+    database = call.state / "convoy.db"
+    if not database.exists():
+        yield None
+        return
+    from contextlib import closing
+
+    from reconciler.seams import Seams
+    from reconciler.store import Store
+
+    with closing(Store(f"sqlite:///{database}", Seams())) as store:
+        yield store
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("convoy status", "what is in force, and what is not as declared"),
+        ("convoy status -o json | jq .converged", "for a script that waits"),
+    ],
+    exits=[(0, "the status is shown, whatever it is"), (1, "it cannot be read")],
+)
+@common()
+def status(call: Call) -> None:
+    """Show where the fleet stands; what needs attention comes first."""
+    from reconciler.core import show
+
+    with kept(call) as store:
+        state = (store.state() if store else None) or {}
+        rows = store.status() if store else {}
+        acting = store.holder("control") is not None if store else False
+    place = sources.remembered(call.state)
+    fleet = show.standing(state, acting, place.shown if place else "")
+    call.page(show.status(fleet, rows, time.time()), show.status_json(fleet, state, rows))
+
+
+def _names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Completion. Whatever goes wrong, a shell gets no names rather than an error."""
+    try:
+        with kept(call(context)) as store:
+            names = sorted(store.status()) if store else []
+    except Exception:  # noqa: BLE001 - there is nobody to tell while a line is being typed
+        return []
+    return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("convoy get", "everything"),
+        ("convoy get proxies", "everything of one kind"),
+        ("convoy get Application/web", "one resource, its instances, their addresses and logs"),
+        ("convoy get Proxy/edge-1 -o json | jq '.instances[0].pid'", "for other programs"),
+    ],
+    exits=[(0, "it is shown"), (1, "there is no such resource")],
+)
+@click.argument("what", required=False, default="", metavar="[KIND[/NAME]]", shell_complete=_names)
+@common()
+def get(call: Call, what: str) -> None:
+    """List resources, or show one with its instances."""
+    from reconciler.core import show
+
+    with kept(call) as store:
+        rows = _rows(call, store)
+    now = time.time()
+    if "/" in what:
+        row = found(what, rows)
+        call.page(show.one(row, now), row)
+        return
+    kind = kind_of(what, rows) if what else ""
+    listed = [row for ref, row in sorted(rows.items()) if not kind or ref.split("/")[0] == kind]
+    call.page(show.listing(listed, now), listed)
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("convoy explain Application/web", "where it is declared, how it stands, why, and what happened to it"),
+        ("convoy explain proxy/edge-1", "and, for a proxy, what it runs and what it refused"),
+    ],
+    exits=[(0, "it is explained"), (1, "there is no such resource")],
+)
+@click.argument("what", metavar="KIND/NAME", shell_complete=_names)
+@common()
+def explain(call: Call, what: str) -> None:
+    """Show everything known of one resource."""
+    from reconciler.core import show
+
+    with kept(call) as store:
+        rows = _rows(call, store)
+        row = found(what, rows)
+        known = _known(call, store, row, rows) if store else show.Known()
+    call.page(show.explain(row, known, time.time()), show.explain_json(row, known))
+
+
+def _rows(call: Call, store: "Store | None") -> "Mapping[str, Row]":
+    if store is None:
+        raise Failure(f"no Convoy has worked in {call.state} yet: start with `convoy apply` or `convoy serve`")
+    return store.status()
+
+
+def found(what: str, rows: Rows) -> Mapping[str, Any]:
+    """The row a person means; raises Failure with what they may have meant."""
+    kind, _, name = what.partition("/")
+    ref = f"{kind_of(kind, rows)}/{name}"
+    if ref in rows:
+        return rows[ref]
+    near = difflib.get_close_matches(ref, rows, 3, 0.6)
+    raise Failure(
+        f"there is no {ref}" + (f": did you mean {' or '.join(near)}?" if near else "; `convoy get` lists what there is")
+    )
+
+
+def kind_of(word: str, rows: Rows) -> str:
+    """`Proxy` for proxy, proxies and PROXY; raises Failure for what is no kind."""
+    from reconciler.core.kinds import KINDS
+
+    kinds = {*KINDS, *(ref.split("/")[0] for ref in rows)}
+    lowered = word.lower()
+    for kind in kinds:
+        single = kind.lower()
+        if lowered in (single, f"{single}s", f"{single.removesuffix('y')}ies", f"{single}es"):
+            return kind
+    near = difflib.get_close_matches(word.capitalize(), kinds, 1, 0.5)
+    hint = f"did you mean {near[0]}?" if near else f"the kinds are {', '.join(sorted(kinds))}"
+    raise Failure(f"there is no kind {word!r}: {hint}")
+
+
+def _known(call: Call, store: "Store", row: "Row", rows: Rows) -> "Known":
+    from reconciler.core import show
+    from reconciler.core.model import Ref
+    from reconciler.core.plan import node_id
+
+    ref = Ref.parse(row["ref"])
+    events = [(event.at, event.kind, event.message) for event in store.recent(str(ref), MOST_RECENT)]
+    done = [one for one in store.outcomes(2000) if one["ref"] == str(ref)][:MOST_RECENT]
+    happened = [(one["at"], f"{one['verb']} {one['status']}", one["error"] or f"on {one['host']}") for one in done]
+    refused = next((message for _, kind, message in events if kind == "xds.refused"), "")
+    document, where, revision = _declared(call, store, row)
+    # A workload's row names the place of what it follows from.
+    replicas = [one for _, one in sorted(rows.items()) if not one.get("declared", True) and one.get("where") == row["where"]]
+    return show.Known(
+        document,
+        where or str(row.get("where", "")),
+        revision,
+        tuple(replicas) if row.get("declared", True) else (),
+        store.good(node_id(ref)) if ref.kind == "Proxy" else None,
+        refused,
+        tuple(sorted([*events, *happened], reverse=True)[:MOST_RECENT]),
+    )
+
+
+def _declared(call: Call, store: "Store", row: "Row") -> tuple[str, str, str]:
+    """The document as a person wrote it, where it stands, and in which revision; empty where it cannot be read any more."""
+    from reconciler.core.parse import parse
+    from reconciler.git import SourceError
+    from reconciler.seams import Seams
+
+    place, revision = sources.remembered(call.state), (store.state() or {}).get("revision", "")
+    file = str(row.get("where", "")).rpartition(":")[0]
+    if place is None or not revision or not file:
+        return "", "", revision
+    wishes = place.source(call.state, Seams())
+    try:
+        if not place.branch and wishes.fetch() != revision:
+            return "", "", revision
+        tree = wishes.tree(revision)
+        text = wishes.read([tree.files[file]])[tree.files[file]]
+    except (SourceError, KeyError):
+        return "", "", revision
+    finally:
+        wishes.close()
+    line = str(row["where"]).rpartition(":")[2]
+    for document in parse(file, tree.files[file], text).documents:
+        if str(document.source.line) == line:
+            written = text[document.source.start : document.source.end].decode("utf-8", "replace")
+            return written.strip("\n").removeprefix("---").strip("\n") + "\n", f"{file}:{line}", revision
+    return "", "", revision

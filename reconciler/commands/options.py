@@ -1,0 +1,195 @@
+"""What every command shares: its options, its help, and how failures become words and exit codes."""
+
+import dataclasses
+import functools
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from reconciler.terminal import Terminal
+
+if TYPE_CHECKING:
+    from reconciler.core.show import Page
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FAILED, INTERRUPTED = 1, 130
+
+
+@dataclasses.dataclass
+class Call:
+    """What one call of `convoy` was told: where its state is, how to answer, and the terminal it answers on."""
+
+    named: Path | None
+    terminal: Terminal
+    output: str = "text"
+
+    @property
+    def state(self) -> Path:
+        if self.named is None:
+            raise Failure("there is no HOME to keep state in: name a directory with --state or $CONVOY_STATE")
+        return self.named
+
+    @property
+    def json(self) -> bool:
+        return self.output == "json"
+
+    def page(self, page: "Page", value: object) -> None:
+        """Answer with the page, or with the value as JSON."""
+        if self.json:
+            self.terminal.json(value)
+        else:
+            self.terminal.page(page)
+
+
+class Failure(click.ClickException):
+    """The command could not do what it was asked; the message says why and what to do."""
+
+    exit_code = FAILED
+
+    def show(self, file: Any = None) -> None:
+        context = click.get_current_context(silent=True)
+        call = context.find_object(Call) if context else None
+        if call is None:
+            super().show(file)
+        elif call.json:
+            call.terminal.json({"error": self.message})
+        else:
+            call.terminal.note(f"error: {self.message}", "bad")
+
+
+class Command(click.Command):
+    """A command whose help ends with examples and exit codes."""
+
+    def __init__(
+        self,
+        *args: Any,
+        examples: Sequence[tuple[str, str]] = (),
+        exits: Sequence[tuple[int, str]] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+        self.exits = (*exits, (2, "the command line cannot be understood")) if not any(c == 2 for c, _ in exits) else exits
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.examples:
+            with formatter.section("Examples"):
+                for line, note in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+                    formatter.indent()
+                    formatter.write_text(note)
+                    formatter.dedent()
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in self.exits])
+
+
+def _state(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        call(context).named = value
+
+
+def _output(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        call(context).output = value
+
+
+def _no_color(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        call(context).terminal.color = False
+
+
+def call(context: click.Context) -> Call:
+    """The group makes it before any command's options are read."""
+    return cast(Call, context.find_object(Call))
+
+
+def common(*outputs: str) -> Callable[[F], F]:
+    """`--output`, `--state` and `--no-color`; the command's function gets the Call first."""
+    choices = ("text", "json", *outputs)
+
+    def decorate(function: F) -> F:
+        options = (
+            click.option(
+                "-o",
+                "--output",
+                type=click.Choice(choices),
+                callback=_output,
+                expose_value=False,
+                help="How to answer.  [text]",
+            ),
+            click.option(
+                "--state", type=STATE, callback=_state, expose_value=False, help="As before the command.", hidden=True
+            ),
+            click.option("--no-color", is_flag=True, callback=_no_color, expose_value=False, hidden=True),
+        )
+
+        @click.pass_context
+        @functools.wraps(function)
+        def wrapped(context: click.Context, *args: Any, **kwargs: Any) -> Any:
+            with in_words():
+                return function(call(context), *args, **kwargs)
+
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped  # type: ignore[return-value]
+
+    return decorate
+
+
+STATE = click.Path(file_okay=False, path_type=Path)
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """What our own rooms raise becomes an error for a person; anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except click.ClickException:
+        raise
+    except Exception as error:
+        if not _for_a_person(error):
+            raise
+        raise Failure(str(error)) from error
+
+
+def _for_a_person(error: Exception) -> bool:
+    """Only rooms that are loaded can have raised; the others stay unloaded, for a command must start at once."""
+    for room, name in (
+        ("reconciler.control", "ControlError"),
+        ("reconciler.git", "SourceError"),
+        ("reconciler.store", "StoreError"),
+        ("reconciler.drivers", "DriverError"),
+        ("reconciler.secrets", "SecretError"),
+        ("reconciler.demo.fleet", "DemoError"),
+        ("reconciler.demo.steps", "StepFailed"),
+    ):
+        raised = getattr(sys.modules.get(room), name, None)
+        if raised is not None and isinstance(error, raised):
+            return True
+    return False
+
+
+@contextmanager
+def ending(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """While a loop runs: the first Ctrl-C or SIGTERM asks it to stop in order, a second Ctrl-C interrupts at once."""
+    heard: list[int] = []
+
+    def hear(number: int, _: FrameType | None) -> None:
+        heard.append(number)
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop()
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

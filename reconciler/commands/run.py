@@ -1,0 +1,233 @@
+"""`convoy apply`, `serve` and `down`: what changes the world."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.commands import sources
+from reconciler.commands.options import FAILED, INTERRUPTED, Call, Command, Failure, common, ending
+from reconciler.commands.plan import planned_or_fail, show_problems, told_before
+
+if TYPE_CHECKING:
+    from reconciler.log import Log
+    from reconciler.loop import View
+
+UNFINISHED = 2
+# A failure is final for `apply` when nothing else has moved for this long: the loop itself would try for ever.
+SETTLED_S = 10.0
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("convoy apply", "make this machine run the fleet in this directory"),
+        ("convoy apply examples/hello --yes", "without being asked about what is deleted"),
+        ("convoy apply --source . --branch main --deadline 60", "what is committed, within a minute"),
+    ],
+    exits=[
+        (0, "everything is as declared"),
+        (1, "there are problems, or something failed"),
+        (2, "the deadline passed first; or the command line cannot be understood"),
+    ],
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before something is deleted.")
+@click.option(
+    "--deadline", default=300.0, show_default=True, type=click.FloatRange(min=1), metavar="SECONDS", help="How long to go on."
+)
+@sources.from_anywhere
+@common()
+def apply(
+    call: Call, path: Path | None, source: str | None, branch: str, subdirectory: str, yes: bool, deadline: float
+) -> None:
+    """Make it so, once; then leave it running.
+
+    PATH is the folder with the documents, this one where left out. The plan is shown and carried out until everything is as
+    declared. What this state directory has made before and PATH does not declare is removed. Heals and follows commits:
+    `convoy serve`.
+    """
+    from reconciler.control import open_control
+    from reconciler.core import show
+    from reconciler.seams import Seams
+
+    seams = Seams()
+    place = sources.place(path, source, branch, subdirectory)
+    wishes = place.source(call.state, seams)
+    try:
+        with open_control(call.state, source=wishes, seams=seams, log=_quiet()) as control:
+            planned = planned_or_fail(call, control.preview(), wishes)
+            if not call.json:
+                call.terminal.page((*show.plan(planned, told_before(control, planned)), show.BLANK))
+            _ask(call, yes, sum(step.verb == "delete" for step in planned.actions))
+            place.remember(call.state)
+            with call.terminal.progress("applying") as update, ending(control.stop) as heard:
+                view = control.run(_Watch(call, update, seams.monotonic), deadline)
+        _finish(call, view, heard, wishes)
+    finally:
+        wishes.close()
+
+
+def _ask(call: Call, yes: bool, deletes: int) -> None:
+    """Only a person can be asked: in a script, what is declared is what is meant."""
+    if deletes and not yes and not call.json and sys.stdin.isatty() and call.terminal.live:
+        from reconciler.core import show
+
+        click.confirm(f"{show.count(deletes, 'instance')} will be deleted. Go on?", abort=True, err=True)
+
+
+class _Watch:
+    """Told of every round: says what was done, moves the bar, and knows when to stop."""
+
+    def __init__(self, call: Call, update: Callable[[int, int, str], None], clock: Callable[[], float]) -> None:
+        self._call, self._update, self._clock = call, update, clock
+        self._moved_at = clock()
+        self._last: object = None
+
+    def __call__(self, view: "View") -> bool:
+        from reconciler.core import show
+
+        if not self._call.json:
+            for outcome in view.outcomes:
+                self._call.terminal.line(show.outcome(outcome))
+        self._update(*show.progress(view.status))
+        now = {ref: (one.sync, one.health) for ref, one in view.status.items()}
+        if now != self._last:
+            self._last, self._moved_at = now, self._clock()
+        if view.converged or view.refused or view.problems or view.unreadable:
+            return True
+        failed = any(sync in ("failed", "refused") for sync, _ in now.values())
+        return failed and self._clock() - self._moved_at > SETTLED_S
+
+
+def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
+    from reconciler.core import show
+
+    if heard:
+        call.terminal.note("interrupted: what was begun goes on running; `convoy apply` again takes it further", "wait")
+        raise click.exceptions.Exit(INTERRUPTED)
+    if view.unreadable:
+        raise Failure(view.unreadable)
+    if view.refused or view.problems:
+        show_problems(call, view.refused, view.problems, wishes)  # type: ignore[arg-type]
+        raise click.exceptions.Exit(FAILED)
+    fleet = show.Standing(view.revision, converged=view.converged)
+    rows = show.rows(view.status)
+    call.page(show.status(fleet, rows, time.time()), show.status_json(fleet, {}, rows))
+    if not view.converged:
+        failed = any(one.sync in ("failed", "refused") for one in view.status.values())
+        raise click.exceptions.Exit(FAILED if failed else UNFINISHED)
+
+
+def _quiet() -> "Log":
+    """What goes wrong is shown as outcomes and status; the log would say it a second time."""
+    from reconciler.log import Log
+
+    return Log(level="error")
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("convoy serve --source https://git.example/fleet.git", "follow the branch main"),
+        ("convoy serve --source . --branch live --subdirectory prod", "a local repository's branch, one directory of it"),
+        ("convoy serve --source /srv/fleet --metrics 127.0.0.1:9100 --log json", "for a service manager"),
+    ],
+    exits=[(0, "it was asked to end (SIGTERM)"), (1, "it cannot run here"), (130, "Ctrl-C")],
+)
+@click.option("--source", required=True, metavar="URL", help="The repository (URL or path), or a folder without Git.")
+@click.option("--branch", help="The branch to follow.  [main]")
+@click.option("--subdirectory", default="", metavar="PATH", help="The fleet's directory in the repository.")
+@click.option("--poll", type=click.FloatRange(min=0.1), metavar="SECONDS", help="How often to look for commits.")
+@click.option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there; port 0 chooses one.")
+@click.option("--xds", multiple=True, metavar="HOST:PORT", help="Serve xDS there too, for proxies on other machines.")
+@click.option("--log", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="How to log.")
+@click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True)
+@common()
+def serve(
+    call: Call,
+    source: str,
+    branch: str | None,
+    subdirectory: str,
+    poll: float | None,
+    metrics: str | None,
+    xds: tuple[str, ...],
+    form: str,
+    log_level: str,
+) -> None:
+    """Follow a repository and keep the fleet as it says, until stopped.
+
+    Commits are carried out as they come, what breaks is healed. What runs goes on running when this ends: `convoy down` is
+    what stops it.
+    """
+    from reconciler.control import open_control
+    from reconciler.log import Log
+    from reconciler.seams import Seams
+
+    seams = Seams()
+    log = Log(form=form, level=log_level, colour=None if call.terminal.color else False, seams=seams)  # type: ignore[arg-type]
+    place = followed(source, branch, subdirectory)
+    wishes = place.source(call.state, seams, poll)
+    try:
+        with open_control(
+            call.state, source=wishes, seams=seams, log=log, metrics_address=metrics, xds_addresses=xds
+        ) as control:
+            place.remember(call.state)
+            log.info("serve.started", source=place.shown, state=call.state)
+            with ending(control.stop) as heard:
+                control.run()
+            log.info("serve.ended")
+    finally:
+        wishes.close()
+    if signal.SIGINT in heard:
+        raise click.exceptions.Exit(INTERRUPTED)
+    if not heard:
+        raise Failure("Convoy had to stop: another one took over this state directory")
+
+
+def followed(source: str, branch: str | None, subdirectory: str) -> sources.Place:
+    """A directory that is no repository is followed as it is, unless a branch of it is asked for."""
+    path = Path(source)
+    if branch is None and path.is_dir() and not (path / ".git").exists() and not (path / "HEAD").exists():
+        return sources.place(path / subdirectory if subdirectory else path, None, "", "")
+    return sources.place(None, source, branch or "main", subdirectory)
+
+
+@click.command(
+    cls=Command,
+    examples=[("convoy down", "stop and remove all that Convoy runs from this state directory")],
+    exits=[(0, "nothing of it is left"), (1, "something is still there")],
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option(
+    "--deadline", default=120.0, show_default=True, type=click.FloatRange(min=1), metavar="SECONDS", help="How long to go on."
+)
+@common()
+def down(call: Call, yes: bool, deadline: float) -> None:
+    """Stop and remove everything that bears our mark.
+
+    What Git declares stays as it is there: the next `apply` or `serve` makes it all again.
+    """
+    from reconciler.core import show
+
+    if not (call.state / "convoy.db").exists():
+        call.page((show.text(f"nothing to stop: no Convoy has worked in {call.state}"),), {"down": True})
+        return
+    from reconciler.control import open_control
+
+    if not yes and not call.json and sys.stdin.isatty() and call.terminal.live:
+        click.confirm(f"Stop everything that runs from {call.state}?", abort=True, err=True)
+    with open_control(call.state, source=None, log=_quiet()) as control, ending(control.stop) as heard:
+        view = control.down(deadline)
+    if heard:
+        raise click.exceptions.Exit(INTERRUPTED)
+    if not view.converged:
+        call.page(
+            (show.text(show.Span("not everything is gone", "bad"), f" after {deadline:g} s: run `convoy down` again"),),
+            {"down": False},
+        )
+        raise click.exceptions.Exit(FAILED)
+    call.page((show.text(show.Span("all stopped", "good")),), {"down": True})

@@ -1,0 +1,117 @@
+"""Where a command gets the wishes from: a folder as it is, or a branch of a repository."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from reconciler.commands.options import Failure
+
+if TYPE_CHECKING:
+    from reconciler.core.model import Problem
+    from reconciler.git import Source, Tree
+    from reconciler.seams import Seams
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# A file's text is shown around at most this many Problems' files; each is read again for it.
+MOST_FILES = 50
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder (`branch` empty) or a branch of a repository, as a person named it; `url` may hold a password."""
+
+    url: str
+    branch: str = ""
+    subdirectory: str = ""
+
+    @property
+    def shown(self) -> str:
+        from reconciler.git.command import redacted
+
+        place = redacted(self.url) + (f" branch {self.branch}" if self.branch else "")
+        return place + (f" in {self.subdirectory}" if self.subdirectory else "")
+
+    def source(self, state: Path, seams: "Seams", poll_s: float | None = None) -> "Source":
+        """Touches nothing yet; raises SourceError where the words cannot be right."""
+        from reconciler.git import Directory, Mirror
+        from reconciler.git.command import redacted
+
+        if not self.branch:
+            return Directory(Path(self.url), seams, **({} if poll_s is None else {"poll_s": poll_s}))
+        mirror = hashlib.sha256(redacted(self.url).encode()).hexdigest()[:16]
+        return Mirror(self.url, self.branch, state / "mirrors" / mirror, seams, subdirectory=self.subdirectory, poll_s=poll_s)
+
+    def remember(self, state: Path) -> None:
+        """So that `status` and `explain` know what is followed here; without any password."""
+        from reconciler.git.command import redacted
+
+        kept = {"url": redacted(self.url), "branch": self.branch, "subdirectory": self.subdirectory}
+        new = state / "source.json.new"
+        new.write_text(json.dumps(kept))
+        new.replace(state / "source.json")
+
+
+def remembered(state: Path) -> Place | None:
+    """What was followed here last; good for reading what is in the mirror, not for fetching."""
+    try:
+        kept = json.loads((state / "source.json").read_text())
+        return Place(kept["url"], kept["branch"], kept["subdirectory"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def from_anywhere(function: F) -> F:
+    """`[PATH]`, or `--source` with `--branch` and `--subdirectory`."""
+    for option in (
+        click.option("--subdirectory", default="", metavar="PATH", help="The fleet's directory in the repository."),
+        click.option("--branch", default="main", show_default=True, help="The branch of --source."),
+        click.option("--source", metavar="URL", help="A repository (URL or path) instead of a folder."),
+        click.argument("path", required=False, type=click.Path(path_type=Path)),
+    ):
+        function = option(function)
+    return function
+
+
+def place(path: Path | None, source: str | None, branch: str, subdirectory: str) -> Place:
+    """What those options say together."""
+    if source is not None:
+        if path is not None:
+            raise click.UsageError("give either a folder or --source, not both")
+        return Place(absolute(source), branch, subdirectory)
+    if subdirectory:
+        raise click.UsageError("--subdirectory belongs to --source: name the folder itself instead")
+    return Place(str(folder(path or Path())))
+
+
+def folder(path: Path) -> Path:
+    if path.is_file():
+        raise Failure(f"{path} is one file, and a fleet is a folder of them: name the folder it is in")
+    if not path.is_dir():
+        raise Failure(f"there is no folder {path}: name the folder with the fleet's documents, or make one with `convoy init`")
+    return path.resolve()
+
+
+def absolute(source: str) -> str:
+    """A path on this machine stays the same place whatever directory Convoy is started in next."""
+    from reconciler.git.command import local_path
+
+    path = local_path(source)
+    return str(Path(path).absolute()) if path is not None else source
+
+
+def texts(source: "Source", tree: "Tree", problems: Iterable["Problem"]) -> Mapping[str, str]:
+    """The content of the files that Problems are about, where it can be read."""
+    from reconciler.git import SourceError
+
+    files = [file for file in dict.fromkeys(problem.where.file for problem in problems) if file in tree.files][:MOST_FILES]
+    try:
+        blobs = source.read({tree.files[file] for file in files})
+    except SourceError:
+        return {}
+    return {file: blobs[tree.files[file]].decode("utf-8", "replace") for file in files if tree.files[file] in blobs}
