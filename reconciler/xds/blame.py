@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from reconciler.xds.snapshots import Entries, Entry
+from reconciler.xds.entries import Entries, Entry
 
 
 @dataclass(slots=True)

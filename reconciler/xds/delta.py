@@ -3,7 +3,8 @@
 from typing import Any
 
 from reconciler.xds.admission import MOST_NAMES, Rejected
-from reconciler.xds.snapshots import Body, Entries
+from reconciler.xds.entries import Entries
+from reconciler.xds.snapshots import Body
 from reconciler.xds.stream import WHOLE, Stream, explicit
 from reconciler.xds.topics import Topic
 

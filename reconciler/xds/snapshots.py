@@ -1,14 +1,25 @@
 """What there is to tell, shared: one entry per content, one mapping per set of contents, one encoding per response."""
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 from weakref import WeakValueDictionary
 
 from reconciler.core.model import XDS_TYPES, Ref, Snapshot, Where, XdsResource
 from reconciler.xds import wire
+from reconciler.xds.entries import (
+    ABSENT,
+    EMPTY,
+    NO_NAMES,
+    Entries,
+    Entry,
+    digest,
+    digest_of,
+    endpoints,
+    endpoints_needed,
+    routes_needed,
+)
 
 OpenSecret = Callable[[XdsResource], bytes]
 
@@ -16,23 +27,6 @@ OpenSecret = Callable[[XdsResource], bytes]
 MEMO_LIMIT = 1024
 # Encoded responses kept beyond those on their way. 1,000 clusters are half a megabyte; this is for storms of reconnects.
 BODIES_LIMIT_BYTES = 64 << 20
-
-
-class Entry:
-    """One content of one name. `resource` is None when only the version is known, from a client that reconnects."""
-
-    __slots__ = ("__weakref__", "name", "resource", "type", "version")
-
-    def __init__(self, type: str, name: str, version: str, resource: XdsResource | None) -> None:
-        self.type, self.name, self.version, self.resource = type, name, version, resource
-
-
-Entries = Mapping[str, Entry]
-EMPTY: Final[Entries] = MappingProxyType({})
-NO_NAMES: Final[frozenset[str]] = frozenset()
-
-# The version of the empty assignment that answers for endpoints which do not exist. Not content of any snapshot.
-ABSENT = "absent"
 
 
 class Told:
@@ -65,11 +59,11 @@ class Body:
     ) -> None:
         self.delta, self.full, self.type, self.url = delta, full, type, url
         self.entries, self.removed, self.errors = entries, removed, errors
-        self.version = _digest((entry.name, entry.version) for entry in entries)
+        self.version = digest_of({entry.name: entry for entry in entries})
         # The nonce names the content, so that the whole response can be shared; the salt tells a forced repetition from
         # the first time. https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-nack-and-resource-type-instance-version
         parts = [(self.version, str(delta)), *((name, "-") for name in removed), *((name, "?") for name in errors)]
-        self.nonce = f"{_digest(parts)}.{salt}"
+        self.nonce = f"{digest(parts)}.{salt}"
         self.secret = any(entry.resource is not None and entry.resource.secret is not None for entry in entries)
         self._encoded: bytes | None = None
 
@@ -95,13 +89,6 @@ class Body:
 
 def _opened(resource: XdsResource, open_secret: OpenSecret) -> bytes:
     return resource.body if resource.secret is None else open_secret(resource)
-
-
-def _digest(pairs: Iterable[tuple[str, str]]) -> str:
-    hashed = hashlib.sha256()
-    for name, version in pairs:
-        hashed.update(f"{name}\0{version}\n".encode())
-    return hashed.hexdigest()[:20]
 
 
 class Library:
@@ -146,6 +133,9 @@ class Library:
 
     def _told(self, snapshot: Snapshot) -> Told:
         contents = {type: self.memo(self.content, snapshot.resources.get(type, EMPTY)) for type in XDS_TYPES}
+        # So that a client which comes back with the version of its clusters is understood, also when another process sent
+        # them: what a snapshot that was published before the newest one held need not vanish all at once.
+        self._remember(wire.TYPE_URLS["cds"], self.memo(digest_of, contents["cds"]), contents["cds"])
         needs = {
             "eds": self.memo(endpoints_needed, contents["cds"], contents["eds"]),
             "rds": self.memo(routes_needed, contents["lds"], contents["rds"]),
@@ -203,14 +193,17 @@ class Library:
             found = self._bodies[key] = Body(delta, full, type, url, entries, removed, errors, salt)
             self._bodies_bytes += found.size
             if full:
-                self._sent[(url, found.version)] = self.shared(entries)
-                if len(self._sent) > MEMO_LIMIT:
-                    self._sent.popitem(last=False)
+                self._remember(url, found.version, self.shared(entries))
             while self._bodies_bytes > BODIES_LIMIT_BYTES and len(self._bodies) > 1:
                 self._bodies_bytes -= self._bodies.popitem(last=False)[1].size
         else:
             self._bodies.move_to_end(key)
         return found
+
+    def _remember(self, url: str, version: str, entries: Entries) -> None:
+        self._sent[(url, version)] = entries
+        if len(self._sent) > MEMO_LIMIT:
+            self._sent.popitem(last=False)
 
     def sent(self, url: str, version: str) -> Entries:
         """What a state of the world of this version held; empty when that is no longer known."""
@@ -228,35 +221,6 @@ class Library:
         return True
 
 
-# Pure functions over shared mappings, called through Library.memo. Each gives back one of its arguments where it can, so
-# that "nothing to do" is seen by identity.
-
-
-def select(entries: Entries, names: frozenset[str]) -> Entries:
-    """The entries of these names."""
-    if not names or not entries:
-        return EMPTY
-    chosen = {name: entry for name, entry in entries.items() if name in names}
-    return entries if len(chosen) == len(entries) else MappingProxyType(chosen) if chosen else EMPTY
-
-
-def differing(have: Entries, goal: Entries) -> tuple[Entry, ...]:
-    """The entries of `goal` that `have` lacks or has with other content."""
-    return tuple(entry for name, entry in goal.items() if (old := have.get(name)) is None or old.version != entry.version)
-
-
-def missing(have: Entries, goal: Entries) -> tuple[str, ...]:
-    """The names in `have` that `goal` lacks."""
-    return tuple(name for name in have if name not in goal)
-
-
-def union(have: Entries, goal: Entries) -> Entries:
-    """`goal`, and from `have` what it lacks: as long as the new is not in use, the old stays."""
-    if all(name in goal for name in have):
-        return goal
-    return MappingProxyType({**{name: entry for name, entry in have.items() if entry.resource is not None}, **goal})
-
-
 def merged(have: Entries, body: Body) -> Entries:
     """What a client holds after it has taken this response in."""
     result = {} if body.full else dict(have)
@@ -266,31 +230,6 @@ def merged(have: Entries, body: Body) -> Entries:
     return MappingProxyType(result)
 
 
-def endpoints(have: Entries, goal: Entries) -> frozenset[str]:
-    """The EDS names of the clusters that are new or changed."""
-    return frozenset(e.resource.eds for e in differing(have, goal) if e.resource is not None and e.resource.eds)
-
-
 def endpoints_after(have: Entries, body: Body) -> frozenset[str]:
     """The EDS names of the clusters that this response adds or changes."""
     return endpoints(have, {entry.name: entry for entry in body.entries})
-
-
-def endpoints_needed(clusters: Entries, assignments: Entries) -> frozenset[str]:
-    """The endpoints that are there for these clusters."""
-    return endpoints(EMPTY, clusters) & assignments.keys()
-
-
-def routes_needed(listeners: Entries, routes: Entries) -> frozenset[str]:
-    """The routes that are there for these listeners."""
-    refers = (refer for e in listeners.values() if e.resource is not None for refer in e.resource.refers)
-    return frozenset(name for type, name in refers if type == "rds" and name in routes)
-
-
-def values(entries: Entries) -> tuple[Entry, ...]:
-    return tuple(entries.values())
-
-
-def versions(entries: Entries) -> Mapping[str, str]:
-    """Name ⇒ version, without what we made up."""
-    return MappingProxyType({name: entry.version for name, entry in entries.items() if entry.version != ABSENT})

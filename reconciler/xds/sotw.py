@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from reconciler.xds.snapshots import Body, Entries, Entry, Library, differing, missing, union, values
+from reconciler.xds.entries import Entries, Entry, differing, missing, union, values
+from reconciler.xds.snapshots import Body, Library
 from reconciler.xds.stream import WHOLE, Stream, explicit
 from reconciler.xds.topics import Topic
 

@@ -8,7 +8,8 @@ from typing import Any
 from reconciler.core.model import XDS_TYPES, Nack
 from reconciler.seams import Seams
 from reconciler.xds import admission, nacks, wire
-from reconciler.xds.snapshots import EMPTY, NO_NAMES, Body, Entries, Library, Told, endpoints, endpoints_after, select, versions
+from reconciler.xds.entries import EMPTY, NO_NAMES, Entries, endpoints, select, versions
+from reconciler.xds.snapshots import Body, Library, Told, endpoints_after
 from reconciler.xds.topics import Flight, Topic
 
 # Clusters, endpoints and secrets must be there before listeners, and those before routes, that use them.

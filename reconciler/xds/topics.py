@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from reconciler.xds.blame import Blame
-from reconciler.xds.snapshots import EMPTY, NO_NAMES, Body, Entries, Entry, Library, differing, merged, missing, select
+from reconciler.xds.entries import EMPTY, NO_NAMES, Entries, Entry, differing, missing, select
+from reconciler.xds.snapshots import Body, Library, merged
 
 # A repeated body must not reuse the nonce of one that a late answer may still speak of.
 NONCES_KEPT = 4

@@ -29,6 +29,8 @@ class Backend:
     def __init__(self, name: str) -> None:
         class Answer(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+            wbufsize = -1
 
             def do_GET(self) -> None:
                 self.send_response(200)
@@ -143,7 +145,7 @@ class Traffic:
             time.sleep(0.001)
         connection.close()
 
-    def sample(self, requests: int = 60) -> Counter[str]:
+    def sample(self, requests: int = 200) -> Counter[str]:
         """The answers to the next so many requests."""
         before, deadline = self.answers.copy(), time.monotonic() + 10
         while (self.answers - before).total() < requests and time.monotonic() < deadline:

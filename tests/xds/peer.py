@@ -8,7 +8,8 @@ from envoy.service.discovery.v3 import discovery_pb2  # type: ignore[import-unty
 from reconciler.core.model import Snapshot, XdsResource
 from reconciler.seams import Seams
 from reconciler.xds.delta import Delta
-from reconciler.xds.snapshots import ABSENT, Library
+from reconciler.xds.entries import ABSENT
+from reconciler.xds.snapshots import Library
 from reconciler.xds.sotw import Sotw
 from reconciler.xds.stream import Pace, Stream
 from reconciler.xds.wire import TYPE_URLS

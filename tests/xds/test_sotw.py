@@ -3,7 +3,8 @@
 import pytest
 
 from reconciler.xds.admission import Rejected
-from reconciler.xds.snapshots import ABSENT, Library
+from reconciler.xds.entries import ABSENT
+from reconciler.xds.snapshots import Library
 
 from .peer import SotwPeer
 from .snapshot import raw
