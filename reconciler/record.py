@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reconciler.core.model import FleetState, Observed, ObservedState, Outcome, Plan, Problem, Ref
-from reconciler.core.show import plan_json
+from reconciler.core.model import FleetState, Observed, ObservedState, Outcome, Plan, Ref
+from reconciler.core.show import outcome_json, plan_json, problem_json
 from reconciler.core.status import Status
 from reconciler.log import Log
 from reconciler.seams import Seams
@@ -39,7 +39,7 @@ class Record:
         if planned != self._plan:
             self._plan = planned
             self._store.put_plan(planned.revision, plan_json(planned), self._seams.now())
-        self._store.add_outcomes([_outcome(outcome) for outcome in outcomes])
+        self._store.add_outcomes([outcome_json(outcome) for outcome in outcomes])
         self._state(accepted, fleet.revision, converged)
 
     def nothing(self, accepted: Accepted) -> None:
@@ -76,11 +76,6 @@ class Record:
             self._store.put_status(changed)
 
 
-def problem_json(problem: Problem) -> dict[str, Any]:
-    where = problem.where
-    return {"file": where.file, "line": where.line, "column": where.column, "what": problem.what, "hint": problem.hint}
-
-
 def status_json(fleet: FleetState, ref: Ref, status: Status | None, instances: tuple[Observed, ...]) -> dict[str, Any]:
     """A row as `convoy status` and `get` show it."""
     declared = fleet.resources.get(ref) or fleet.resources.get(getattr(fleet.workloads.get(ref), "owner", ref))
@@ -104,19 +99,4 @@ def status_json(fleet: FleetState, ref: Ref, status: Status | None, instances: t
             }
             for one in instances
         ],
-    }
-
-
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    action = outcome.action
-    return {
-        "verb": action.verb,
-        "ref": str(action.ref),
-        "instance": action.instance,
-        "host": action.host,
-        "reason": action.reason,
-        "status": outcome.status,
-        "error": outcome.error,
-        "at": outcome.at,
-        "seconds": round(outcome.seconds, 3),
     }

@@ -1,5 +1,6 @@
 """The demo's steps, each checked by real requests, the Envoys' admin pages and Convoy's own status."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -13,9 +14,12 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from reconciler.core import show
 from reconciler.demo import envoys
 from reconciler.demo.fleet import PROXIES, DemoError, Fleet, application
 from reconciler.demo.traffic import Traffic, ask
+from reconciler.seams import Seams
+from reconciler.store import Store
 
 # The longest that any wait of the demo may take; on a slow, busy machine most take a hundredth of it.
 DEADLINE_S = 60.0
@@ -100,8 +104,14 @@ class Served:
         raise DemoError(f"another Convoy is at work in {self.state} and does not end: stop it")
 
     def status(self) -> Any:
+        """What `convoy status --output json` prints; read here without a process for each of the many questions."""
         self.alive()
-        return self.ask("status")
+        with self._store() as store:
+            state = store.state() or {}
+            return show.status_json(show.standing(state), state, store.status())
+
+    def _store(self) -> contextlib.closing[Store]:
+        return contextlib.closing(Store(f"sqlite:///{self.state / 'convoy.db'}", Seams()))
 
     def alive(self) -> None:
         if self.process is None or self.process.poll() is not None:
@@ -109,7 +119,8 @@ class Served:
             raise DemoError(f"convoy serve has ended:\n{tail}")
 
     def instances(self, ref: str) -> list[dict[str, Any]]:
-        return list(self.ask("get", ref)["instances"])
+        with self._store() as store:
+            return list(store.status()[ref]["instances"])
 
     def admin(self, proxy: str) -> str:
         """The admin socket of a proxy's newest instance that is healthy."""

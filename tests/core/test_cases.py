@@ -10,7 +10,7 @@ from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.model import Connected, FleetState, Health, Observed, ObservedState, Ref
 from reconciler.core.plan import plan, reached_by, running_proxies, surplus_of
-from reconciler.core.show import plan_text
+from reconciler.core import show
 from tests.fleets import load_folder
 
 CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())
@@ -25,7 +25,7 @@ def test_the_plan_is_as_written(case: Path, request: pytest.FixtureRequest) -> N
     seen = observed(fleet, told)
     facts = known(fleet, seen, told)
 
-    written = plan_text(plan(fleet, seen, facts, NOW))
+    written = show.plain(show.plan(plan(fleet, seen, facts, NOW)), 120)
     if request.config.getoption("--update"):
         (case / "plan.txt").write_text(written)
     assert written == (case / "plan.txt").read_text()
