@@ -13,6 +13,7 @@ from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
 from reconciler.git.carry import carry
 from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
 from reconciler.git.source import Commit, SourceError, Tree
+from reconciler.git.trees import NoDirectory
 from reconciler.git.watch import Changes
 from reconciler.seams import Seams
 
@@ -71,10 +72,11 @@ class Mirror:
         with self._lock, self._reading(f"revision {revision[:12]} in {self._bare.directory}", ours=True):
             self._seams.point("git.tree", revision)
             commit = self._commit(revision)
-            if self._root and not isinstance(_entry(commit.tree, self._root), pygit2.Tree):
+            try:
+                files, problems = self._bare.trees().files(commit.tree_id, self._root)
+            except NoDirectory:
                 hint = "name another directory, or bring it back"
-                raise SourceError(f"revision {revision[:12]} of {self.shown} has no directory {self._root}: {hint}")
-            files, problems = self._bare.trees().files(commit.tree, self._root)
+                raise SourceError(f"revision {revision[:12]} of {self.shown} has no directory {self._root}: {hint}") from None
             return Tree(revision, files, problems, self._root)
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
@@ -236,13 +238,6 @@ def named(mirror: pygit2.Repository) -> str:
         return str(mirror.references[TIP].peel(pygit2.Commit).id)
     except PYGIT2_ERRORS:
         return ""
-
-
-def _entry(tree: pygit2.Tree, path: str) -> pygit2.Object | None:
-    try:
-        return tree / path.rstrip("/")
-    except KeyError:
-        return None
 
 
 def no_branch(branch: str, shown: str, names: list[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pygit2
+from pygit2.enums import FileMode, ObjectType
 
 from reconciler.core.model import Problem, Where
 from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, is_document
@@ -20,6 +21,10 @@ BLOCK = 64
 
 class Boundless(Exception):
     """More entries than any fleet has."""
+
+
+class NoDirectory(Exception):
+    """The directory asked for is not in that tree."""
 
 
 @dataclass(slots=True)
@@ -64,25 +69,24 @@ class Trees:
         # Tree objects read so far: what a listing costs.
         self.trees_read = 0
 
-    def files(self, top: pygit2.Tree, root: str) -> tuple[dict[str, str], tuple[Problem, ...]]:
+    def files(self, top: pygit2.Oid, root: str) -> tuple[dict[str, str], tuple[Problem, ...]]:
         """The document files below `root` ("" or ending in "/"), and what is wrong with any of them.
 
-        Raises KeyError when `root` is no directory there, and pygit2's errors (KeyError, ValueError, GitError, OSError) when
-        objects are missing or damaged.
+        Raises NoDirectory, and pygit2's errors (KeyError, ValueError, GitError, OSError) when objects are missing or damaged.
         """
-        start = top / root.rstrip("/") if root else top
-        if not isinstance(start, pygit2.Tree):
-            raise KeyError(root)
+        start = entry_at(self.repository[top].peel(pygit2.Tree), root.rstrip("/")) if root else None
+        if root and not isinstance(start, pygit2.Tree):
+            raise NoDirectory(root)
         self._left = MOST_ENTRIES
         try:
-            listing = self._read(str(start.id), root, self._last, 0)
+            listing = self._read(str(start.id if start else top), root, self._last, 0)
         except Boundless:
             what = f"more than {MOST_ENTRIES} files and directories"
             return {}, (Problem(Where(root or "."), what, "keep the fleet in a directory of its own and name that one"),)
         self._last = listing
         problems = listing.problems | listing.sizes
         for path, blob in listing.links.items():
-            problem = self._link(top, path, blob)
+            problem = self._link(self.repository[top].peel(pygit2.Tree), path, blob)
             if problem:
                 problems[path] = problem
         return listing.files, tuple(problems[path] for path in sorted(problems))
@@ -92,7 +96,7 @@ class Trees:
             return old
         kind, raw = self._odb.read(pygit2.Oid(hex=id))
         self.trees_read += 1
-        if kind != pygit2.enums.ObjectType.TREE:
+        if kind != ObjectType.TREE:
             raise ValueError(f"{id} is not a tree")
         edited = same_names(old.raw, old.starts, raw) if old is not None else None
         if old is not None and edited is not None:
@@ -174,11 +178,17 @@ class Trees:
         reached = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         if target.startswith("/") or reached == ".." or reached.startswith("../"):
             return Problem(where, f"is a symbolic link out of the repository, to {target!r}", hint)
-        try:
-            harmless = not is_document(path) and isinstance(top / reached, pygit2.Blob) and not is_document(reached)
-        except (KeyError, ValueError):
-            harmless = False
-        return None if harmless else Problem(where, f"is a symbolic link, to {target!r}, which Convoy does not follow", hint)
+        there = None if is_document(path) or is_document(reached) else entry_at(top, reached)
+        if there is not None and there.filemode in (FileMode.BLOB, FileMode.BLOB_EXECUTABLE):
+            return None
+        return Problem(where, f"is a symbolic link, to {target!r}, which Convoy does not follow", hint)
+
+
+def entry_at(tree: pygit2.Tree, path: str) -> pygit2.Object | None:
+    try:
+        return tree / path
+    except (KeyError, ValueError):
+        return None
 
 
 def starts_of(raw: bytes) -> list[int]:
