@@ -198,6 +198,5 @@ def _declared(call: Call, store: "Store", row: "Row") -> tuple[str, str, str]:
     line = str(row["where"]).rpartition(":")[2]
     for document in parse(file, tree.files[file], text).documents:
         if str(document.source.line) == line:
-            written = text[document.source.start : document.source.end].decode("utf-8", "replace")
-            return written.strip("\n").removeprefix("---").strip("\n") + "\n", f"{file}:{line}", revision
+            return document.raw.decode("utf-8", "replace").strip("\n") + "\n", f"{file}:{line}", revision
     return "", "", revision

@@ -8,6 +8,8 @@ from typing import Literal
 Style = Literal["", "strong", "dim", "good", "wait", "bad", "add", "change", "remove", "name"]
 
 GAP = "  "
+# How much of what follows its focus a fixed line shows at least.
+FOCUS_ROOM = 8
 # Under this a wrapped column is a ragged strip of words: the table is written row by row instead.
 NARROWEST_COLUMN = 24
 
@@ -34,10 +36,15 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A line whose columns mean something (source text): cut where it is too long, never wrapped."""
+    """A line whose columns mean something (source text): cut where it is too long, never wrapped.
+
+    Lines with the same `margin` width and `focus` are cut alike, so that column `focus` (from 0) of all of them is seen.
+    """
 
     spans: Line
     indent: int = 0
+    margin: Line = ()
+    focus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ def lay_out(page: Iterable[Block], width: int | None) -> list[Line]:
         if isinstance(block, Table):
             lines += _table(block, width)
         elif isinstance(block, Fixed):
-            lines.append(_indented(_cut(_clean(block.spans), None if width is None else width - block.indent), block.indent))
+            lines.append(_fixed(block, width))
         else:
             lines += _paragraph(block, width)
     return lines
@@ -169,6 +176,31 @@ def _split_lines(spans: Line) -> Iterator[Line]:
             yield tuple(line)
             line = [Span(other, span.style)]
     yield tuple(line)
+
+
+def _fixed(block: Fixed, width: int | None) -> Line:
+    spans, margin = _clean(block.spans), _clean(block.margin)
+    if width is not None:
+        room = max(width - block.indent - _cells(margin), 1)
+        if block.focus >= room - FOCUS_ROOM:
+            spans = _without_start(spans, block.focus - room // 2)
+        spans = _cut(spans, room)
+    return _indented((*margin, *spans), block.indent)
+
+
+def _without_start(spans: Line, columns: int) -> Line:
+    """What stands after this many columns; a mark in their place."""
+    kept: list[Span] = [Span("…", "dim")]
+    left = columns + 1
+    for span in spans:
+        at = 0
+        while left > 0 and at < len(span.text):
+            left -= cells(span.text[at])
+            at += 1
+        # Half of a wide letter was cut: what follows must not move.
+        kept.append(Span(" " * -left + span.text[at:], span.style))
+        left = max(left, 0)
+    return tuple(kept)
 
 
 def _cut(spans: Line, width: int | None) -> Line:

@@ -9,7 +9,7 @@ from reconciler.core.show_layout import BLANK, Block, Fixed, Page, Span, cells, 
 
 # What a mark runs under: a quoted string, or a word up to what ends one in YAML.
 WORD = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|[^\s:,\[\]{}#]+""")
-# A line is shown up to here; the rest of a certificate on one line helps nobody.
+# A line is shown up to here; what stands further to the right is found by its column alone.
 LONGEST_SHOWN = 400
 
 
@@ -31,7 +31,7 @@ def problems(found: Iterable[Problem], texts: Mapping[str, str], *, limit: int |
 def _one(problem: Problem, lines: list[str] | None) -> Iterable[Block]:
     where = problem.where
     yield text(Span(str(where), "strong"), ": ", Span(problem.what, "bad"), hang=2)
-    if lines is not None and 0 < where.line <= len(lines):
+    if lines is not None and 0 < where.line <= len(lines) and where.column <= LONGEST_SHOWN:
         yield from _excerpt(lines, where.line, where.column)
     if problem.hint:
         yield text(Span("hint: ", "good"), problem.hint, indent=2, hang=6)
@@ -40,17 +40,18 @@ def _one(problem: Problem, lines: list[str] | None) -> Iterable[Block]:
 def _excerpt(lines: list[str], number: int, column: int) -> Iterable[Block]:
     """The line, the one before it for company, and a mark."""
     margin = len(str(number))
+    line = lines[number - 1].rstrip("\r")[:LONGEST_SHOWN].replace("\t", " ")
+    at = min(column - 1, len(line))
+    focus = cells(harmless(line[:at]))
+    word = WORD.match(line, at)
+    length = max(1, cells(harmless(word.group() if word else "")))
     for n in (number - 1, number):
         line = lines[n - 1].rstrip("\r")[:LONGEST_SHOWN] if n else ""
         if n == number or line.strip():
             # Tabs are written as one space: what stands in this line and under it must agree about columns.
-            yield Fixed((Span(f"{n:>{margin}} │ ", "dim"), Span(line.replace("\t", " "), "" if n == number else "dim")), 2)
-    line = lines[number - 1].rstrip("\r")[:LONGEST_SHOWN].replace("\t", " ")
-    at = min(column - 1, len(line))
-    word = WORD.match(line, at)
-    before = cells(harmless(line[:at]))
-    length = max(1, cells(harmless(word.group() if word else "")))
-    yield Fixed((Span(" " * margin + " │ ", "dim"), Span(" " * before), Span("^" + "~" * (length - 1), "bad")), 2)
+            shown = (Span(line.replace("\t", " "), "" if n == number else "dim"),)
+            yield Fixed(shown, 2, (Span(f"{n:>{margin}} │ ", "dim"),), focus)
+    yield Fixed((Span(" " * focus), Span("^" + "~" * (length - 1), "bad")), 2, (Span(" " * margin + " │ ", "dim"),), focus)
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def inert(words: str) -> str:
     one_line = " ".join(harmless(words).split())
     escaped = re.sub(r"([\\`*_{}\[\]<>()#+!|~-])", r"\\\1", one_line.replace("&", "&amp;"))
     # A zero-width joint keeps forges from reading a mention, an issue or an address.
-    return re.sub(r"(@|://|\bwww\.)", "\\1\u200b", escaped).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    return re.sub(r"(?<=@)|(?=://)|(?<=\bwww)(?=\.)", "\u200b", escaped).replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
 def code(words: str) -> str:
