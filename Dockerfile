@@ -24,7 +24,7 @@ RUN command -v git >/dev/null && command -v ssh >/dev/null \
 RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/convoy --shell /usr/sbin/nologin convoy \
  && chmod 700 /var/lib/convoy
 COPY --from=build /opt/convoy /opt/convoy
-ENV PATH=/opt/convoy/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV CONVOY_STATE=/var/lib/convoy PATH=/opt/convoy/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 WORKDIR /var/lib/convoy
 VOLUME /var/lib/convoy
