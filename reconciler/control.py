@@ -145,6 +145,10 @@ class Control:
     def view(self) -> View:
         return self._loop.view if self._loop else View()
 
+    def pushes(self) -> tuple[float, ...]:
+        """The xDS server's last pushes: seconds from each to its acknowledgement."""
+        return self._loop.proxies.server.counters().latencies_s if self._loop else ()
+
     def _go(self, loop: Loop, until: Callable[[View], bool] | None, deadline_s: float | None) -> View:
         begun = self._seams.monotonic()
 

@@ -90,9 +90,9 @@ class Fleet:
     def make(self) -> None:
         """Create origin, clone and the first commit."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._git(self.directory, "init", "-q", "--bare", "--initial-branch=main", str(self.origin))
-        self._git(self.directory, "init", "-q", "--initial-branch=main", str(self.clone))
-        self._git(self.clone, "remote", "add", "origin", str(self.origin))
+        self.git(self.directory, "init", "-q", "--bare", "--initial-branch=main", str(self.origin))
+        self.git(self.directory, "init", "-q", "--initial-branch=main", str(self.clone))
+        self.git(self.clone, "remote", "add", "origin", str(self.origin))
         self.write("settings.yaml", self.settings(gate=True))
         self.write("hosts.yaml", document("Host", "local", {"driver": "process", "address": "127.0.0.1"}))
         self.write("apps/blue.yaml", application("blue", "blue"))
@@ -128,18 +128,18 @@ class Fleet:
 
     def commit(self, message: str) -> str:
         """Commit all of the clone and push it; returns the revision."""
-        self._git(self.clone, "add", "--all")
-        self._git(self.clone, "-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", message)
-        self._git(self.clone, "push", "-q", "origin", "main")
-        return self._git(self.clone, "rev-parse", "HEAD").strip()
+        self.git(self.clone, "add", "--all")
+        self.git(self.clone, "-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", message)
+        self.git(self.clone, "push", "-q", "origin", "main")
+        return self.git(self.clone, "rev-parse", "HEAD").strip()
 
     def revert(self) -> str:
         """Commit the state before the last commit again, and push it."""
-        self._git(self.clone, "-c", "core.hooksPath=/dev/null", "revert", "--no-edit", "HEAD")
-        self._git(self.clone, "push", "-q", "origin", "main")
-        return self._git(self.clone, "rev-parse", "HEAD").strip()
+        self.git(self.clone, "-c", "core.hooksPath=/dev/null", "revert", "--no-edit", "HEAD")
+        self.git(self.clone, "push", "-q", "origin", "main")
+        return self.git(self.clone, "rev-parse", "HEAD").strip()
 
-    def _git(self, directory: Path, *arguments: str) -> str:
+    def git(self, directory: Path, *arguments: str) -> str:
         done = subprocess.run(
             ["git", "-C", str(directory), *arguments], env=git_environment(), capture_output=True, text=True, timeout=60
         )

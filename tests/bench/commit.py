@@ -23,7 +23,8 @@ def _fleet(directory: Path, proxies: int, clusters: int) -> Fleet:
     for path in ("apps/blue.yaml", "apps/green.yaml"):
         fleet.remove(path)
     _change(fleet, clusters, 0)
-    routes = [{"name": "main", "virtualHosts": [{"routes": [{"prefix": f"/{n}", "cluster": f"c-{n}"} for n in range(clusters)]}]}]
+    each = [{"prefix": f"/{n}", "cluster": f"c-{n}"} for n in range(clusters)]
+    routes = [{"name": "main", "virtualHosts": [{"routes": each}]}]
     listeners = [{"name": "http", "port": 10080, "routes": "main"}]
     fleet.write("edge.yaml", document("Configuration", "edge", {"listeners": listeners, "routes": routes}))
     fleet.commit("Clusters without applications")
@@ -31,13 +32,9 @@ def _fleet(directory: Path, proxies: int, clusters: int) -> Fleet:
 
 
 def _change(fleet: Fleet, clusters: int, n: int) -> None:
-    fleet.write(
-        "clusters.yaml",
-        *(
-            document("Cluster", f"c-{i}", {"endpoints": ["127.0.0.1:9"], "connectTimeoutSeconds": 5 + (n if i == n % clusters else 0)})
-            for i in range(clusters)
-        ),
-    )
+    timeouts_s = [5 + (n if i == n % clusters else 0) for i in range(clusters)]
+    specs = [{"endpoints": ["127.0.0.1:9"], "connectTimeoutSeconds": timeout_s} for timeout_s in timeouts_s]
+    fleet.write("clusters.yaml", *(document("Cluster", f"c-{i}", spec) for i, spec in enumerate(specs)))
 
 
 class _Seen:
@@ -101,4 +98,4 @@ def run(quick: bool) -> list[Row]:
 
 
 def fleet_revision(fleet: Fleet) -> str:
-    return fleet._git(fleet.clone, "rev-parse", "HEAD").strip()
+    return fleet.git(fleet.clone, "rev-parse", "HEAD").strip()

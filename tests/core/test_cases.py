@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import yaml
-
 from reconciler.core.connect import Connector
+
+from reconciler.core import show
 from reconciler.core.facts import Facts
 from reconciler.core.model import Connected, FleetState, Health, Observed, ObservedState, Ref
 from reconciler.core.plan import plan, reached_by, running_proxies, surplus_of
-from reconciler.core import show
 from tests.fleets import load_folder
 
 CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())

@@ -214,14 +214,16 @@ def test_failures_are_tried_again_ever_more_rarely() -> None:
     early = plan(wanted, seen(), Facts(failures=failures), 103.0)
     late = plan(wanted, seen(), Facts(failures=failures), 104.0)
 
-    assert steps(early) == [] and early.wake_at == 104.0 and "no such program" in early.held[0].reason
+    assert steps(early) == []
+    assert early.wake_at == 104.0
+    assert "no such program" in early.held[0].reason
     assert steps(late) == [("create", "Container/a", "v1")]
 
 
 def test_a_new_host_moves_nothing() -> None:
     """What is placed stays where it is seen."""
     world = World()
-    wants = {name: ("v1", "") for name in "abcde"}
+    wants = dict.fromkeys("abcde", ("v1", ""))
     for _ in range(3):
         world.round(fleet(("h1", "h2"), wants))
 
