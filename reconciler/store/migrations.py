@@ -44,18 +44,18 @@ def version(connection: Connection) -> int:
     return int(connection.execute(text("SELECT version FROM schema_version")).scalar_one())
 
 
-def migrate(connection: Connection, now: int, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
+def migrate(connection: Connection, now: int) -> None:
     """Take the steps after `now`, inside the caller's one writing transaction: all of them or none."""
-    if now > len(steps):
+    if now > len(STEPS):
         raise NewerSchema(
-            f"its tables are at step {now}, and this Convoy knows {len(steps)}: use the newer Convoy, or restore a backup"
+            f"its tables are at step {now}, and this Convoy knows {len(STEPS)}: use the newer Convoy, or restore a backup"
         )
-    if now == len(steps):
+    if now == len(STEPS):
         return
     if now == 0:
         connection.execute(text("CREATE TABLE schema_version (version INTEGER NOT NULL)"))
         connection.execute(text("INSERT INTO schema_version (version) VALUES (0)"))
-    for step in steps[now:]:
+    for step in STEPS[now:]:
         for statement in step:
             connection.execute(text(statement.format(bytes=BYTES[connection.dialect.name])))
-    connection.execute(text("UPDATE schema_version SET version = :version"), {"version": len(steps)})
+    connection.execute(text("UPDATE schema_version SET version = :version"), {"version": len(STEPS)})

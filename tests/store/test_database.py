@@ -1,0 +1,119 @@
+"""Several processes at one store, and tables that change over time."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect
+
+from reconciler.seams import Seams
+from reconciler.store import Store, StoreError, migrations
+from reconciler.store.database import Database
+from reconciler.store.tables import METADATA
+
+TIMES = 40
+
+
+def url(path: Path) -> str:
+    return f"sqlite:///{path / 'convoy.db'}"
+
+
+def together(path: Path, program: str, count: int = 4) -> list[str]:
+    """Run a program in several processes that start at the same moment; what each printed."""
+    gate = "import sys; from reconciler.seams import Seams; from reconciler.store import Store; sys.stdin.readline()\n"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", gate + program, url(path), str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for n in range(count)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    printed = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0] * count
+    return printed
+
+
+def test_processes_that_open_a_new_store_agree(tmp_path: Path) -> None:
+    """Whoever is first makes the tables, the id and the keys; everybody else finds them."""
+    printed = together(tmp_path, "s = Store(sys.argv[1], Seams()); print(s.installation(), s.xds_key().hex()); s.close()")
+    assert len(set(printed)) == 1
+
+
+def test_only_one_process_gets_the_lease(tmp_path: Path) -> None:
+    """Of holders that ask at the same moment exactly one acts."""
+    program = (
+        "s = Store(sys.argv[1], Seams()); l = s.acquire('control', sys.argv[2], 60); print(l.epoch if l else '-'); s.close()"
+    )
+    assert sorted(together(tmp_path, program)) == ["-", "-", "-", "1"]
+
+
+def test_no_update_is_lost(tmp_path: Path) -> None:
+    """Numbers read and written in one transaction by several processes neither repeat nor leave gaps."""
+    program = f"s = Store(sys.argv[1], Seams())\nfor n in range({TIMES}): s.event('k', sys.argv[2], str(n))\ns.close()"
+    together(tmp_path, program, 3)
+    store = Store(url(tmp_path), Seams())
+    events = store.events(0, 1000)
+    store.close()
+    assert [event.number for event in events] == list(range(1, 3 * TIMES + 1))
+    assert {(event.ref, event.message) for event in events} == {(str(p), str(n)) for p in range(3) for n in range(TIMES)}
+
+
+def test_the_steps_lead_to_the_tables(tmp_path: Path) -> None:
+    """What the migrations make is what the code works with: columns, keys, what may be null, foreign keys."""
+    database = Database(url(tmp_path), Seams())
+    with database.reading("schema") as connection:
+        inspector = inspect(connection)
+        found = {
+            name: (
+                [(column["name"], bool(column["nullable"])) for column in inspector.get_columns(name)],
+                inspector.get_pk_constraint(name)["constrained_columns"],
+                [(key["constrained_columns"], key["referred_table"]) for key in inspector.get_foreign_keys(name)],
+            )
+            for name in inspector.get_table_names()
+            if name != "schema_version"
+        }
+        assert migrations.version(connection) == len(migrations.STEPS)
+    database.close()
+    wanted = {
+        table.name: (
+            [column.name for column in table.columns],
+            [column.name for column in table.primary_key],
+            [([key.parent.name], key.column.table.name) for key in table.foreign_keys],
+        )
+        for table in METADATA.tables.values()
+    }
+    assert {name: ([c for c, _ in columns], primary, foreign) for name, (columns, primary, foreign) in found.items()} == wanted
+    for name, (columns, primary, _) in found.items():
+        assert [column for column, nullable in columns if nullable and column not in primary] == [], name
+
+
+def test_later_steps_are_taken_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older store is brought up to date with what it holds; a step that fails leaves it as it was."""
+    old = Store(url(tmp_path), Seams())
+    installation = old.installation()
+    old.close()
+    broken = (*migrations.STEPS, ("CREATE TABLE extra (n INTEGER)", "CREATE TABLE extra (n INTEGER)"))
+    monkeypatch.setattr(migrations, "STEPS", broken)
+    with pytest.raises(StoreError, match="cannot write schema"):
+        Store(url(tmp_path), Seams())
+    monkeypatch.setattr(migrations, "STEPS", (*broken[:-1], ("CREATE TABLE extra (n INTEGER)",)))
+    new = Store(url(tmp_path), Seams())
+    assert new.installation() == installation
+    new.close()
+    again = Store(url(tmp_path), Seams())
+    assert again.writes == 0
+    again.close()
+
+
+def test_a_newer_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older Convoy does not touch tables it does not know; it says what to do."""
+    steps = migrations.STEPS
+    monkeypatch.setattr(migrations, "STEPS", (*steps, ("CREATE TABLE extra (n INTEGER)",)))
+    Store(url(tmp_path), Seams()).close()
+    monkeypatch.setattr(migrations, "STEPS", steps)
+    with pytest.raises(StoreError, match="use the newer Convoy"):
+        Store(url(tmp_path), Seams())
