@@ -24,7 +24,7 @@ def diff(want: Want, host: str, seen: Iterable[Observed]) -> Difference:
     current: Observed | None = None
     surplus: list[Observed] = []
     for one in sorted(seen, key=lambda o: (o.host, o.instance)):
-        if one.instance == want.instance and one.host == host and one.fields.get("uid") == want.uid:
+        if one.instance == want.instance and one.host == host:
             current = one
         else:
             surplus.append(one)

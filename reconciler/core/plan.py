@@ -121,7 +121,7 @@ class _Draft:
     def _why_create(self, want: Want, bearing: list[Observed]) -> str:
         if not bearing:
             return "missing"
-        if any(one.instance == want.instance and one.fields.get("uid") == want.uid for one in bearing):
+        if any(one.instance == want.instance for one in bearing):
             return "on another host"
         return "changed: made before the old one is removed"
 

@@ -253,13 +253,3 @@ def test_in_place_changes_update_and_a_lost_supervisor_is_started_again() -> Non
 
     assert steps(plan(wanted, seen(other), NO_FACTS, 1.0)) == [("update", "Container/a", "v1")]
     assert steps(plan(wanted, seen(lost), NO_FACTS, 1.0)) == [("update", "Container/a", "v1")]
-
-
-def test_a_recreated_resource_is_not_its_predecessor() -> None:
-    """Same name and fields but another uid: the old instance does not count as the declared one."""
-    wanted = fleet(("h1",), {"a": ("v1", "")})
-    want = wanted.workloads[Ref("Container", "a")]
-
-    planned = plan(wanted, seen(running(replace(want, uid="another"), "h1")), NO_FACTS, 1.0)
-
-    assert steps(planned) == [("create", "Container/a", "v1")]
