@@ -3,7 +3,7 @@
 from typing import Any
 
 from reconciler.xds.admission import MOST_NAMES, Rejected
-from reconciler.xds.entries import Entries
+from reconciler.xds.entries import EMPTY, Entries
 from reconciler.xds.snapshots import Body
 from reconciler.xds.stream import WHOLE, Stream, explicit
 from reconciler.xds.topics import Topic
@@ -77,7 +77,9 @@ class Delta(Stream):
             return None
         resend = owed - {entry.name for entry in changed} if owed else owed
         again = tuple(e for name in sorted(resend) if (e := topic.goal.get(name)) is not None and not topic.blame.withholds(e))
-        absent = tuple(name for name in sorted(resend) if name not in topic.goal and not (_kept(topic) and name in topic.held))
+        # What it has and should lose goes when its turn comes, however often it asks.
+        stays = topic.expected if not _removable(topic, breaking) else EMPTY
+        absent = tuple(name for name in sorted(resend) if name not in topic.goal and name not in stays)
         if not (changed or again or absent or gone or topic.first):
             topic.owed = topic.owed - owed
             return None

@@ -87,6 +87,11 @@ class Registry(Generic[Link]):
             self._tidy(node, entry)
             return [member.link for member in entry.members]
 
+    def links(self) -> list[Link]:
+        """What carries the open streams."""
+        with self.lock:
+            return [member.link for entry in self._nodes.values() for member in entry.members]
+
     def join(self, stream: Stream, link: Link, now: float) -> Member[Link]:
         """A stream has said which node it is. Call with the lock held."""
         entry = self._nodes.setdefault(stream.node, Node())

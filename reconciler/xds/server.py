@@ -30,6 +30,8 @@ HOLD_S = 10.0
 # How often unanswered responses are looked for.
 SWEEP_S = 2.0
 START_S = 30.0
+# How long streams have to end when they are told to, before their connections are cut.
+ENDING_S = 2.0
 
 # Why each value: https://grpc.io/docs/guides/keepalive/ for the pings (an Envoy sends one each 30 s, for which a default
 # server closes the connection); a delta request with 50,000 versions has 4 MB; each Envoy off ADS opens a stream per
@@ -95,7 +97,7 @@ class Server:
         if loop is None or server is None or not self._thread.is_alive():
             return
         with contextlib.suppress(RuntimeError):  # the loop ended by itself in the meantime
-            asyncio.run_coroutine_threadsafe(server.stop(grace_s), loop)
+            asyncio.run_coroutine_threadsafe(self._stop(server, grace_s), loop)
         self._thread.join()
 
     @property
@@ -154,6 +156,14 @@ class Server:
         self._spread()
         await server.wait_for_termination()
         sweep.cancel()
+
+    async def _stop(self, server: grpc.aio.Server, grace_s: float) -> None:
+        # Nobody new from here on: a client that is sent away now goes to who comes after us.
+        stopping = asyncio.create_task(server.stop(grace_s + ENDING_S))
+        await asyncio.sleep(grace_s)
+        for link in self._registry.links():
+            link.end("UNAVAILABLE", "this server stops")
+        await stopping
 
     def _bind(self, server: grpc.aio.Server, address: str) -> None:
         self._seams.point("xds.listen", address)

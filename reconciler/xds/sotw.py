@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from reconciler.xds.entries import Entries, Entry, differing, missing, union, values
+from reconciler.xds.entries import ABSENT, Entries, Entry, differing, missing, select, union, values
 from reconciler.xds.snapshots import Body, Library
 from reconciler.xds.stream import WHOLE, Stream, explicit
 from reconciler.xds.topics import Topic
+
+# The version of what a client had before this stream, in a type that is not told whole.
+UNKNOWN = "unknown"
 
 
 class Sotw(Stream):
@@ -35,8 +38,7 @@ class Sotw(Stream):
         else:
             topic.wildcard = True
         if first and request.version_info:
-            topic.held = topic.expected = self.library.sent(topic.url, request.version_info)
-            topic.trim()
+            topic.held = topic.expected = self._brought(topic, request.version_info)
             topic.returning = True
         if anew:
             topic.first = topic.active
@@ -48,6 +50,14 @@ class Sotw(Stream):
             # The same request again: a cluster or listener that warms asks for what we told before, in the words of an ACK.
             topic.owed |= topic.names
         self.aim(topic)
+
+    def _brought(self, topic: Topic, version: str) -> Entries:
+        """What a client that comes back still has, as far as that can be known."""
+        if _whole(topic):
+            sent = self.library.sent(topic.url, version)
+            return sent if topic.wildcard else select(sent, topic.names)
+        # It has something of what it names, and what that is stays in use until it is told otherwise.
+        return self.library.shared(tuple(self.library.entry(topic.type, name, UNKNOWN) for name in sorted(topic.names)))
 
     def _goal(self, topic: Topic) -> Entries:
         goal = super()._goal(topic)
@@ -85,27 +95,37 @@ class Sotw(Stream):
             owed = frozenset(name for name in owed if name not in have)
             changed = tuple(entry for entry in changed if entry.name in owed)
         elif not breaking:
-            # Endpoints are emptied only when nothing routes there any more.
-            changed = tuple(entry for entry in changed if not _is_absent(entry) or entry.name not in have)
+            changed = tuple(entry for entry in changed if not (_is_absent(entry) and _has(topic, entry.name)))
         told = {entry.name for entry in changed}
-        again = tuple(
-            e
-            for name in sorted(owed)
-            if name not in told and (e := topic.goal.get(name)) is not None and not topic.blame.withholds(e)
-        )
-        errors = tuple(n for n in sorted(owed) if (e := topic.goal.get(n)) is None or _is_absent(e))
-        if not (changed or again or errors or topic.first):
+        again, errors = [], []
+        for name in sorted(owed):
+            entry = topic.goal.get(name)
+            if entry is None or _is_absent(entry):
+                # Endpoints are emptied only when nothing routes there any more, however often they are asked for.
+                if _has(topic, name) and not breaking:
+                    continue
+                errors.append(name)
+            if entry is not None and name not in told and not topic.blame.withholds(entry):
+                again.append(entry)
+        if not (changed or again or errors or (topic.first and topic.wildcard)):
             topic.owed = topic.owed - owed
+            topic.first = topic.first and waits
             return None
-        return topic.salted(False, False, (*changed, *again), (), errors)
+        return topic.salted(False, False, (*changed, *again), (), tuple(errors))
 
 
 def _whole(topic: Topic) -> bool:
     return topic.type in WHOLE or topic.type == topic.url
 
 
+def _has(topic: Topic, name: str) -> bool:
+    """Whether the client has something of this name that it may be using."""
+    entry = topic.expected.get(name)
+    return entry is not None and not _is_absent(entry)
+
+
 def _is_absent(entry: Entry) -> bool:
-    return entry.version == "absent"
+    return entry.version == ABSENT
 
 
 def with_absent(library: Library, goal: Entries, names: frozenset[str]) -> Entries:

@@ -139,18 +139,24 @@ def test_who_comes_back_loses_nothing_it_still_uses() -> None:
     """C7, C16: the version of its last clusters tells what it has, and what is gone stays until the routes have moved."""
     library = Library()
     before = SotwPeer(library=library)
-    before.publish(A1, B1, raw("rds", "r", "1"))
+    before.publish(A1, B1, raw("rds", "r", "1"), raw("eds", "b", "1"))
     before.subscribe("cds")
     before.subscribe("rds", "r")
+    before.subscribe("eds", "b")
     before.settle()
     peer = SotwPeer(library=library)
     peer.publish(A1, C1, raw("rds", "r", "2"))
     peer.subscribe("cds", version=before.version["cds"])
     peer.subscribe("rds", "r", version=before.version["rds"])
+    peer.subscribe("eds", "b", version=before.version["eds"])
     said = peer.one()
     assert said.named == {"a": "1", "b": "1", "c": "1"}
     peer.ack(said)
-    assert [(told.type, told.named) for told in peer.settle()] == [("rds", {"r": "2"}), ("cds", {"a": "1", "c": "1"})]
+    assert [(told.type, told.named) for told in peer.settle()] == [
+        ("rds", {"r": "2"}),
+        ("cds", {"a": "1", "c": "1"}),
+        ("eds", {"b": ABSENT}),
+    ]
 
 
 def test_an_unknown_type_is_answered_empty() -> None:
