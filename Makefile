@@ -18,7 +18,7 @@ T =
 PYTEST_ARGS =
 
 # What is set for other Pythons and other repositories must not reach ours.
-unexport PYTHONHOME PYTHONPATH PYTHONWARNINGS GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE VIRTUAL_ENV MAKEFLAGS MAKELEVEL
+unexport PYTHONHOME PYTHONPATH PYTHONWARNINGS GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE VIRTUAL_ENV
 
 .PHONY: help demo demo-stop test check bench schemas wheel setup run-setup
 
