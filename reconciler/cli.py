@@ -6,11 +6,11 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 
-from reconciler.commands.options import INTERRUPTED, STATE, Call
+from reconciler.commands.options import INTERRUPTED, STATE, Call, Failure, call, no_color, state_named
 from reconciler.terminal import Terminal
 
 # Command ⇒ where it is; by what a person is doing.
@@ -41,9 +41,19 @@ class Commands(click.Group):
                 found = ((name, self.get_command(ctx, name)) for name in commands)
                 formatter.write_dl([(name, command.get_short_help_str(100)) for name, command in found if command is not None])
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        # Before any option is read, and also while a shell completes a line and nothing is called.
+        extra.setdefault("obj", Call(default_state(os.environ), terminal(os.environ)))
+        return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except Failure as failure:
+            failure.tell(call(ctx))
+            raise click.exceptions.Exit(failure.exit_code) from failure
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
         except click.Abort:
@@ -60,13 +70,18 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="`convoy COMMAND --help` shows examples. Start with `convoy init my-fleet`, or see `convoy demo`.",
 )
-@click.option("--state", type=STATE, envvar="CONVOY_STATE", help="Convoy's own directory.  [$XDG_STATE_HOME/convoy]")
-@click.option("--no-color", is_flag=True, help="Also: NO_COLOR in the environment.")
+@click.option(
+    "--state",
+    type=STATE,
+    envvar="CONVOY_STATE",
+    callback=state_named,
+    expose_value=False,
+    help="Convoy's own directory; also $CONVOY_STATE.  [$XDG_STATE_HOME/convoy]",
+)
+@click.option("--no-color", is_flag=True, callback=no_color, expose_value=False, help="No colours; also $NO_COLOR.")
 @click.version_option(package_name="convoy-fleet", message="%(version)s", help="The version of Convoy.")
-@click.pass_context
-def convoy(context: click.Context, state: Path | None, no_color: bool) -> None:
+def convoy() -> None:
     """Git holds what should be; Convoy makes it so: virtual machines, containers and Envoy proxies."""
-    context.obj = Call(state or default_state(os.environ), terminal(os.environ, no_color=no_color))
 
 
 def default_state(environment: Mapping[str, str]) -> Path | None:
@@ -78,10 +93,10 @@ def default_state(environment: Mapping[str, str]) -> Path | None:
     return Path(home) / ".local" / "state" / "convoy" if os.path.isabs(home) else None
 
 
-def terminal(environment: Mapping[str, str], *, no_color: bool) -> Terminal:
+def terminal(environment: Mapping[str, str]) -> Terminal:
     screen, dumb = sys.stdout.isatty(), environment.get("TERM") == "dumb"
     # https://no-color.org: any value but an empty one.
-    color = screen and not dumb and not no_color and not environment.get("NO_COLOR")
+    color = screen and not dumb and not environment.get("NO_COLOR")
     width = shutil.get_terminal_size().columns if screen else None
     return Terminal(width=width, color=color, live=screen and sys.stderr.isatty() and not dumb)
 

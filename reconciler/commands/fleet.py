@@ -98,12 +98,12 @@ def validate(call: Call, path: Path | None, source: str | None, branch: str, sub
 
     PATH is the folder with the documents, this one where left out. Nothing is contacted but the repository of --source.
     """
+    place = sources.place(path, source, branch, subdirectory)
     from reconciler.core import show
     from reconciler.load import Loader
     from reconciler.seams import Seams
 
     seams = Seams()
-    place = sources.place(path, source, branch, subdirectory)
     wishes = place.source(call.state if place.branch else Path(), seams)
     try:
         revision = wishes.fetch()

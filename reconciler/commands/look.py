@@ -198,5 +198,9 @@ def _declared(call: Call, store: "Store", row: "Row") -> tuple[str, str, str]:
     line = str(row["where"]).rpartition(":")[2]
     for document in parse(file, tree.files[file], text).documents:
         if str(document.source.line) == line:
-            return document.raw.decode("utf-8", "replace").strip("\n") + "\n", f"{file}:{line}", revision
+            written = document.raw.decode("utf-8", "replace")
+            # A document begins with its `---`; a person looks for its first word.
+            blank = len(written) - len(written.lstrip("\r\n"))
+            first = document.source.line + written[:blank].count("\n")
+            return written.strip("\r\n") + "\n", f"{file}:{first}", revision
     return "", "", revision

@@ -53,12 +53,9 @@ class Failure(click.ClickException):
 
     exit_code = FAILED
 
-    def show(self, file: Any = None) -> None:
-        context = click.get_current_context(silent=True)
-        call = context.find_object(Call) if context else None
-        if call is None:
-            super().show(file)
-        elif call.json:
+    def tell(self, call: Call) -> None:
+        """To a person on standard error; to a program as the answer it waits for."""
+        if call.json:
             call.terminal.json({"error": self.message})
         else:
             call.terminal.note(f"error: {self.message}", "bad")
@@ -90,7 +87,7 @@ class Command(click.Command):
             formatter.write_dl([(str(code), meaning) for code, meaning in self.exits])
 
 
-def _state(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+def state_named(context: click.Context, _: click.Parameter, value: Path | None) -> None:
     if value is not None:
         call(context).named = value
 
@@ -100,7 +97,7 @@ def _output(context: click.Context, _: click.Parameter, value: str | None) -> No
         call(context).output = value
 
 
-def _no_color(context: click.Context, _: click.Parameter, value: bool) -> None:
+def no_color(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         call(context).terminal.color = False
 
@@ -124,10 +121,8 @@ def common(*outputs: str) -> Callable[[F], F]:
                 expose_value=False,
                 help="How to answer.  [text]",
             ),
-            click.option(
-                "--state", type=STATE, callback=_state, expose_value=False, help="As before the command.", hidden=True
-            ),
-            click.option("--no-color", is_flag=True, callback=_no_color, expose_value=False, hidden=True),
+            click.option("--state", type=STATE, callback=state_named, expose_value=False, hidden=True),
+            click.option("--no-color", is_flag=True, callback=no_color, expose_value=False, hidden=True),
         )
 
         @click.pass_context

@@ -38,12 +38,13 @@ def plan(call: Call, path: Path | None, source: str | None, branch: str, subdire
 
     PATH is the folder with the documents, this one where left out. Hosts are looked at; nothing on them is changed.
     """
+    place = sources.place(path, source, branch, subdirectory)
     from reconciler.control import open_control
     from reconciler.core import show
     from reconciler.seams import Seams
 
     seams = Seams()
-    wishes = sources.place(path, source, branch, subdirectory).source(call.state, seams)
+    wishes = place.source(call.state, seams)
     try:
         with open_control(call.state, source=wishes, seams=seams) as control:
             preview = control.preview()

@@ -50,12 +50,12 @@ def apply(
     declared. What this state directory has made before and PATH does not declare is removed. Heals and follows commits:
     `convoy serve`.
     """
+    place = sources.place(path, source, branch, subdirectory)
     from reconciler.control import open_control
     from reconciler.core import show
     from reconciler.seams import Seams
 
     seams = Seams()
-    place = sources.place(path, source, branch, subdirectory)
     wishes = place.source(call.state, seams)
     try:
         with open_control(call.state, source=wishes, seams=seams, log=_quiet()) as control:

@@ -1,0 +1,156 @@
+"""`convoy plan`, `apply`, `serve` and `down` over a Control that plays its part."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler import control
+from reconciler.commands import options, run
+from reconciler.commands.sources import Place
+from reconciler.core.model import Outcome, Plan, Problem, Where
+from reconciler.terminal import Terminal
+from tests.cli.conftest import Convoy
+from tests.cli.playing import FakeControl, Play, preview, step, view
+
+
+@pytest.fixture
+def playing(monkeypatch: pytest.MonkeyPatch, state: Path) -> Play:
+    """From now on `open_control` gives a Control that plays these views."""
+
+    def play(*views: Any, planned: Any = None) -> FakeControl:
+        fake = FakeControl(list(views), planned or preview())
+        state.mkdir(exist_ok=True)
+        monkeypatch.setattr(control, "open_control", lambda *_, **__: fake)
+        return fake
+
+    return play
+
+
+def test_plan_and_its_exit_code(convoy: Convoy, playing: Play, tmp_path: Path) -> None:
+    """Showing a plan is success; with --exit-code, 2 says that there are changes and 0 that there are none."""
+    playing()
+    assert (convoy("plan", str(tmp_path)).exit_code, convoy("plan", str(tmp_path), "--exit-code").exit_code) == (0, 2)
+    assert "+  Container/web  on local" in convoy("plan", str(tmp_path)).stdout
+    assert json.loads(convoy("plan", str(tmp_path), "-o", "json").stdout)["summary"] == {"create": 1}
+    assert convoy("plan", str(tmp_path), "-o", "markdown").stdout.startswith("**1 to create**")
+    playing(planned=preview(plan=Plan("r1", ())))
+    assert convoy("plan", str(tmp_path), "--exit-code").exit_code == 0
+
+
+def test_plan_with_problems(convoy: Convoy, playing: Play, tmp_path: Path) -> None:
+    """No plan is made of what is wrong: the problems are shown instead."""
+    playing(planned=preview(plan=None, problems=(Problem(Where("a.yaml", 1), "bad"),)))
+    result = convoy("plan", str(tmp_path), "--exit-code")
+
+    assert result.exit_code == 1
+    assert "a.yaml:1:1: bad" in result.stdout
+
+
+def test_plan_of_an_unreadable_source(convoy: Convoy, playing: Play, tmp_path: Path) -> None:
+    """An unreadable source is an error, never a plan to delete everything."""
+    playing(planned=preview(plan=None, unreadable="cannot read it: mend it"))
+    result = convoy("plan", str(tmp_path), "--exit-code")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "cannot read it: mend it" in result.stderr
+
+
+def test_apply_until_converged(convoy: Convoy, playing: Play, tmp_path: Path) -> None:
+    """Each step is told as it is done, and the end is where the fleet stands."""
+    playing(view("pending", "unknown", why="missing"), view(outcomes=(Outcome(step(), "done", seconds=0.3),)))
+    result = convoy("apply", str(tmp_path))
+
+    assert result.exit_code == 0, result.output
+    assert "✓ created Container/web on local (0.3 s)\n" in result.stdout
+    assert "as declared: 1 resource" in result.stdout
+
+
+def test_apply_json_is_one_answer(convoy: Convoy, playing: Play, tmp_path: Path) -> None:
+    """Programs get where the fleet stands in the end and nothing else."""
+    playing(view("pending", "unknown"), view(outcomes=(Outcome(step(), "done"),)))
+
+    assert json.loads(convoy("apply", str(tmp_path), "-o", "json").stdout)["converged"] is True
+
+
+@pytest.mark.parametrize(
+    ("last", "code"),
+    [
+        (view("pending", "starting", why="not healthy yet"), 2),
+        (view("failed", "unhealthy", why="no such program"), 1),
+        (view(converged=False, refused="r2", problems=(Problem(Where("a.yaml", 1), "bad"),)), 1),
+        (view(converged=False, unreadable="cannot fetch"), 1),
+    ],
+)
+def test_apply_that_does_not_converge(last: Any, code: int, convoy: Convoy, playing: Play, tmp_path: Path) -> None:
+    """1 for what failed or is wrong, 2 for what is only not done yet at the deadline."""
+    playing(last)
+
+    assert convoy("apply", str(tmp_path)).exit_code == code
+
+
+def test_apply_gives_up_on_what_stays_failed() -> None:
+    """A failure is final when nothing has moved for a while; until then it may heal."""
+    now = [0.0]
+    watch = run._Watch(options.Call(None, Terminal()), lambda *_: None, lambda: now[0])
+    failed = view("failed", "unhealthy", why="no such program")
+
+    assert not watch(failed)
+    now[0] = run.SETTLED_S - 1
+    assert not watch(failed)
+    now[0] = run.SETTLED_S + 1
+    assert watch(failed)
+
+
+@pytest.mark.parametrize("words", [("apply", "."), ("down", "--yes")])
+def test_ctrl_c_ends_in_order(words: tuple[str, ...], convoy: Convoy, playing: Play, state: Path) -> None:
+    """The loop is asked to stop, and the exit code is 130."""
+    fake = playing(view("pending", "unknown"), lambda: os.kill(os.getpid(), signal.SIGINT), view("pending", "unknown"))
+    (state / "convoy.db").touch()
+    result = convoy(*words)
+
+    assert fake.stopped
+    assert result.exit_code == 130
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_down(convoy: Convoy, playing: Play, state: Path) -> None:
+    """Nothing there is nothing to do; what does not go is a failure."""
+    assert convoy("down").exit_code == 0
+    playing(view(status={}))
+    (state / "convoy.db").touch()
+    assert "all stopped" in convoy("down", "--yes").stdout
+    playing(view(converged=False))
+    assert convoy("down", "--yes").exit_code == 1
+
+
+def test_what_control_says_is_for_a_person(
+    convoy: Convoy, monkeypatch: pytest.MonkeyPatch, state: Path, tmp_path: Path
+) -> None:
+    """Our own errors are told in their words; a bug keeps its traceback."""
+
+    def refuse(*_: object, **__: object) -> FakeControl:
+        raise control.ControlError("another Convoy is at work: stop it")
+
+    monkeypatch.setattr(control, "open_control", refuse)
+    assert convoy("plan", str(tmp_path)).stderr == "error: another Convoy is at work: stop it\n"
+
+    def break_down(*_: object, **__: object) -> FakeControl:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(control, "open_control", break_down)
+    assert isinstance(convoy("plan", str(tmp_path)).exception, ZeroDivisionError)
+
+
+def test_what_serve_follows(tmp_path: Path) -> None:
+    """A folder without Git is followed as it is; a repository, and whatever is named with a branch, by its branch."""
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "clone" / ".git").mkdir(parents=True)
+
+    assert run.followed(str(tmp_path / "plain"), None, "").branch == ""
+    assert run.followed(str(tmp_path / "plain"), "live", "").branch == "live"
+    assert run.followed(str(tmp_path / "clone"), None, "").branch == "main"
+    assert run.followed("https://git.example/fleet.git", None, "prod") == Place("https://git.example/fleet.git", "main", "prod")

@@ -1,0 +1,30 @@
+"""`convoy secret`: what is printed and what never is."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Convoy
+
+
+def test_secrets_are_sealed_for_this_convoy(convoy: Convoy, state: Path) -> None:
+    """A key once, its recipient for everybody, YAML for a document; the identity is never printed."""
+    made = convoy("secret", "keygen", "-o", "json")
+    identity = (state / "age-identity.txt").read_text().splitlines()[-1]
+    sealed = convoy("secret", "seal", input=b"canary-4711")
+
+    assert made.exit_code == 0
+    assert json.loads(made.stdout)["recipient"] == convoy("secret", "recipient").stdout.strip()
+    assert sealed.stdout.startswith("age: |\n  -----BEGIN AGE ENCRYPTED FILE-----\n")
+    assert "\nhash: " in sealed.stdout
+    assert not any(secret in text for text in (made.output, sealed.output) for secret in (identity, "canary"))
+    assert convoy("secret", "keygen").exit_code == 1
+
+
+def test_sealing_needs_somebody_to_seal_for(convoy: Convoy) -> None:
+    """Without a key, and for what is no recipient, it says what to do and repeats nothing of the secret."""
+    nobody, nonsense = convoy("secret", "seal", input="canary"), convoy("secret", "seal", "-r", "AGE-SECRET", input="canary")
+
+    assert (nobody.exit_code, nonsense.exit_code) == (1, 1)
+    assert "secret keygen" in nobody.stderr
+    assert "age1" in nonsense.stderr
+    assert "canary" not in nobody.output + nonsense.output

@@ -1,0 +1,134 @@
+"""Colours, widths, pipes, completion, and where state is."""
+
+import json
+import os
+import pty
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler import cli
+from reconciler.store import Store
+from tests.cli.conftest import Convoy
+from tests.cli.test_look import row
+
+ANSI = "\x1b["
+
+
+def test_where_state_is_kept() -> None:
+    """XDG's directory where it is absolute, else below HOME, else nowhere that we would make up."""
+    assert cli.default_state({"XDG_STATE_HOME": "/x", "HOME": "/h"}) == Path("/x/convoy")
+    assert cli.default_state({"XDG_STATE_HOME": "x", "HOME": "/h"}) == Path("/h/.local/state/convoy")
+    assert cli.default_state({}) is None
+
+
+def test_without_a_home_a_state_directory_must_be_named(convoy: Convoy) -> None:
+    """The message says how."""
+    result = convoy("status", HOME=None, CONVOY_STATE=None)
+
+    assert result.exit_code == 1
+    assert "--state" in result.stderr
+
+
+def test_state_may_be_named_before_and_after_the_command(convoy: Convoy, store: Store, state: Path) -> None:
+    """Both places mean the same, and the nearer one wins."""
+    store.put_state({"revision": "r1", "converged": True, "refused": "", "unreadable": "", "problems": []})
+    elsewhere = str(state.parent / "elsewhere")
+
+    assert json.loads(convoy("--state", str(state), "status", "-o", "json", CONVOY_STATE=elsewhere).stdout)["revision"] == "r1"
+    assert json.loads(convoy("--state", elsewhere, "status", "--state", str(state), "-o", "json").stdout)["revision"] == "r1"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: str, convoy: Convoy) -> None:
+    """Each shell gets its own script, without another shell being run."""
+    script = convoy("completion", shell).stdout
+
+    assert "_CONVOY_COMPLETE" in script
+    assert convoy("completion", "csh").exit_code == 2
+
+
+def test_names_are_completed_from_the_store(convoy: Convoy, store: Store, state: Path) -> None:
+    """`convoy get Proxy/<TAB>` offers what is there."""
+    store.put_status({"Proxy/edge-1": row("Proxy/edge-1"), "Host/local": row("Host/local")})
+    env = {"_CONVOY_COMPLETE": "bash_complete", "COMP_WORDS": "convoy get Pro", "COMP_CWORD": "2"}
+
+    assert convoy(**env).stdout == "plain,Proxy/edge-1\n"
+
+
+def on_a_terminal(words: list[str], columns: int, **environment: str) -> str:
+    """What a person sees who types this at a terminal of that width."""
+    ours, theirs = pty.openpty()
+    env = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LANG": "C.UTF-8", "COLUMNS": str(columns), "LINES": "24"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reconciler", *words], stdin=theirs, stdout=theirs, stderr=theirs, env=env | environment
+    )
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(ours)
+    process.wait(20)
+    return seen.decode().replace("\r\n", "\n")
+
+
+def test_colours_are_for_terminals_that_want_them(store: Store, state: Path) -> None:
+    """A terminal gets colours, unless NO_COLOR, --no-color or TERM=dumb says otherwise; lines fit it."""
+    why = "connection refused at 127.0.0.1:20001, three times in a row"
+    store.put_status({"Proxy/edge-1": row("Proxy/edge-1", "pending", "starting", why=why)})
+    words = ["--state", str(state), "status"]
+    plain = on_a_terminal(words, 50, NO_COLOR="1")
+
+    assert ANSI in on_a_terminal(words, 80)
+    assert ANSI not in plain
+    assert all(len(line) <= 50 for line in plain.splitlines())
+    assert ANSI not in on_a_terminal([*words, "--no-color"], 80)
+    assert ANSI not in on_a_terminal(words, 80, TERM="dumb")
+
+
+def test_pipes_get_whole_lines_without_colours(convoy: Convoy, store: Store) -> None:
+    """What is piped is for grep: no colours, no wrapping."""
+    why = "a long reason " * 20
+    store.put_status({"Proxy/edge-1": row("Proxy/edge-1", "pending", "starting", why=why)})
+    lines = convoy("get").stdout.splitlines()
+
+    assert len(lines) == 2
+    assert why.strip() in lines[1]
+
+
+def test_a_terminal_without_our_letters(state: Path, store: Store) -> None:
+    """An encoding that lacks our signs gets plain ones instead of an error."""
+    store.put_status({"Host/local": row("Host/local")})
+    done = subprocess.run(
+        [sys.executable, "-m", "reconciler", "--state", str(state), "get"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONIOENCODING": "ascii",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+            "LC_ALL": "C",
+        },
+        capture_output=True,
+        check=True,
+    )
+
+    assert done.stdout.decode("ascii").splitlines()[1].startswith("v  Host/local")
+
+
+def test_a_reader_that_has_seen_enough(state: Path, store: Store) -> None:
+    """`convoy get | head -1` ends without a word on standard error."""
+    store.put_status({f"Host/h-{i}": row(f"Host/h-{i}", why="x" * 1000) for i in range(2000)})
+    command = f"{shlex.quote(sys.executable)} -m reconciler --state {shlex.quote(str(state))} get | head -1"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True)
+
+    assert done.stdout.startswith(b"   RESOURCE")
+    assert done.stderr == b""
