@@ -1,0 +1,109 @@
+"""Pieces: what one document contributes to what proxies are told, before it is known which proxies those are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.core.envoy import packed, version_of
+from reconciler.core.messages import Fault, Message, Path, dotted, field_of, overlay, parse, spelled
+from reconciler.core.references import Mention, mentions
+from reconciler.core.rules import broken_rules
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One resource an Envoy could be told. `path` is where it stands in its document's spec.
+
+    `eds` names the EDS service of a cluster; `socket` is where a listener listens (port 0: each Proxy must say), None for
+    other resources and for listeners without a socket.
+    """
+
+    type: str
+    name: str
+    body: bytes
+    version: str
+    path: Path
+    mentions: tuple[Mention, ...] = ()
+    eds: str = ""
+    socket: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """All pieces of one document, and what is wrong in it."""
+
+    pieces: tuple[Piece, ...]
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A message within a bigger one: where it stands in the document, and what its `envoy` says there."""
+
+    path: Path
+    said: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Draft:
+    """One message being put together: short spellings, then `envoy` over them, then every check."""
+
+    faults: list[Fault] = field(default_factory=list)
+    # Where in the message (in protobuf's field names) ⇒ where in the document.
+    places: dict[Path, Place] = field(default_factory=dict)
+    # Some `envoy` could not be read, so the message is not whole and its rules say nothing.
+    torn: bool = False
+
+    @property
+    def raw(self) -> bool:
+        """Whether any part of it was written as an Envoy message, so that only checks can tell what is in it."""
+        return any(place.said for place in self.places.values())
+
+    def lay(self, message: Message, said: Mapping[str, Any], path: Path, at: Path = ()) -> None:
+        """Note that `message` comes from `path`, and merge what its `envoy` says over it."""
+        self.places[at] = Place(path, said)
+        if said:
+            over, faults = parse(said, type(message), (*path, "envoy"))
+            self.faults.extend(faults)
+            self.torn = self.torn or bool(faults)
+            if not faults:
+                overlay(message, over, said)
+                # A list given there replaces ours, so what ours came from is not in the message any more.
+                fields = {field.name for key in said if (field := field_of(message.DESCRIPTOR, key)) is not None}
+                for inner in [
+                    one for one in self.places if len(one) > len(at) and one[: len(at)] == at and one[len(at)] in fields
+                ]:
+                    del self.places[inner]
+
+    def finish(self, message: Message) -> tuple[Mention, ...]:
+        """Check the whole message; gives back what it mentions. Short spellings alone cannot break a rule."""
+        if self.torn or not self.raw:
+            return ()
+        for broken in broken_rules(message):
+            self.faults.append(
+                Fault(self.written(broken.path), f"{dotted(broken.path) or message.DESCRIPTOR.name}: {broken.what}")
+            )
+        return tuple(Mention(one.type, one.name, self.written(one.path), one.firm) for one in mentions(message))
+
+    def written(self, path: Path) -> Path:
+        """Where a person wrote what stands at this path of the message: the innermost place whose `envoy` says it."""
+        around = [(len(at), place) for at, place in self.places.items() if path[: len(at)] == at]
+        around.sort(key=lambda one: -one[0])
+        for length, place in around:
+            found = spelled(place.said, path[length:])
+            if found:
+                return (*place.path, "envoy", *found)
+        return around[0][1].path if around else ()
+
+
+def piece(
+    type: str,
+    message: Message,
+    path: Path,
+    mentioned: Sequence[Mention],
+    eds: str = "",
+    socket: tuple[str, int] | None = None,
+) -> Piece:
+    """The finished piece of this message; its name is the message's own."""
+    body = packed(message)
+    return Piece(type, message.name, body, version_of(type, body), path, tuple(mentioned), eds, socket)

@@ -1,0 +1,101 @@
+"""Sockets: no two listeners may want the same one, on one Envoy or on one machine."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import cast
+
+from envoy.config.listener.v3 import listener_pb2  # type: ignore[import-untyped]
+
+from reconciler.core.envoy import content
+from reconciler.core.group import Found, Group, Traffic
+from reconciler.core.kinds.proxy import Proxy
+from reconciler.core.messages import Fault, near
+from reconciler.core.model import Ref, Resource, XdsResource
+
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, never bound
+Socket = tuple[str, str, int]
+
+
+@lru_cache(maxsize=65536)
+def _socket(body: bytes) -> Socket | None:
+    """(protocol, address, port) of a listener; None when it listens on no IP socket."""
+    message = listener_pb2.Listener.FromString(content(body))
+    if message.address.WhichOneof("address") != "socket_address":
+        return None
+    socket = message.address.socket_address
+    return ("udp" if socket.protocol else "tcp", socket.address, socket.port_value)
+
+
+def socket_of(listener: XdsResource) -> Socket | None:
+    return _socket(listener.body)
+
+
+def overlap(one: Socket, other: Socket) -> bool:
+    same = one[1] == other[1] or one[1] in EVERYWHERE or other[1] in EVERYWHERE
+    return one[0] == other[0] and one[2] == other[2] and same
+
+
+def shared_sockets(group: Group) -> Iterator[Found]:
+    """Listeners of one group that want the same socket."""
+    taken: dict[int, list[tuple[Socket, str]]] = {}
+    for name, part in group.parts["lds"].items():
+        socket = socket_of(part.resource)
+        if socket is None or not socket[2]:
+            continue
+        for other, holder in taken.get(socket[2], ()):
+            if overlap(socket, other):
+                path = (*part.piece.path, "port")
+                yield part.resource.owner, Fault(path, f"listeners {holder!r} and {name!r} both want {socket[1]}:{socket[2]}")
+        taken.setdefault(socket[2], []).append((socket, name))
+
+
+def proxy_faults(proxies: Sequence[Resource], hosts: Sequence[Resource], traffic: Mapping[Ref, Traffic]) -> Iterator[Found]:
+    """Overrides of ports that fit no listener, listeners left without a port, and Envoys that get in each other's way."""
+    only = {host.ref.tenant: host.ref.name for host in hosts} if len(hosts) == 1 else {}
+    taken: dict[tuple[str, str, int], list[tuple[Socket, Ref, str]]] = {}
+    for resource in sorted(proxies, key=lambda one: one.ref):
+        proxy = cast(Proxy, resource.spec)
+        listeners = traffic.get(Ref("ProxyGroup", proxy.group, resource.ref.tenant), {}).get("lds", {})
+        yield from _misfits(resource, proxy, listeners)
+        host = proxy.host or only.get(resource.ref.tenant, "")
+        for name, listener in listeners.items():
+            socket = socket_of(listener)
+            if socket is None:
+                continue
+            port = proxy.ports.get(name, socket[2])
+            path = ("ports", name) if name in proxy.ports else ("ports",)
+            if not port:
+                what = f"listener {name!r} has no port, so each Proxy must say which"
+                yield resource.ref, Fault(("ports",), what, f"ports: {{{name}: 10000}}")
+                continue
+            # Two Envoys on one port both come up and share its connections, so nothing else would tell.
+            yield from _taken(taken, resource, host, (socket[0], socket[1], port), name, path)
+
+
+def _misfits(resource: Resource, proxy: Proxy, listeners: Mapping[str, XdsResource]) -> Iterator[Found]:
+    for name in proxy.ports:
+        if name not in listeners:
+            what = f"ProxyGroup/{proxy.group} has no listener {name!r}"
+            hint = near(name, listeners) or f"it has {', '.join(listeners) or 'none'}"
+            yield resource.ref, Fault(("ports", name), what, hint)
+        elif socket_of(listeners[name]) is None:
+            yield resource.ref, Fault(("ports", name), f"listener {name!r} listens on no port")
+
+
+def _taken(
+    taken: dict[tuple[str, str, int], list[tuple[Socket, Ref, str]]],
+    resource: Resource,
+    host: str,
+    socket: Socket,
+    name: str,
+    path: tuple[str, ...],
+) -> Iterable[Found]:
+    # Without a host we know of clashes within one Envoy alone.
+    place = (resource.ref.tenant, host or f"\0{resource.ref.name}", socket[2])
+    for other, ref, holder in taken.get(place, ()):
+        if overlap(socket, other):
+            whose = "" if ref == resource.ref else f" of {ref}, on the same host"
+            what = f"listener {name!r} wants {socket[1]}:{socket[2]}, which listener {holder!r}{whose} has"
+            yield resource.ref, Fault(path, what, "give this proxy another under `ports`")
+            break
+    taken.setdefault(place, []).append((socket, resource.ref, name))

@@ -1,0 +1,72 @@
+"""Workloads: every Container, replica and Proxy with all that its driver needs, and the digests that tell old from new."""
+
+from collections.abc import Iterable, Iterator
+from math import ceil
+from typing import Any
+
+from reconciler.core.bootstrap import for_node
+from reconciler.core.kinds.application import Application
+from reconciler.core.kinds.container import Container
+from reconciler.core.kinds.proxy import Proxy
+from reconciler.core.kinds.proxygroup import ProxyGroup
+from reconciler.core.kinds.spec import Check, HttpRequest, Port, Run, Spec, Stop
+from reconciler.core.model import Ref, Resource, Want, digest
+
+# Where something runs and how often says nothing about what it is: none of these replaces an instance.
+PLACEMENT = frozenset({"host", "hosts", "replicas", "port"})
+# What of a group its Envoys are started with; all else reaches a running Envoy by xDS.
+STARTED_WITH = frozenset({"xds", "concurrency", "log_level", "drain_s", "bootstrap"})
+
+
+def declared(spec: Spec, fields: Iterable[str]) -> dict[str, Any]:
+    """These fields as they were written. Left out is left out, so a default that a later Convoy adds changes nothing."""
+    return spec.model_dump(mode="json", by_alias=True, exclude_unset=True, include=set(fields))
+
+
+def wants(resource: Resource) -> Iterator[Want]:
+    """The workloads of a Container or an Application."""
+    spec = resource.spec
+    if not isinstance(spec, Container | Application):
+        return
+    fields = type(spec).model_fields.keys()
+    instance = digest(declared(spec, fields - spec.in_place - PLACEMENT))
+    live = digest(declared(spec, spec.in_place))
+    if isinstance(spec, Container):
+        yield Want(resource.ref, resource.uid, instance, live, spec, resource.ref, spec.host or "")
+        return
+    for n in range(1, spec.replicas + 1):
+        ref = Ref("Container", f"{resource.ref.name}-{n}", resource.ref.tenant)
+        yield Want(ref, resource.uid, instance, live, spec, resource.ref)
+
+
+def node_name(ref: Ref) -> str:
+    """By which name an Envoy and the xDS server know a Proxy or ProxyGroup: with its tenant, off the default one."""
+    return str(ref).partition("/")[2]
+
+
+def proxy_want(resource: Resource, proxy: Proxy, group: ProxyGroup, bootstrap: str) -> Want:
+    """The Envoy of a Proxy, as a process that anything which runs processes can run."""
+    drain_s = ceil(group.drain_s)
+    command = (
+        "${ENVOY}",
+        *("--config-path", "${DIR}/bootstrap.json"),
+        "--disable-hot-restart",
+        *("--concurrency", str(group.concurrency)),
+        *("--log-level", group.log_level),
+        *("--drain-time-s", str(max(1, drain_s))),
+    )
+    admin = "admin"
+    run = Run(
+        command=command,
+        files={"bootstrap.json": for_node(bootstrap, node_name(resource.ref))},
+        ports=(Port(name=admin, protocol="unix"),),
+        check=Check(http=HttpRequest(path="/ready", port=admin)),
+        restart="always",
+        stop=Stop(
+            http=HttpRequest(path="/drain_listeners?graceful&skip_exit", port=admin, method="POST"), wait_s=group.drain_s
+        ),
+    )
+    # Not the Configuration nor the ports: those reach a running Envoy. Nor the bootstrap as a whole: a later Convoy may
+    # write it otherwise, and that must not replace the fleet.
+    instance = digest({"group": proxy.group, "spec": declared(group, STARTED_WITH)})
+    return Want(resource.ref, resource.uid, instance, digest({}), run, resource.ref, proxy.host or "")

@@ -1,0 +1,50 @@
+"""Documents written in a test, as the resources they declare and the places they stand at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.core.compile import Compiled, compile
+from reconciler.core.kinds import KINDS
+from reconciler.core.messages import Path
+from reconciler.core.model import FleetState, Ref, Resource, Where, digest
+from reconciler.core.parse import Document, locate, parse
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a test's YAML declares. Nothing here checks it: that is another room's business."""
+
+    resources: Mapping[Ref, Resource]
+    documents: Mapping[Ref, Document]
+
+    def locate(self, ref: Ref, path: Path) -> Where:
+        return locate(self.documents[ref], path)
+
+    def compile(self) -> Compiled:
+        return compile("r1", self.resources, self.locate)
+
+    def fleet(self) -> FleetState:
+        compiled = self.compile()
+        assert compiled.fleet is not None, "\n".join(map(str, compiled.problems))
+        return compiled.fleet
+
+    def problems(self) -> list[str]:
+        compiled = self.compile()
+        assert (compiled.fleet is None) == bool(compiled.problems)
+        return [str(problem) for problem in compiled.problems]
+
+
+def written(**files: str) -> Written:
+    """Files by name (without `.yaml`) ⇒ what they declare. A file `acme__x` is one of the tenant acme."""
+    resources: dict[Ref, Resource] = {}
+    documents: dict[Ref, Document] = {}
+    for name, text in files.items():
+        parsed = parse(f"{name}.yaml", digest(text), text.encode())
+        assert not parsed.problems, parsed.problems
+        for document in parsed.documents:
+            tenant = {"tenant": name.partition("__")[0]} if "__" in name else {}
+            ref = Ref(document.value["kind"], document.value["metadata"]["name"], **tenant)
+            spec = KINDS[ref.kind].model_validate(document.value.get("spec") or {})
+            resources[ref] = Resource(ref, f"uid-{ref}", spec, document.source, {}, digest(document.value))
+            documents[ref] = document
+    return Written(resources, documents)
