@@ -1,6 +1,6 @@
 """What a driver is: it looks at one host, and it does one action there. Both may be repeated without harm."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from reconciler.core.model import Action, Observed
@@ -24,3 +24,10 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Let go of watches and threads. What runs on the host goes on running."""
+
+
+# At the end, because a driver imports what is above.
+from reconciler.drivers.process import Process  # noqa: E402
+
+# Host.driver ⇒ how to make one: (host, spec, directory, installation, xds_socket, xds_token, seams).
+DRIVERS: dict[str, Callable[..., Driver]] = {"process": Process}

@@ -1,0 +1,184 @@
+"""A host that exists in memory alone, with the vices of real ones; for tests and rehearsals, with time from its Seams."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reconciler.core.model import Action, Health, Observed, Ref, Verb, Want
+from reconciler.drivers import DriverError
+from reconciler.seams import Seams
+
+
+@dataclass
+class Vices:
+    """What this host does wrong just now; a test changes it at will. As made, it does everything right, and slowly enough."""
+
+    # Neither looked at nor worked on.
+    outage: bool = False
+    # Action ⇒ why it is refused, "" when it is not.
+    refuse: Callable[[Action], str] = lambda _: ""
+    # These verbs take effect, and then say that they failed.
+    half_done: frozenset[Verb] = frozenset()
+    # How long every step and every look takes.
+    slow_s: float = 0.0
+    # What is new is healthy after so many looks and so many seconds.
+    healthy_after_looks: int = 1
+    healthy_after_s: float = 0.0
+    # A look shows the host as it was so many looks ago.
+    stale_looks: int = 0
+    # Fields nobody declared, as every real host has them.
+    extra_fields: dict[str, Any] = field(default_factory=lambda: {"node": "memory", "labels": {"managed-by": "nobody"}})
+
+
+@dataclass
+class Thing:
+    """One instance on the machine. `installation` is its mark."""
+
+    installation: str
+    want: Want
+    ports: dict[str, int | str]
+    created: float
+    live: str
+    looks: int = 0
+    restarts: int = 0
+    # What a test says of its health; None: by the rules of the Vices.
+    health: Health | None = None
+    state: str = "running"
+    healthy_since: float | None = None
+
+
+class Machine:
+    """What outlives the driver: the things themselves. Several drivers, of several installations, may share one."""
+
+    def __init__(self, address: str = "127.0.0.1", first_port: int = 20000) -> None:
+        self.address = address
+        self.things: dict[tuple[Ref, str], Thing] = {}
+        self.lock = threading.RLock()
+        self.bell = threading.Condition(self.lock)
+        self.changes = 0
+        self._next_port = first_port
+
+    def ports(self, want: Want) -> dict[str, int | str]:
+        """Fresh numbers, never used before, as they are chosen by a host that has plenty."""
+        chosen: dict[str, int | str] = {}
+        for port in want.run.ports:
+            if port.protocol == "unix":
+                chosen[port.name] = f"/memory/{want.ref.name}-{want.instance}-{port.name}.sock"
+            elif port.port is not None:
+                chosen[port.name] = port.port
+            else:
+                chosen[port.name] = self._next_port
+                self._next_port += 1
+        return chosen
+
+    def ring(self) -> None:
+        with self.lock:
+            self.changes += 1
+            self.bell.notify_all()
+
+
+class Memory:
+    """One installation's view of a Machine."""
+
+    def __init__(self, host: str, machine: Machine, installation: str, seams: Seams, vices: Vices | None = None) -> None:
+        self._host, self._machine, self._installation, self._seams = host, machine, installation, seams
+        self.vices = vices or Vices()
+        self._past: list[tuple[Observed, ...]] = []
+        self._heard = machine.changes
+        self._closed = False
+
+    def observe(self) -> Iterable[Observed]:
+        """Raises DriverError."""
+        self._seams.point("memory.observe", self._host)
+        self._pay(f"look at host {self._host}")
+        with self._machine.lock:
+            now = self._seams.now()
+            ours = [thing for thing in self._machine.things.values() if thing.installation == self._installation]
+            seen = tuple(self._show(thing, now) for thing in ours)
+            self._past.append(seen)
+            del self._past[: -1 - self.vices.stale_looks]
+            return self._past[0]
+
+    def apply(self, action: Action) -> None:
+        """Raises DriverError."""
+        self._seams.point("memory.apply", action)
+        what = f"{action.verb} {action.ref} on host {self._host}"
+        self._pay(what)
+        reason = self.vices.refuse(action)
+        if reason:
+            raise DriverError(f"cannot {what}: {reason}")
+        with self._machine.lock:
+            self._act(action, what)
+            self._machine.ring()
+        # Here a kill leaves the step done and nobody told.
+        self._seams.point("memory.applied", action)
+        if action.verb in self.vices.half_done:
+            raise DriverError(f"cannot {what}: the connection was lost before the answer came")
+
+    def changed(self, timeout_s: float) -> bool:
+        with self._machine.bell:
+            rung = self._machine.bell.wait_for(lambda: self._closed or self._machine.changes != self._heard, timeout_s)
+            self._heard = self._machine.changes
+            return rung and not self._closed
+
+    def close(self) -> None:
+        with self._machine.bell:
+            self._closed = True
+            self._machine.bell.notify_all()
+
+    def _pay(self, what: str) -> None:
+        if self.vices.slow_s:
+            self._seams.sleep(self.vices.slow_s)
+        if self.vices.outage:
+            raise DriverError(f"cannot {what}: the host does not answer; try again when it is up")
+
+    def _act(self, action: Action, what: str) -> None:
+        key = (action.ref, action.instance)
+        thing = self._machine.things.get(key)
+        if thing is not None and thing.installation != self._installation:
+            if action.verb == "delete":
+                return
+            raise DriverError(f"cannot {what}: it bears the mark of installation {thing.installation}")
+        if action.verb == "delete":
+            self._machine.things.pop(key, None)
+        elif thing is not None:
+            thing.want, thing.live = action.want, action.want.live
+            if thing.state == "lost":
+                thing.state, thing.looks, thing.created = "running", 0, self._seams.now()
+                thing.health, thing.healthy_since = None, None
+        elif action.verb == "update":
+            raise DriverError(f"cannot {what}: instance {action.instance} is not there")
+        else:
+            want: Want = action.want
+            self._machine.things[key] = Thing(self._installation, want, self._machine.ports(want), self._seams.now(), want.live)
+
+    def _show(self, thing: Thing, now: float) -> Observed:
+        thing.looks += 1
+        due = thing.looks > self.vices.healthy_after_looks and now - thing.created >= self.vices.healthy_after_s
+        if thing.health is not None:
+            health = thing.health
+        elif thing.state != "running":
+            health = Health("unhealthy", message=f"it is {thing.state}")
+        else:
+            health = Health("healthy" if due else "starting")
+        if health.status == "healthy" and thing.healthy_since is None:
+            thing.healthy_since = now
+        elif health.status != "healthy":
+            thing.healthy_since = None
+        fields: dict[str, Any] = {
+            **self.vices.extra_fields,
+            "uid": thing.want.uid,
+            "owner": str(thing.want.owner),
+            "live": thing.live,
+            "state": thing.state,
+            "address": self._machine.address,
+            "ports": dict(thing.ports),
+            "pid": None,
+            "restarts": thing.restarts,
+            "exit": None,
+            "log": "",
+            "stop_s": 1.0,
+        }
+        since = thing.created if thing.healthy_since is None else thing.healthy_since
+        return Observed(thing.want.ref, thing.want.instance, self._host, fields, replace(health), since)

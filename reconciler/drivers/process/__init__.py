@@ -1,0 +1,5 @@
+"""The embedded default: local processes, each under a small shim that outlives Convoy."""
+
+from reconciler.drivers.process.driver import Process
+
+__all__ = ["Process"]
