@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,10 +80,11 @@ class Bare:
 
     def make_anew(self, fill: Callable[[Path], None]) -> None:
         """A whole new one, put in the old one's place only when `fill` has succeeded: until then the old one stays."""
-        new, old = (self.directory.with_name(f"{self.directory.name}.{word}") for word in ("new", "old"))
-        for left in (new, old):
+        parent, prefix = self.directory.parent, f"{self.directory.name}.new-"
+        # A git whose Convoy was killed may still be writing in one of these: each has a name of its own, and goes in the end.
+        for left in parent.glob(f"{prefix}*"):
             shutil.rmtree(left, ignore_errors=True)
-        new.mkdir(mode=0o700)
+        new, old = (Path(tempfile.mkdtemp(prefix=prefix, dir=parent)) for _ in range(2))
         repository = pygit2.init_repository(str(new), bare=True)
         # Loose objects are few and soon packed; compressing them is most of what writing them costs.
         repository.config["core.looseCompression"] = 0
@@ -90,7 +92,8 @@ class Bare:
         try:
             fill(new)
         except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
+            for left in (new, old):
+                shutil.rmtree(left, ignore_errors=True)
             raise
         self.free()
         if self.directory.exists():

@@ -59,7 +59,8 @@ class Git:
         Raises GitFailed, or SourceError when git is not there, does not end in time, or was stopped.
         """
         words = ["git", *(["--git-dir", str(directory)] if directory else [])]
-        for setting in SETTINGS:
+        # A git whose Convoy was killed has nobody left to end it.
+        for setting in (*SETTINGS, "http.lowSpeedLimit=1", f"http.lowSpeedTime={max(1, int(self._deadline_s))}"):
             words += ["-c", setting]
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             try:

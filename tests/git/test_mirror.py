@@ -351,7 +351,7 @@ def test_locks_of_a_killed_process_are_no_obstacle(origin: Origin, mirror: Open,
     directory = tmp_path / "state" / "mirror"
     for name in (f"{TIP}.lock", "packed-refs.lock", "HEAD.lock", "shallow.lock", "config.lock"):
         (directory / name).write_text("")
-    (tmp_path / "state" / "mirror.new").mkdir()
+    (tmp_path / "state" / "mirror.new-1").mkdir()
     revision = origin.commit({"a.yaml": "2"})
     assert one.fetch() == revision
 
