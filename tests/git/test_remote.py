@@ -16,15 +16,9 @@ import pytest
 from reconciler.git import Mirror, SourceError
 from reconciler.git.command import environment, redacted, remote_settings
 from reconciler.seams import Seams
-from tests.repos import Origin, git, hermetic, make_origin
+from tests.repos import Origin, git
 
 SECRET = "hunter2-s3cret"
-
-
-@pytest.fixture
-def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Origin:
-    hermetic(monkeypatch)
-    return make_origin(tmp_path)
 
 
 class Guarded(http.server.SimpleHTTPRequestHandler):

@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 from reconciler.core.model import Problem
 from reconciler.git import source, trees
 from reconciler.git.trees import Trees
-from tests.repos import DIRECTORY, FILE, LINK, SUBMODULE, Origin, hermetic, make_origin
+from tests.repos import DIRECTORY, FILE, LINK, SUBMODULE, Origin
 
 MISSING = "1" * 40
-
-
-@pytest.fixture
-def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Origin:
-    hermetic(monkeypatch)
-    return make_origin(tmp_path)
 
 
 def listed(origin: Origin, revision: str) -> tuple[Mapping[str, str], dict[str, Problem]]:

@@ -4,55 +4,14 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reconciler.core.model import Problem, Ref, Snapshot, Where, XdsResource
-from reconciler.seams import Seams
-from reconciler.store import KeptCertificate, Store, StoreError, logs, snapshots
+from reconciler.core.model import Problem, Ref, Where
+from reconciler.store import KeptCertificate, Store, StoreError, logs
 from reconciler.store.tables import EVENTS, REVISIONS
-
-
-class Clock(Seams):
-    """A clock that a test turns, and a point that it fails."""
-
-    def __init__(self) -> None:
-        self.time_s, self.failing = 1000.0, ""
-
-    def now(self) -> float:
-        return self.time_s
-
-    def point(self, name: str, *about: object) -> None:
-        if name == self.failing:
-            raise OSError(28, "No space left on device")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "convoy.db"
-
-
-@pytest.fixture
-def store(path: Path, clock: Clock) -> Iterator[Store]:
-    opened = Store(f"sqlite:///{path}", clock)
-    yield opened
-    opened.close()
-
-
-def again(path: Path, clock: Clock) -> Store:
-    return Store(f"sqlite:///{path}", clock)
-
-
-def resource(name: str, body: bytes, **more: object) -> XdsResource:
-    where = Where("fleet/a.yaml", 7, 3)
-    return XdsResource("cds", name, f"v-{body.decode()}", body, where, Ref("Cluster", name), **more)  # type: ignore[arg-type]
+from tests.store.conftest import Clock, again
 
 
 def test_keys_and_identity_are_made_once(store: Store, path: Path, clock: Clock) -> None:
@@ -81,66 +40,6 @@ def test_the_file_is_ours_alone(tmp_path: Path, clock: Clock) -> None:
         ("loose.db", "loose.db-wal", "loose.db-shm"), 0o600
     )
     store.close()
-
-
-def test_one_holder_at_a_time(store: Store, clock: Clock) -> None:
-    """While the lease runs nobody else gets it; each new holder has a new epoch, and the old one may not act any more."""
-    first = store.acquire("control", "a", 15)
-    assert first is not None
-    assert first.epoch == 1
-    assert store.acquire("control", "b", 15) is None
-    clock.time_s += 14
-    assert store.renew(first, 15)
-    clock.time_s += 14
-    assert store.check(first)
-    clock.time_s += 1
-    assert not store.check(first)
-    second = store.acquire("control", "b", 15)
-    assert second is not None
-    assert second.epoch == 2
-    assert not store.renew(first, 15)
-    assert not store.check(first)
-    store.release(first)
-    assert store.check(second)
-
-
-def test_a_lease_that_ran_out_may_go_on_if_nobody_took_it(store: Store, clock: Clock) -> None:
-    """Whoever was slow, but alone, stays the holder under the same epoch."""
-    lease = store.acquire("control", "a", 15)
-    assert lease is not None
-    clock.time_s += 100
-    assert not store.check(lease)
-    assert store.renew(lease, 15)
-    assert store.check(lease)
-
-
-def test_released_leases_are_free_and_epochs_never_repeat(store: Store) -> None:
-    """After a release another holder need not wait, and the epoch goes on."""
-    first = store.acquire("control", "a", 15)
-    assert first is not None
-    store.release(first)
-    assert not store.check(first)
-    second = store.acquire("control", "b", 15)
-    assert second is not None
-    assert second.epoch == 2
-
-
-def test_a_restarted_holder_fences_its_former_self(store: Store) -> None:
-    """The same holder gets the lease again at once, under a new epoch."""
-    first = store.acquire("control", "a", 15)
-    second = store.acquire("control", "a", 15)
-    assert first is not None
-    assert second is not None
-    assert (first.epoch, second.epoch) == (1, 2)
-    assert not store.check(first)
-    assert store.check(second)
-
-
-def test_a_clock_set_back_does_not_make_a_lease_eternal(store: Store, clock: Clock) -> None:
-    """A lease that would run longer than it was given for does not hold."""
-    assert store.acquire("control", "a", 15) is not None
-    clock.time_s -= 3600
-    assert store.acquire("control", "b", 15) is not None
 
 
 def test_revisions_are_remembered_with_their_problems(store: Store, clock: Clock) -> None:
@@ -241,108 +140,6 @@ def test_state_of_the_fleet(store: Store) -> None:
     written = store.writes
     store.put_state({"problems": [], "revision": "r1"})
     assert (store.state(), store.writes) == ({"revision": "r1", "problems": []}, written)
-
-
-def test_refusals_outlive_us(store: Store, path: Path, clock: Clock) -> None:
-    """What an Envoy has refused is known after a restart, by version of Envoy, in the words said first."""
-    store.refuse("v1", "1.40.0", "cds", "web", "bad timeout", 5.0)
-    written = store.writes
-    store.refuse("v1", "1.40.0", "cds", "web", "other words", 6.0)
-    assert store.writes == written
-    store.refuse("v2", "1.41.0", "lds", "in", "no", 7.0)
-    other = again(path, clock)
-    assert other.refused() == {"v1": "bad timeout", "v2": "no"}
-    assert other.refused("1.41.0") == {"v2": "no"}
-    other.close()
-
-
-def test_caps_by_age(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verdicts and refusals are capped; the newest stay."""
-    monkeypatch.setattr("reconciler.store.store.MOST_VERDICTS", 10)
-    monkeypatch.setattr("reconciler.store.store.MOST_REFUSED", 10)
-    for number in range(30):
-        clock.time_s += 1
-        store.put_verdict(f"d{number}", f"body{number}")
-        store.refuse(f"v{number}", "1.40.0", "cds", "c", "no", clock.time_s)
-    assert store.verdict("d29") == "body29"
-    assert store.verdict("d0") is None
-    assert 9 <= len(store.refused()) <= 10
-    assert "v29" in store.refused()
-    written = store.writes
-    store.put_verdict("d29", "body29")
-    assert store.writes == written
-
-
-def test_last_good_snapshots_come_back_whole(store: Store, path: Path, clock: Clock) -> None:
-    """Bytes, places and references come back as they were; a secret stays a name."""
-    secret = XdsResource(
-        "sds", "cert", "vs", b"", Where("b.yaml", 1, 1), Ref("Certificate", "c", "t"), secret=Ref("Certificate", "c", "t")
-    )
-    web = resource("web", b"\x00\xff".decode("latin-1").encode(), eds="web-eds", refers=(("eds", "web"), ("sds", "cert")))
-    snapshot = Snapshot("s1", {"cds": {"web": web}, "sds": {"cert": secret}})
-    store.put_good("edge-1", snapshot)
-    other = again(path, clock)
-    assert other.good("edge-1") == snapshot
-    assert other.good("edge-2") is None
-    other.put_good("edge-1", snapshot)
-    assert other.writes == 0
-    moved = Snapshot("s1", {"cds": {"web": resource("web", b"x")}})
-    other.put_good("edge-1", moved)
-    assert other.good("edge-1") == moved
-    other.close()
-
-
-def test_resources_are_kept_once_and_dropped_when_unused(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand proxies with the same content are a thousand pointers; content nobody runs any more goes."""
-    monkeypatch.setattr(snapshots, "SETS_PER_PRUNE", 4)
-    same = {f"c{n}": resource(f"c{n}", f"body{n}".encode()) for n in range(20)}
-    written = store.writes
-    store.put_goods({f"edge-{n}": Snapshot("s1", {"cds": same, "eds": {}}) for n in range(1000)})
-    assert store.writes == written + 1
-    assert [counted(path, table) for table in ("goods", "sets", "blobs")] == [1000, 1, 20]
-    for number in range(5):
-        changed = {**same, "c0": resource("c0", f"new{number}".encode())}
-        store.put_goods({f"edge-{n}": Snapshot(f"s{number}", {"cds": changed}) for n in range(1000)})
-    assert counted(path, "sets") <= 3
-    assert counted(path, "blobs") <= 23
-    last = store.good("edge-999")
-    assert last is not None
-    assert last.resources["cds"] == changed
-
-
-def counted(path: Path, table: str) -> int:
-    return int(str(rows(path, f"SELECT count(*) FROM {table}")[0][0]))
-
-
-def rows(path: Path, query: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
-
-
-def test_certificates_and_their_keys(store: Store, path: Path, clock: Clock) -> None:
-    """A key is in one table alone, and in no representation of what is given back."""
-    ref = Ref("Certificate", "web")
-    kept = KeptCertificate("digest", b"KEY-hunter2", b"CHAIN", 5000.0)
-    assert store.certificate(ref) is None
-    store.put_certificate(ref, kept)
-    written = store.writes
-    store.put_certificate(ref, kept)
-    assert store.writes == written
-    other = again(path, clock)
-    assert other.certificate(ref) == kept
-    renewed = KeptCertificate("digest", b"KEY-hunter3", b"CHAIN2", 6000.0)
-    other.put_certificate(ref, renewed)
-    assert store.certificate(ref) == renewed
-    assert "hunter" not in repr(renewed)
-    tables = [str(name) for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
-    holding = [name for name in tables if b"KEY-hunter3" in repr(rows(path, f"SELECT * FROM {name}")).encode()]
-    assert holding == ["certificate_keys"]
-    store.opened(ref, "sds")
-    assert [(event.kind, event.ref, event.message) for event in store.events()] == [("secret.opened", "Certificate/web", "sds")]
-    other.close()
 
 
 @pytest.mark.parametrize(
