@@ -139,7 +139,10 @@ def _table(table: Table, width: int | None) -> list[Line]:
 def _stacked(table: Table, row: Sequence[Line], width: int) -> Iterator[Line]:
     """A row as a paragraph: its first two cells, then the rest beneath them."""
     yield from _paragraph(Text(_joined([cell for cell in row[:2] if _cells(cell)]), table.indent, 4), width)
-    rest = [cell for cell in row[2:] if _cells(cell)]
+    # A bare number says nothing without its column's head.
+    bare = ["".join(span.text for span in cell).isdigit() for cell in row]
+    heads = [f"{head.lower()} " if number else "" for head, number in zip(table.heads, bare, strict=True)]
+    rest = [(Span(head, "dim"), *cell) for head, cell in zip(heads[2:], row[2:], strict=True) if _cells(cell)]
     if rest:
         yield from _paragraph(Text(_joined(rest), table.indent + 4), width)
 

@@ -76,7 +76,8 @@ def status(fleet: Standing, rows: Mapping[str, Row], now: float) -> Page:
     if fleet.refused or fleet.problems:
         page += [text(Span("refused", "bad"), f" {fleet.refused}: the fleet stays on what was good before", hang=2), BLANK]
         page += [*problems(fleet.problems, {}, limit=10), BLANK]
-    troubled = [row for row in rows.values() if not _well(row)]
+    # A workload's trouble is its declared resource's; what follows from nothing declared stands for itself.
+    troubled = [row for row in rows.values() if not _well(row) and (row.get("declared", True) or not row.get("where"))]
     well = [row for row in declared if _well(row)]
     shown = [*_sorted(troubled), *_sorted(well)[:MOST_SYNCED]]
     if shown:
@@ -105,9 +106,7 @@ def _head(fleet: Standing, declared: Sequence[Row]) -> Iterable[Block]:
     if fleet.unreadable:
         yield text(Span("source unreadable", "bad"), f": {fleet.unreadable}; what was read before stays in force", hang=2)
     if fleet.acting is False:
-        yield text(
-            Span("no Convoy is at work here", "wait"), ": this is what the last one saw; ", Span("convoy serve", "strong")
-        )
+        yield text(Span("no Convoy is at work here", "wait"), ": this is what the last one saw")
 
 
 def _well(row: Row) -> bool:
@@ -169,14 +168,14 @@ def _instances(instances: Sequence[Row], now: float) -> Iterable[Block]:
             words(str(it.get("state") or "")),
             words(it["health"], HEALTH.get(it["health"], "")),
             words(str(it["host"])),
-            words(_reach(it)),
             words(str(it.get("pid") or "")),
             words(str(it.get("restarts") or "")),
             words(ago(now - it["since"]) if it.get("since") else "", "dim"),
+            words(_reach(it)),
         )
         for it in instances
     )
-    yield Table(("INSTANCE", "STATE", "HEALTH", "HOST", "ADDRESS", "PID", "RESTARTS", "AGE"), rows, 2)
+    yield Table(("INSTANCE", "STATE", "HEALTH", "HOST", "PID", "RESTARTS", "AGE", "ADDRESS"), rows, 2)
     for it in instances:
         if it.get("message") and it["health"] != "healthy":
             yield text(Span(f"{str(it['instance'])[:8]}: ", "dim"), str(it["message"]), indent=2, hang=2)

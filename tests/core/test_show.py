@@ -163,7 +163,7 @@ ROWS = {
             "edge.yaml:3:1: Envoy refuses broken: minimum_ring_size too large",
             age_s=4000,
         ),
-        row("Container/old-1", "held", "healthy", "proxy edge-1 may still send requests to it", declared=False, age_s=200_000),
+        row("Container/old-1", "held", "healthy", "proxy edge-1 may still reach it", declared=False, age_s=2e5, where=""),
         row("Host/local", "synced", "healthy"),
         row("ProxyGroup/edge", "synced", "none"),
     )
