@@ -28,9 +28,9 @@ class Delta(Stream):
             self.settle(
                 topic, request.response_nonce, request.error_detail.message if request.HasField("error_detail") else None
             )
-        subscribe, unsubscribe = frozenset(request.resource_names_subscribe), frozenset(request.resource_names_unsubscribe)
-        if not first and not subscribe and not unsubscribe:
+        if not first and not request.resource_names_subscribe and not request.resource_names_unsubscribe:
             return
+        subscribe, unsubscribe = frozenset(request.resource_names_subscribe), frozenset(request.resource_names_unsubscribe)
         self.bound(subscribe)
         wanted = explicit(subscribe)
         left = explicit(unsubscribe) & topic.names

@@ -123,10 +123,12 @@ class Registry(Generic[Link]):
         tally = stream.tally
         if not tally.acks and not tally.refusals and not tally.nacks:
             return False
-        self.count.acks.update(tally.acks)
+        for type in tally.acks:
+            self.count.acks[type] += 1
         self.count.latencies_s.extend(tally.latencies_s)
-        self.count.nacks.update(nack.type for nack in tally.nacks)
-        self._nodes[stream.node].nacks.extend(tally.nacks)
+        if tally.nacks:
+            self.count.nacks.update(nack.type for nack in tally.nacks)
+            self._nodes[stream.node].nacks.extend(tally.nacks)
         tally.clear()
         self._stale.add(stream.node)
         return True

@@ -96,7 +96,7 @@ class Library:
 
     def __init__(self) -> None:
         self._entries: WeakValueDictionary[tuple[str, str, str], Entry] = WeakValueDictionary()
-        self._memo: OrderedDict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = OrderedDict()
+        self._memo: dict[tuple[Any, ...], tuple[tuple[Any, ...], Any]] = {}
         self._contents: OrderedDict[tuple[Entry, ...], Entries] = OrderedDict()
         self._tries: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._sent: OrderedDict[tuple[str, str], Entries] = OrderedDict()
@@ -109,13 +109,13 @@ class Library:
         key = (function, *map(id, args))
         kept = self._memo.get(key)
         if kept is not None:
-            self._memo.move_to_end(key)
             return kept[1]
         result = function(*args)
         # The arguments are kept as well, so that their ids cannot come to mean something else.
         self._memo[key] = (args, result)
         if len(self._memo) > MEMO_LIMIT:
-            self._memo.popitem(last=False)
+            # The oldest goes, used or not: keeping track of use would cost every stream more than doing it again costs one.
+            del self._memo[next(iter(self._memo))]
         return result
 
     def entry(self, type: str, name: str, version: str, resource: XdsResource | None = None) -> Entry:
