@@ -77,12 +77,13 @@ def reached_by(one: Observed, facts: Facts, running: Mapping[str, Observed]) -> 
 
 
 def running_proxies(seen: ObservedState) -> dict[str, Observed]:
-    """Node id ⇒ an observed Proxy whose Envoy is up and may carry traffic."""
-    return {
-        node_id(one.ref): one
-        for one in seen.resources.values()
-        if one.ref.kind == "Proxy" and one.health.status == "healthy" and one.fields.get("state") == "running"
-    }
+    """Node id ⇒ an observed Proxy whose Envoy may carry traffic: it is up, or it still ends what it has begun."""
+    return {node_id(one.ref): one for one in seen.resources.values() if one.ref.kind == "Proxy" and _carries(one)}
+
+
+def _carries(proxy: Observed) -> bool:
+    state = proxy.fields.get("state")
+    return state == "stopping" or (state == "running" and proxy.health.status == "healthy")
 
 
 class _Draft:
