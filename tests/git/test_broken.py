@@ -116,8 +116,10 @@ def test_locks_of_a_killed_process_are_no_obstacle(origin: Origin, mirror: Open,
     for name in (f"{TIP}.lock", "packed-refs.lock", "HEAD.lock", "shallow.lock", "config.lock"):
         (directory / name).write_text("")
     (tmp_path / "state" / "mirror.new-1").mkdir()
-    revision = origin.commit({"a.yaml": "2"})
+    before, revision = directory.stat().st_ino, origin.commit({"a.yaml": "2"})
     assert one.fetch() == revision
+    # Mended by taking them away, not by a whole new mirror.
+    assert directory.stat().st_ino == before
 
 
 def test_a_failed_renewal_keeps_the_old_mirror(
