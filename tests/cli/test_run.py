@@ -10,7 +10,7 @@ import pytest
 
 from reconciler import control
 from reconciler.commands import options, run
-from reconciler.commands.sources import Place
+from reconciler.commands.sources import Place, remembered
 from reconciler.core.model import Outcome, Plan, Problem, Where
 from reconciler.terminal import Terminal
 from tests.cli.conftest import Convoy
@@ -143,6 +143,27 @@ def test_what_control_says_is_for_a_person(
 
     monkeypatch.setattr(control, "open_control", break_down)
     assert isinstance(convoy("plan", str(tmp_path)).exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_serve_until_it_is_asked_to_end(number: int, code: int, convoy: Convoy, playing: Play, tmp_path: Path) -> None:
+    """A service manager's SIGTERM is a good end; Ctrl-C is told apart from it. What is followed is remembered."""
+    fake = playing(view(), lambda: os.kill(os.getpid(), number), view())
+    result = convoy("serve", "--source", str(tmp_path), "--log", "json")
+
+    assert fake.stopped
+    assert result.exit_code == code
+    assert [json.loads(line)["event"] for line in result.stderr.splitlines()] == ["serve.started", "serve.ended"]
+    assert remembered(tmp_path / "state") == Place(str(tmp_path.resolve()))
+
+
+def test_serve_that_lost_its_place(convoy: Convoy, playing: Play, tmp_path: Path) -> None:
+    """A loop that ends without being asked has lost its lease: a service manager must start it again."""
+    playing(view())
+    result = convoy("serve", "--source", str(tmp_path))
+
+    assert result.exit_code == 1
+    assert "another one took over" in result.stderr
 
 
 def test_what_serve_follows(tmp_path: Path) -> None:
