@@ -61,8 +61,8 @@ def _served(directory: Path, say: Say) -> Iterator[Served]:
     fleet = Fleet(directory, dict(zip(PROXIES, ports, strict=True)))
     fleet.make()
     served = Served(fleet)
-    served.start(metrics)
     try:
+        served.start(metrics)
         yield served
     finally:
         say("stopping everything …")

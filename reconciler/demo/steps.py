@@ -58,6 +58,11 @@ class Served:
                 stderr=log,
                 start_new_session=True,
             )
+        until("convoy serve at work", self._begun)
+
+    def _begun(self) -> bool:
+        self.alive()
+        return (self.state / "convoy.db").exists()
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "reconciler", "--state", str(self.state)]
