@@ -1,7 +1,6 @@
 """Clusters: where requests go, from the short spelling or from Envoy's own message."""
 
 import ipaddress
-from collections.abc import Mapping
 
 from envoy.config.cluster.v3 import cluster_pb2  # type: ignore[import-untyped]
 
@@ -49,24 +48,21 @@ def port_of(target: Resource, wanted: str | None = None) -> str | None:
     return chosen if any(port.name == chosen for port in spec.ports) else None
 
 
-def upstream_eds(upstream: Upstream, tenant: str, resources: Mapping[Ref, Resource]) -> str | Fault:
+def upstream_eds(upstream: Upstream, target: Resource | None) -> str | Fault:
     """The EDS name this upstream takes its endpoints from, "" where it takes none; a Fault where that port is missing."""
-    kind, name = ("Application", upstream.application) if upstream.application else ("Container", upstream.container)
+    kind, name = ("application", upstream.application) if upstream.application else ("container", upstream.container)
     if not name:
         return ""
-    target = Ref(kind, name, tenant)
-    found = resources.get(target)
-    if found is None:
-        return Fault((kind.lower(),), f"{target} is not declared")
-    port = port_of(found, upstream.port)
+    if target is None:
+        return Fault((kind,), f"there is no {kind.capitalize()} {name!r}")
+    port = port_of(target, upstream.port)
     if port is not None:
-        return eds_name(target, port)
-    names = [one.name for one in found.spec.ports] if isinstance(found.spec, Run) else []
+        return eds_name(target.ref, port)
+    names = [one.name for one in target.spec.ports] if isinstance(target.spec, Run) else []
     if upstream.port and names:
-        return Fault(
-            ("port",), f"{target} has no port {upstream.port!r}", near(upstream.port, names) or f"it has {', '.join(names)}"
-        )
-    return Fault((kind.lower(),), f"{target} has no port to send requests to", "give it `ports`")
+        hint = near(upstream.port, names) or f"it has {', '.join(names)}"
+        return Fault(("port",), f"{target.ref} has no port {upstream.port!r}", hint)
+    return Fault((kind,), f"{target.ref} has no port to send requests to", "give it `ports`")
 
 
 def application_cluster(name: str, eds: str) -> Piece:
@@ -81,11 +77,7 @@ def cluster(name: str, upstream: Upstream, eds: str, path: Path) -> tuple[Piece 
         message = _eds(name, eds)
     else:
         message = cluster_pb2.Cluster(name=name)
-        _endpoints(message, upstream, draft, path)
-    if sum(map(bool, (upstream.application, upstream.container, upstream.endpoints))) > 1:
-        draft.faults.append(Fault(path, "give one of application, container and endpoints"))
-    elif not eds and not upstream.endpoints and not upstream.envoy:
-        draft.faults.append(Fault(path, f"cluster {name!r} leads nowhere", "give application, container, endpoints or envoy"))
+        _endpoints(message, upstream)
     message.connect_timeout.FromNanoseconds(int(upstream.connect_timeout_s * 1e9))
     draft.lay(message, upstream.envoy, path)
     if message.name != name:
@@ -108,18 +100,15 @@ def _eds(name: str, eds: str) -> Message:
     return message
 
 
-def _endpoints(message: Message, upstream: Upstream, draft: Draft, path: Path) -> None:
+def _endpoints(message: Message, upstream: Upstream) -> None:
     if not upstream.endpoints:
         return
     message.type = cluster_pb2.Cluster.STATIC
     message.common_lb_config.healthy_panic_threshold.value = PANIC_PERCENT
     message.load_assignment.cluster_name = message.name
     locality = message.load_assignment.endpoints.add()
-    for i, text in enumerate(upstream.endpoints):
+    for text in upstream.endpoints:
         host, _, port = text.rpartition(":")
-        if not 0 < int(port) < 65536:
-            draft.faults.append(Fault((*path, "endpoints", i), f"{port} is no port: it must be from 1 to 65535"))
-            continue
         address = host.removeprefix("[").removesuffix("]")
         socket = locality.lb_endpoints.add().endpoint.address.socket_address
         socket.address, socket.port_value = address, int(port)

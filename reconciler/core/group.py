@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from reconciler.core.envoy import TYPE_URLS, version_of, wrapped
 from reconciler.core.kinds.virtualhost import VirtualHost
@@ -10,7 +11,7 @@ from reconciler.core.messages import Fault, near
 from reconciler.core.model import Ref, Resource, Where, XdsResource
 from reconciler.core.pieces import Piece
 from reconciler.core.references import Mention
-from reconciler.core.routes import joined
+from reconciler.core.routes import joined, virtual_host
 
 Traffic = Mapping[str, Mapping[str, XdsResource]]
 # A fault, and the document it is in.
@@ -25,7 +26,7 @@ class Part:
     resource: XdsResource
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Host:
     """A VirtualHost, read: its spec and its encoded form."""
 
@@ -39,7 +40,6 @@ class Host:
 class Group:
     """One group while it is being put together."""
 
-    ref: Ref
     # Clusters that its Envoys have from their bootstrap.
     built_in: frozenset[str]
     # What is declared outside its Configuration: the cluster of a name (None: there is none), all names there are, and
@@ -55,6 +55,13 @@ class Group:
     def add(self, parts: Iterable[Part]) -> None:
         for part in parts:
             self.parts[part.piece.type].setdefault(part.piece.name, part)
+
+    def clashes(self, parts: Iterable[Part], owner: Ref) -> Iterator[Found]:
+        """Parts that have the name of something in the group's Configuration."""
+        for part in parts:
+            if part.piece.name in self.parts[part.piece.type]:
+                what = f"{owner} has something named {part.piece.name!r}, as this VirtualHost's port is named"
+                yield part.resource.owner, Fault(("port",), what, "rename that")
 
     def close(self) -> Traffic:
         """Follow every mention until all that is needed is here, or known to be missing."""
@@ -108,10 +115,15 @@ class Group:
         self.faults.append((part.resource.owner, fault))
 
 
+def host_of(resource: Resource) -> Host:
+    spec = cast(VirtualHost, resource.spec)
+    return Host(resource, spec, *virtual_host(resource.ref.name, spec))
+
+
 def ports(hosts: Iterable[Host]) -> dict[int, list[Host]]:
     """The VirtualHosts of a group by port, in the order of their names."""
     found: dict[int, list[Host]] = {}
-    for host in sorted(hosts, key=lambda one: one.resource.ref):
+    for host in sorted(hosts, key=lambda one: one.resource.ref.name):
         found.setdefault(host.spec.port, []).append(host)
     return found
 

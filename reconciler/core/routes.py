@@ -42,37 +42,26 @@ def _host(config: Message, j: int, spec: RouteHost, draft: Draft, path: Path) ->
     for k, route in enumerate(spec.routes):
         at = (*path, "routes", k)
         one = message.routes.add()
-        yield from _route(one, route, draft, at)
+        yield from _route(one, route, at)
         draft.lay(one, route.envoy, at, ("virtual_hosts", j, "routes", k))
     draft.lay(message, spec.envoy, path, ("virtual_hosts", j))
 
 
-def _route(message: Message, spec: Route, draft: Draft, path: Path) -> Iterator[Mention]:
-    if spec.prefix is not None and spec.path is not None:
-        draft.faults.append(Fault((*path, "path"), "give one of prefix and path"))
-    elif spec.prefix is not None:
+def _route(message: Message, spec: Route, path: Path) -> Iterator[Mention]:
+    if spec.prefix is not None:
         message.match.prefix = spec.prefix
     elif spec.path is not None:
         message.match.path = spec.path
-    elif "match" not in spec.envoy:
-        draft.faults.append(Fault(path, "says not which requests it is for", "give prefix, path or envoy.match"))
-    if spec.cluster is not None and spec.weights is not None:
-        draft.faults.append(Fault((*path, "weights"), "give one of cluster and weights"))
-    elif spec.cluster is not None:
+    if spec.cluster is not None:
         message.route.cluster = spec.cluster
         yield Mention("cds", spec.cluster, (*path, "cluster"))
     elif spec.weights is not None:
-        yield from _weights(message, spec.weights, draft.faults, (*path, "weights"))
-    elif not spec.envoy:
-        draft.faults.append(Fault(path, "says not where requests go", "give cluster, weights or envoy"))
+        yield from _weights(message, spec.weights, (*path, "weights"))
     if spec.timeout_s is not None:
         message.route.timeout.FromNanoseconds(int(spec.timeout_s * 1e9))
 
 
-def _weights(message: Message, weights: Mapping[str, int], faults: list[Fault], path: Path) -> Iterator[Mention]:
-    if not sum(weights.values()):
-        # Envoy refuses the whole route configuration when there is no share to give.
-        faults.append(Fault(path, "the weights add up to nothing, so no cluster would get a request"))
+def _weights(message: Message, weights: Mapping[str, int], path: Path) -> Iterator[Mention]:
     for name, weight in weights.items():
         one = message.route.weighted_clusters.clusters.add(name=name)
         one.weight.value = weight
@@ -104,22 +93,19 @@ def _has_port(domain: str) -> bool:
     return ":" in domain
 
 
-def host_of(name: str, spec: VirtualHost) -> tuple[bytes, tuple[Mention, ...], tuple[Fault, ...]]:
-    """A VirtualHost as an encoded virtual host of its port's route configuration, what it mentions and what is wrong."""
-    faults: list[Fault] = []
+def virtual_host(name: str, spec: VirtualHost) -> tuple[bytes, tuple[Mention, ...]]:
+    """A VirtualHost as an encoded virtual host of its port's route configuration, and what it mentions."""
     mentioned: list[Mention] = []
     message = route_components_pb2.VirtualHost(name=name, domains=spec.domains)
     _retry(message)
     route = message.routes.add()
     route.match.prefix = "/"
-    if (spec.backend is None) == (spec.weights is None):
-        faults.append(Fault((), "give one of backend and weights"))
-    elif spec.backend is not None:
+    if spec.backend is not None:
         route.route.cluster = spec.backend
         mentioned.append(Mention("cds", spec.backend, ("backend",)))
     elif spec.weights is not None:
-        mentioned.extend(_weights(route, spec.weights, faults, ("weights",)))
-    return message.SerializeToString(deterministic=True), tuple(mentioned), tuple(faults)
+        mentioned.extend(_weights(route, spec.weights, ("weights",)))
+    return message.SerializeToString(deterministic=True), tuple(mentioned)
 
 
 def joined(name: str, hosts: list[bytes], ignore_port: bool) -> bytes:

@@ -1,6 +1,6 @@
 """Sockets: no two listeners may want the same one, on one Envoy or on one machine."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import cast
 
@@ -49,15 +49,21 @@ def shared_sockets(group: Group) -> Iterator[Found]:
         taken.setdefault(socket[2], []).append((socket, name))
 
 
-def proxy_faults(proxies: Sequence[Resource], hosts: Sequence[Resource], traffic: Mapping[Ref, Traffic]) -> Iterator[Found]:
-    """Overrides of ports that fit no listener, listeners left without a port, and Envoys that get in each other's way."""
-    only = {host.ref.tenant: host.ref.name for host in hosts} if len(hosts) == 1 else {}
-    taken: dict[tuple[str, str, int], list[tuple[Socket, Ref, str]]] = {}
-    for resource in sorted(proxies, key=lambda one: one.ref):
+def proxy_faults(
+    proxies: Mapping[str, Resource], hosts: Mapping[str, Resource], traffic: Mapping[Ref, Traffic]
+) -> Iterator[Found]:
+    """Overrides of ports that fit no listener, listeners left without a port, and Envoys that get in each other's way.
+
+    All of one tenant; proxies and hosts by name.
+    """
+    only = next(iter(hosts)) if len(hosts) == 1 else ""
+    taken: dict[tuple[str, int], list[tuple[Socket, Ref, str]]] = {}
+    for _, resource in sorted(proxies.items()):
         proxy = cast(Proxy, resource.spec)
         listeners = traffic.get(Ref("ProxyGroup", proxy.group, resource.ref.tenant), {}).get("lds", {})
         yield from _misfits(resource, proxy, listeners)
-        host = proxy.host or only.get(resource.ref.tenant, "")
+        # Without a host we know of clashes within one Envoy alone.
+        host = proxy.host or only or f"\0{resource.ref.name}"
         for name, listener in listeners.items():
             socket = socket_of(listener)
             if socket is None:
@@ -83,15 +89,14 @@ def _misfits(resource: Resource, proxy: Proxy, listeners: Mapping[str, XdsResour
 
 
 def _taken(
-    taken: dict[tuple[str, str, int], list[tuple[Socket, Ref, str]]],
+    taken: dict[tuple[str, int], list[tuple[Socket, Ref, str]]],
     resource: Resource,
     host: str,
     socket: Socket,
     name: str,
     path: tuple[str, ...],
 ) -> Iterable[Found]:
-    # Without a host we know of clashes within one Envoy alone.
-    place = (resource.ref.tenant, host or f"\0{resource.ref.name}", socket[2])
+    place = (host, socket[2])
     for other, ref, holder in taken.get(place, ()):
         if overlap(socket, other):
             whose = "" if ref == resource.ref else f" of {ref}, on the same host"

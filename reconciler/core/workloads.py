@@ -1,8 +1,8 @@
 """Workloads: every Container, replica and Proxy with all that its driver needs, and the digests that tell old from new."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 from reconciler.core.bootstrap import for_node
 from reconciler.core.kinds.application import Application
@@ -23,20 +23,17 @@ def declared(spec: Spec, fields: Iterable[str]) -> dict[str, Any]:
     return spec.model_dump(mode="json", by_alias=True, exclude_unset=True, include=set(fields))
 
 
-def wants(resource: Resource) -> Iterator[Want]:
+def wants(resource: Resource) -> tuple[Want, ...]:
     """The workloads of a Container or an Application."""
-    spec = resource.spec
-    if not isinstance(spec, Container | Application):
-        return
+    spec = cast(Container | Application, resource.spec)
     fields = type(spec).model_fields.keys()
     instance = digest(declared(spec, fields - spec.in_place - PLACEMENT))
     live = digest(declared(spec, spec.in_place))
     if isinstance(spec, Container):
-        yield Want(resource.ref, resource.uid, instance, live, spec, resource.ref, spec.host or "")
-        return
-    for n in range(1, spec.replicas + 1):
-        ref = Ref("Container", f"{resource.ref.name}-{n}", resource.ref.tenant)
-        yield Want(ref, resource.uid, instance, live, spec, resource.ref)
+        return (Want(resource.ref, resource.uid, instance, live, spec, resource.ref, spec.host or ""),)
+    names = (f"{resource.ref.name}-{n}" for n in range(1, spec.replicas + 1))
+    refs = (Ref("Container", name, resource.ref.tenant) for name in names)
+    return tuple(Want(ref, resource.uid, instance, live, spec, resource.ref) for ref in refs)
 
 
 def node_name(ref: Ref) -> str:
@@ -44,8 +41,9 @@ def node_name(ref: Ref) -> str:
     return str(ref).partition("/")[2]
 
 
-def proxy_want(resource: Resource, proxy: Proxy, group: ProxyGroup, bootstrap: str) -> Want:
+def proxy_want(resource: Resource, its_group: Resource, bootstrap: str) -> Want:
     """The Envoy of a Proxy, as a process that anything which runs processes can run."""
+    proxy, group = cast(Proxy, resource.spec), cast(ProxyGroup, its_group.spec)
     drain_s = ceil(group.drain_s)
     command = (
         "${ENVOY}",
