@@ -31,7 +31,7 @@ from reconciler.record import Record
 from reconciler.rundir import run_directory
 from reconciler.seams import Seams
 from reconciler.secrets import Opener
-from reconciler.store import Lease, Store
+from reconciler.store import Lease, Store, StoreError
 from reconciler.wanted import Accepted, Wanted
 from reconciler.xds.identity import Identity, token
 from reconciler.xds.server import Server
@@ -257,7 +257,12 @@ class Control:
                 return
 
     def _may_act(self) -> bool:
-        return self._lease is not None and self.store.check(self._lease)
+        try:
+            return self._lease is not None and self.store.check(self._lease)
+        except StoreError as error:
+            # Whoever cannot ask whether he may act must not.
+            self._log.error("lease.unknown", error=str(error))
+            return False
 
 
 @dataclass(frozen=True)

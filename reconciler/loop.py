@@ -19,10 +19,12 @@ from reconciler.metrics import Metrics
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.seams import Seams
+from reconciler.store import StoreError
 from reconciler.wanted import Accepted
 
 # Even when nothing happens the loop looks again after this long: a hint may save work, never change the answer.
 TICK_S = 5.0
+STORE_RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,15 @@ class Loop:
         """Rounds until `until` says so or `stopped` is set; a round is due when something wakes us, or its time comes."""
         while not stopped.is_set():
             self._wake.clear()
-            if until(self.tick()):
+            try:
+                view = self.tick()
+            except StoreError as error:
+                # What runs goes on running. The round is played again, and then everything is recorded anew.
+                self._log.error("store.failed", error=str(error))
+                self._record.forget()
+                self._seams.wait(stopped, STORE_RETRY_S)
+                continue
+            if until(view):
                 break
             wake_at = self.view.plan.wake_at if self.view.plan else None
             wait_s = TICK_S if wake_at is None else min(TICK_S, max(0.01, wake_at - self._seams.now()))

@@ -44,10 +44,16 @@ class Proxies:
         for node, state in self.connected.items():
             for nack in state.nacks:
                 self._hear(node, state.envoy, nack)
-            told = self.published.get(node)
-            if told is not None and state.synced and state.sent == told.version and self._good.get(node) is not told:
-                self._good[node] = told
-                self.store.put_good(node, told)
+        good = {
+            node: told for node, told in self.published.items() if self._runs(node, told) and self._good.get(node) is not told
+        }
+        self._good.update(good)
+        if good:
+            self.store.put_goods(good)
+
+    def _runs(self, node: str, told: Snapshot) -> bool:
+        state = self.connected.get(node)
+        return state is not None and state.synced and state.sent == told.version
 
     def _hear(self, node: str, envoy: str, nack: Nack) -> None:
         if (node, nack.message, nack.versions) in self._heard:

@@ -18,9 +18,14 @@ class Record:
 
     def __init__(self, store: Store, log: Log, seams: Seams) -> None:
         self._store, self._log, self._seams = store, log, seams
+        self.forget()
+
+    def forget(self) -> None:
+        """Whatever is there may be of an earlier Convoy, or half written: the next round writes all that differs."""
         self._written: dict[Ref, tuple[Status | None, tuple[Observed, ...]]] = {}
         self._plan: Plan | None = None
         self._written_state: dict[str, Any] | None = None
+        self._left: set[str] | None = None
 
     def round(
         self,
@@ -72,6 +77,9 @@ class Record:
         for ref in [ref for ref in self._written if ref not in result and ref not in bearing]:
             del self._written[ref]
             changed[str(ref)] = None
+        if self._left is None:
+            self._left = set(self._store.status())
+            changed.update(dict.fromkeys(self._left - {str(known) for known in self._written}))
         if changed:
             self._store.put_status(changed)
 

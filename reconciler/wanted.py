@@ -14,7 +14,7 @@ from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.metrics import Metrics
 from reconciler.seams import Seams
-from reconciler.store import Store
+from reconciler.store import Store, StoreError
 
 # An unreadable source is tried again this often at first, half as often after each failure, up to the longest.
 RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
@@ -79,7 +79,8 @@ class Wanted:
                 self._tried = revision
             elif self.accepted.unreadable:
                 self._become(Accepted(*self._kept(), unreadable="", noticed_at=self.accepted.noticed_at))
-        except SourceError as error:
+        except (SourceError, StoreError) as error:
+            # Nothing is accepted that could not be recorded: after a restart it would have to be found again.
             if self.accepted.unreadable != str(error):
                 self._log.warning("source.unreadable", error=str(error))
             self._become(Accepted(*self._kept(), unreadable=str(error), noticed_at=self.accepted.noticed_at))
