@@ -90,8 +90,7 @@ class Memory:
 
     def observe(self) -> Iterable[Observed]:
         """Raises DriverError."""
-        self._seams.point("memory.observe", self._host)
-        self._pay(f"look at host {self._host}")
+        self._pay("memory.observe", f"look at host {self._host}")
         with self._machine.lock:
             now = self._seams.now()
             ours = [thing for thing in self._machine.things.values() if thing.installation == self._installation]
@@ -102,9 +101,8 @@ class Memory:
 
     def apply(self, action: Action) -> None:
         """Raises DriverError."""
-        self._seams.point("memory.apply", action)
         what = f"{action.verb} {action.ref} on host {self._host}"
-        self._pay(what)
+        self._pay("memory.apply", what, action)
         reason = self.vices.refuse(action)
         if reason:
             raise DriverError(f"cannot {what}: {reason}")
@@ -112,7 +110,7 @@ class Memory:
             self._act(action, what)
             self._machine.ring()
         # Here a kill leaves the step done and nobody told.
-        self._seams.point("memory.applied", action)
+        self._point("memory.applied", what, action)
         if action.verb in self.vices.half_done:
             raise DriverError(f"cannot {what}: the connection was lost before the answer came")
 
@@ -127,7 +125,14 @@ class Memory:
             self._closed = True
             self._machine.bell.notify_all()
 
-    def _pay(self, what: str) -> None:
+    def _point(self, name: str, what: str, *about: object) -> None:
+        try:
+            self._seams.point(name, self._host, *about)
+        except OSError as error:
+            raise DriverError(f"cannot {what}: {error.strerror or error}") from error
+
+    def _pay(self, name: str, what: str, *about: object) -> None:
+        self._point(name, what, *about)
         if self.vices.slow_s:
             self._seams.sleep(self.vices.slow_s)
         if self.vices.outage:

@@ -50,16 +50,16 @@ class Process:
 
     def observe(self) -> Iterable[Observed]:
         """Every instance of ours; raises DriverError."""
-        self._seams.point("process.observe", self._host)
         with self._looking, self._told("look at", self._host):
+            self._seams.point("process.observe", self._host)
             return self._look()
 
     def changed(self, timeout_s: float) -> bool:
         """Rung by the shims; where no socket can be made, every second counts as a change."""
         if self._closed.is_set():
             return False
-        self._seams.point("process.listen", self._host)
         try:
+            self._seams.point("process.listen", self._host)
             with self._opening:
                 if self._bell is None:
                     self._make_host()

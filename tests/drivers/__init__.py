@@ -1,0 +1,1 @@
+"""Drivers, held to one contract and then each to its own promises."""

@@ -1,0 +1,101 @@
+"""A process host in a directory of its own that leaves nothing running, and says so where something was."""
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+from reconciler.core.kinds.host import Host
+from reconciler.drivers import Driver
+from reconciler.drivers.process import Process
+
+from .contract import Faults
+
+
+def belonging(directory: Path) -> list[psutil.Process]:
+    """Every process that has this directory on its command line, in its environment or as its working directory."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            words = [*process.cmdline(), *process.environ().values(), process.cwd()]
+        except (psutil.Error, OSError):
+            continue
+        if process.pid != os.getpid() and any(str(directory) in word for word in words):
+            found.append(process)
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def soon(holds: Callable[[], object], within_s: float = 10.0) -> None:
+    """Wait until calling `holds` gives something true."""
+    until = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < until, f"not within {within_s} s"
+        time.sleep(0.02)
+
+
+class ProcessWorld:
+    """One process host."""
+
+    def __init__(self, root: Path, spec: Host | None = None) -> None:
+        self.root, self.seams = root, Faults()
+        self.host = root / "hosts" / "here"
+        self.spec = spec or Host(ports="21000-29999")
+        self._drivers: list[Driver] = []
+
+    def driver(self, installation: str = "ours", spec: Host | None = None) -> Driver:
+        driver = Process(
+            "here", spec or self.spec, self.host, installation, "/run/xds.sock", lambda node: f"token-of-{node}", self.seams
+        )
+        self._drivers.append(driver)
+        return driver
+
+    def directory(self, name: str, instance: str = "i1", kind: str = "Container") -> Path:
+        return self.host / f"{kind}-{name}-{instance}"
+
+    def shim(self, name: str, instance: str = "i1") -> int:
+        return int((self.directory(name, instance) / "lock").read_text().split()[0])
+
+    def log(self, name: str, kind: str = "Container") -> str:
+        path = self.directory(name, kind=kind) / "output.log"
+        return path.read_text() if path.exists() else ""
+
+    def close(self) -> None:
+        for driver in self._drivers:
+            driver.close()
+        left = belonging(self.root)
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                # Shims end what they have started; whoever ignores that is killed below.
+                process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + 3.0
+        while any(alive(process.pid) for process in left) and time.monotonic() < until:
+            time.sleep(0.01)
+        for process in belonging(self.root):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def process_world(spec: Host | None = None) -> Iterator[ProcessWorld]:
+    # Not pytest's own: its paths are long, and nobody else may enter them.
+    world = ProcessWorld(Path(tempfile.mkdtemp(prefix="convoy-test-")), spec)
+    try:
+        yield world
+    finally:
+        world.close()
