@@ -1,6 +1,7 @@
 """Clusters: where requests go, from the short spelling or from Envoy's own message."""
 
 import ipaddress
+from functools import lru_cache
 
 from envoy.config.cluster.v3 import cluster_pb2  # type: ignore[import-untyped]
 
@@ -27,6 +28,7 @@ def eds_name(target: Ref, port: str) -> str:
     return f"{target}/{port}"
 
 
+@lru_cache(maxsize=16384)
 def eds_target(name: str) -> tuple[Ref, str] | None:
     """What an EDS name stands for; None for a name that is not one of ours."""
     head, _, port = name.rpartition("/")
@@ -117,6 +119,7 @@ def _endpoints(message: Message, upstream: Upstream) -> None:
             message.type = cluster_pb2.Cluster.STRICT_DNS
 
 
+@lru_cache(maxsize=4096)
 def is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

@@ -45,30 +45,35 @@ class Compiler:
 
     def compile(self, revision: str, resources: Mapping[Ref, Resource], locate: Locate) -> Compiled:
         """The same as `compile`. Not thread-safe."""
-        self._memo.turn()
         run = _Run(self._memo, resources, locate)
         if run.faults:
-            # The next revision is most likely a mended copy of the last good one.
-            self._memo.keep()
             return Compiled(None, run.problems())
         return Compiled(FleetState(revision, resources, run.workloads, run.traffic), ())
 
 
 class _Tenant:
-    """One tenant's documents, by kind and name."""
+    """One tenant's documents by kind and name, and the clusters looked up among them so far."""
 
-    __slots__ = ("kinds", "name")
+    __slots__ = ("kinds", "name", "shared")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.kinds: dict[str, dict[str, Resource]] = defaultdict(dict)
+        self.shared: dict[str, Part | None] = {}
+
+    def targets(self, resource: Resource) -> tuple[Resource | None, ...]:
+        """The Applications and Containers that a document's clusters lead to; None for a cluster that leads elsewhere."""
+        return tuple(
+            self.kinds["Application" if one.application else "Container"].get(one.application or one.container or "")
+            for _, _, one in upstreams(resource.ref.name, resource.spec)
+        )
 
 
 class _Run:
     """One compilation."""
 
     def __init__(self, memo: Memo, resources: Mapping[Ref, Resource], locate: Locate) -> None:
-        self.kept, self.locate = memo.kept, locate
+        self.kept, self.last, self.locate = memo.kept, memo.last, locate
         self.workloads: dict[Ref, Want] = {}
         self.traffic: dict[Ref, Traffic] = {}
         self.faults: list[Found] = []
@@ -89,28 +94,44 @@ class _Run:
         return tuple(found[key] for key in sorted(found))
 
     def _workloads(self, tenant: _Tenant) -> None:
-        for kind in ("Container", "Application"):
-            for resource in tenant.kinds[kind].values():
-                made = self.kept("wants", (resource,), partial(wants, resource))
-                for want in made:
-                    other = self.workloads.setdefault(want.ref, want)
-                    if other is not want:
-                        what = f"replica {want.ref.name!r} has the name of {other.owner}"
-                        self.faults.append((resource.ref, Fault(("replicas",), what, "rename one of them")))
+        running = (*tenant.kinds["Container"].values(), *tenant.kinds["Application"].values())
+        workloads, faults = self.last(("workloads", tenant.name), running, partial(self._running, running))
+        self.workloads.update(workloads)
+        self.faults.extend(faults)
+
+    def _running(self, running: tuple[Resource, ...]) -> tuple[dict[Ref, Want], list[Found]]:
+        workloads: dict[Ref, Want] = {}
+        faults: list[Found] = []
+        for resource in running:
+            for want in self.kept("wants", (resource,), partial(wants, resource)):
+                other = workloads.setdefault(want.ref, want)
+                if other is not want:
+                    what = f"replica {want.ref.name!r} has the name of {other.owner}"
+                    faults.append((resource.ref, Fault(("replicas",), what, "rename one of them")))
+        return workloads, faults
 
     def _traffic(self, tenant: _Tenant) -> None:
         for resource in tenant.kinds["Host"].values():
             self._address(resource, cast(HostSpec, resource.spec))
-        for kind in ("Configuration", "Cluster"):
-            for resource in tenant.kinds[kind].values():
-                self.faults.extend((resource.ref, fault) for fault in self._read(resource, tenant).faults)
-        hosts: dict[str, list[Host]] = defaultdict(list)
-        for resource in tenant.kinds["VirtualHost"].values():
-            host = self.kept("host", (resource,), partial(host_of, resource))
-            hosts[host.spec.group].append(host)
+        read = tuple(one for kind in ("Configuration", "Cluster") for one in tenant.kinds[kind].values())
+        running = (*tenant.kinds["Container"].values(), *tenant.kinds["Application"].values())
+        self.faults.extend(self.last(("faults", tenant.name), (*read, *running), partial(self._faults, read, tenant)))
+        virtual = tuple(tenant.kinds["VirtualHost"].values())
+        hosts = self.last(("hosts", tenant.name), virtual, partial(self._hosts, virtual))
         for resource in tenant.kinds["ProxyGroup"].values():
-            self._group(resource, hosts[resource.ref.name], tenant)
+            self._group(resource, hosts.get(resource.ref.name, {}), tenant)
         self.faults.extend(proxy_faults(tenant.kinds["Proxy"], tenant.kinds["Host"], self.traffic))
+
+    def _faults(self, read: tuple[Resource, ...], tenant: _Tenant) -> list[Found]:
+        return [(one.ref, fault) for one in read for fault in self._read(one, tenant).faults]
+
+    def _hosts(self, virtual: tuple[Resource, ...]) -> dict[str, dict[int, tuple[Host, ...]]]:
+        """Group ⇒ port ⇒ its VirtualHosts, in the order of their names."""
+        groups: dict[str, list[Host]] = defaultdict(list)
+        for resource in virtual:
+            host = self.kept("host", (resource,), partial(host_of, resource))
+            groups[host.spec.group].append(host)
+        return {name: ports(hosts) for name, hosts in groups.items()}
 
     def _address(self, resource: Resource, spec: HostSpec) -> None:
         # Envoy takes endpoints' addresses by EDS, and there it resolves no names.
@@ -120,17 +141,13 @@ class _Run:
 
     def _read(self, resource: Resource, tenant: _Tenant) -> Translation:
         """The pieces of a Configuration or Cluster, and its faults."""
-        spec = resource.spec
-        targets = tuple(
-            tenant.kinds["Application" if one.application else "Container"].get(one.application or one.container or "")
-            for _, _, one in upstreams(resource.ref.name, spec)
-        )
+        targets = tenant.targets(resource)
         return self.kept("read", (resource, *targets), partial(translate, resource, targets))
 
     def _parts(self, resource: Resource, tenant: _Tenant) -> tuple[Part, ...]:
         """The same as resources that know their place."""
         read = self._read(resource, tenant)
-        return self.kept("placed", (resource, read), partial(self._placed, resource, read))
+        return self.kept("placed", (resource, *tenant.targets(resource)), partial(self._placed, resource, read))
 
     def _placed(self, resource: Resource, read: Translation) -> tuple[Part, ...]:
         return tuple(Part(one, bound(one, resource.ref, self._where(resource, one.path))) for one in read.pieces)
@@ -146,7 +163,7 @@ class _Run:
         piece = clusters.application_cluster(resource.ref.name, clusters.eds_name(resource.ref, port))
         return Part(piece, bound(piece, resource.ref, self._where(resource)))
 
-    def _group(self, resource: Resource, hosts: list[Host], tenant: _Tenant) -> None:
+    def _group(self, resource: Resource, hosts: Mapping[int, tuple[Host, ...]], tenant: _Tenant) -> None:
         ref, spec = resource.ref, cast(ProxyGroup, resource.spec)
         text, built_in, faults = self.kept("bootstrap", (resource,), partial(bootstrap, spec, node_name(ref)))
         self.faults.extend((ref, fault) for fault in faults)
@@ -160,8 +177,9 @@ class _Run:
         configuration = tenant.kinds["Configuration"].get(spec.configuration or "")
         if configuration is not None:
             group.add(self._parts(configuration, tenant))
-        for port, serving in ports(hosts).items():
-            parts, wrong = self.kept(("port", port), tuple(serving), partial(port_parts, port, serving, self._where))
+        for port, serving in hosts.items():
+            documents = tuple(host.resource for host in serving)
+            parts, wrong = self.last(("port", ref, port), documents, partial(port_parts, port, serving, self._where))
             self.faults.extend(wrong)
             self.faults.extend(group.clashes(parts, ref if configuration is None else configuration.ref))
             group.add(parts)
@@ -175,6 +193,11 @@ class _Run:
 
     def _shared(self, tenant: _Tenant, name: str) -> Part | None:
         """The cluster of this name that stands outside of Configurations."""
+        if name not in tenant.shared:
+            tenant.shared[name] = self._look_up(tenant, name)
+        return tenant.shared[name]
+
+    def _look_up(self, tenant: _Tenant, name: str) -> Part | None:
         declared = tenant.kinds["Cluster"].get(name)
         if declared is not None:
             return next(iter(self._parts(declared, tenant)), None)

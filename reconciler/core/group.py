@@ -1,6 +1,6 @@
 """What the proxies of one group are told: its Configuration, its VirtualHosts, and every cluster and secret those need."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -69,25 +69,26 @@ class Group:
         done: dict[str, dict[str, XdsResource]] = {"cds": {}, "lds": {}, "rds": {}, "sds": self.secrets}
         while waiting:
             part = waiting.pop()
-            refers = []
+            absent = set()
             for mention in part.piece.mentions:
+                if mention.name in (done if mention.type == "sds" else self.parts)[mention.type]:
+                    continue
                 there, found = self._follow(part, mention)
-                if there:
-                    refers.append((mention.type, mention.name))
-                if found is not None:
-                    self.parts["cds"][found.piece.name] = found
+                if not there:
+                    absent.add((mention.type, mention.name))
+                elif found is not None:
+                    self.parts["cds"][mention.name] = found
                     waiting.append(found)
-            wanted = tuple(dict.fromkeys(refers))
             resource = part.resource
-            done[part.piece.type][part.piece.name] = resource if resource.refers == wanted else replace(resource, refers=wanted)
+            if absent:
+                resource = replace(resource, refers=tuple(one for one in resource.refers if one not in absent))
+            done[part.piece.type][part.piece.name] = resource
         return {type: dict(sorted(resources.items())) for type, resources in done.items()}
 
     def _follow(self, part: Part, mention: Mention) -> tuple[bool, Part | None]:
-        """Whether the mention leads to something a snapshot holds, and the part to add for it."""
+        """Whether the mention leads to something that is not here yet, and the part to add for it."""
         if mention.type == "sds":
             return self._secret(part, mention), None
-        if mention.name in self.parts[mention.type]:
-            return True, None
         if mention.type == "rds":
             self._lost(part, mention, "route configuration", self.parts["rds"], "declare it under `routes`")
             return False, None
@@ -100,8 +101,6 @@ class Group:
         return found is not None, found
 
     def _secret(self, part: Part, mention: Mention) -> bool:
-        if mention.name in self.secrets:
-            return True
         certificate = self.certificates.get(mention.name)
         if certificate is None:
             self._lost(part, mention, "Certificate", self.certificates, "declare a Certificate of that name")
@@ -120,15 +119,17 @@ def host_of(resource: Resource) -> Host:
     return Host(resource, spec, *virtual_host(resource.ref.name, spec))
 
 
-def ports(hosts: Iterable[Host]) -> dict[int, list[Host]]:
+def ports(hosts: Iterable[Host]) -> dict[int, tuple[Host, ...]]:
     """The VirtualHosts of a group by port, in the order of their names."""
     found: dict[int, list[Host]] = {}
     for host in sorted(hosts, key=lambda one: one.resource.ref.name):
         found.setdefault(host.spec.port, []).append(host)
-    return found
+    return {port: tuple(serving) for port, serving in found.items()}
 
 
-def port_parts(port: int, hosts: list[Host], begins: Callable[[Resource], Where]) -> tuple[tuple[Part, ...], tuple[Found, ...]]:
+def port_parts(
+    port: int, hosts: Sequence[Host], begins: Callable[[Resource], Where]
+) -> tuple[tuple[Part, ...], tuple[Found, ...]]:
     """The listener and the route configuration of one port's VirtualHosts, both named `port-<number>`."""
     faults = [*_unlike(port, hosts), *_same_domains(port, hosts)]
     chains, wrong = _chains(hosts)
@@ -152,7 +153,7 @@ def bound(piece: Piece, owner: Ref, origin: Where) -> XdsResource:
     return XdsResource(piece.type, piece.name, piece.version, piece.body, origin, owner, eds=piece.eds, refers=refers)
 
 
-def _unlike(port: int, hosts: list[Host]) -> Iterator[Found]:
+def _unlike(port: int, hosts: Sequence[Host]) -> Iterator[Found]:
     """One port is one socket: it has one address, and speaks TLS or does not."""
     first = hosts[0]
     for host in hosts[1:]:
@@ -165,7 +166,7 @@ def _unlike(port: int, hosts: list[Host]) -> Iterator[Found]:
             yield host.resource.ref, Fault(("tls",), what, "use one port for each")
 
 
-def _same_domains(port: int, hosts: list[Host]) -> Iterator[Found]:
+def _same_domains(port: int, hosts: Sequence[Host]) -> Iterator[Found]:
     known: dict[str, Ref] = {}
     for host in hosts:
         for i, domain in enumerate(host.spec.domains):
@@ -176,7 +177,7 @@ def _same_domains(port: int, hosts: list[Host]) -> Iterator[Found]:
             known[domain.lower()] = host.resource.ref
 
 
-def _chains(hosts: list[Host]) -> tuple[dict[str, list[str]], list[Found]]:
+def _chains(hosts: Sequence[Host]) -> tuple[dict[str, list[str]], list[Found]]:
     """Certificate ⇒ the names it is shown for; https://www.rfc-editor.org/rfc/rfc6066#section-3 knows no ports in names."""
     chains: dict[str, list[str]] = {}
     shown: dict[str, str] = {}

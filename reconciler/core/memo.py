@@ -1,4 +1,4 @@
-"""Memo: what was made of which objects, so that a revision costs what changed in it and not what it holds."""
+"""Memo: what was made of which documents, so that a revision costs what changed in it and not what it holds."""
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar, cast
@@ -6,48 +6,62 @@ from typing import Any, TypeVar, cast
 from reconciler.core.model import Ref, Resource
 
 T = TypeVar("T")
-Key = tuple[Hashable, ...]
+Inputs = tuple[Resource | None, ...]
+# Results are swept when there are twice as many as after the last sweep, so a sweep's cost is spread over what was made.
+FEWEST_SWEPT = 1000
 
 
 class Memo:
-    """Results of pure functions by the identity of what went in. Keeps what the last two turns have used. Not thread-safe.
+    """Results of pure functions of documents, by the identity of these. Not thread-safe.
 
-    Inputs are compared by identity because that costs nothing; `same` gives documents that say the same one identity.
+    Identity costs nothing to compare; `same` gives documents that say the same at the same place one identity. What was made
+    of documents that neither of the last two revisions has is forgotten.
     """
 
     def __init__(self) -> None:
-        self._now: dict[Key, tuple[tuple[object, ...], Any]] = {}
-        self._before: dict[Key, tuple[tuple[object, ...], Any]] = {}
+        self._made: dict[tuple[Hashable, ...], tuple[Inputs, Any]] = {}
+        self._last: dict[Hashable, tuple[Inputs, Any]] = {}
         self._resources: dict[int, Resource] = {}
+        self._before: dict[int, Resource] = {}
         self._by_ref: dict[Ref, Resource] = {}
-
-    def turn(self) -> None:
-        """A new revision begins."""
-        self._now, self._before = {}, self._now
-
-    def keep(self) -> None:
-        """This revision led to nothing: what was known before it stays known as well."""
-        self._now = {**self._before, **self._now}
+        self._sweep_at = FEWEST_SWEPT
 
     def same(self, resources: Iterable[Resource]) -> list[Resource]:
-        """These resources, each as the object it was in the last revision if it says the same at the same place."""
+        """A new revision: its resources, each as the object it was in the last one if it says the same at the same place."""
         before, by_ref = self._resources, self._by_ref
         result = [before.get(id(one)) or _alike(one, by_ref) for one in resources]
-        # A resource that is another object but says the same is known by both.
-        if len(before) != len(result) or any(id(one) not in before for one in result):
-            self._resources = {id(one): one for one in result}
-            self._by_ref = {one.ref: one for one in result}
+        self._before, self._resources = before, {id(one): one for one in result}
+        for gone in before.keys() - self._resources.keys():
+            by_ref.pop(before[gone].ref, None)
+        for new in self._resources.keys() - before.keys():
+            by_ref[self._resources[new].ref] = self._resources[new]
+        if len(self._made) + len(self._last) > self._sweep_at:
+            self._sweep()
         return result
 
-    def kept(self, what: Hashable, inputs: tuple[object, ...], make: Callable[[], T]) -> T:
-        """What `make` gave when it was last asked for under `what` with these inputs, or gives now."""
+    def kept(self, what: str, inputs: Inputs, make: Callable[[], T]) -> T:
+        """What `make` gave for these few documents, or gives now."""
         key = (what, *map(id, inputs))
-        found = self._now.get(key)
+        found = self._made.get(key)
         if found is None:
-            # The inputs are kept too: as long as they are, nothing else can have their identity.
-            found = self._before.get(key) or (inputs, make())
-            self._now[key] = found
+            # The documents are kept as well: as long as they are, nothing else can have their identity.
+            found = self._made[key] = (inputs, make())
         return cast(T, found[1])
+
+    def last(self, what: Hashable, inputs: Inputs, make: Callable[[], T]) -> T:
+        """What `make` gave for these many documents, if they are the same as the last time, or gives now."""
+        found = self._last.get(what)
+        if found is None or found[0] != inputs:
+            found = self._last[what] = (inputs, make())
+        return cast(T, found[1])
+
+    def _sweep(self) -> None:
+        live = self._resources.keys() | self._before.keys() | {id(None)}
+        for results in (self._made, self._last):
+            dead = [key for key, (inputs, _) in results.items() if not live.issuperset(map(id, inputs))]
+            for key in dead:
+                results.pop(cast(Any, key))
+        self._sweep_at = max(FEWEST_SWEPT, 2 * (len(self._made) + len(self._last)))
 
 
 def _alike(resource: Resource, known: dict[Ref, Resource]) -> Resource:
