@@ -1,0 +1,150 @@
+"""The bootstrap that puts xDS resources before an Envoy as static ones, each as near to what a proxy gets as can be."""
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from envoy.config.bootstrap.v3 import bootstrap_pb2  # type: ignore[import-untyped]
+from envoy.config.cluster.v3 import cluster_pb2  # type: ignore[import-untyped]
+from envoy.config.listener.v3 import listener_pb2  # type: ignore[import-untyped]
+from envoy.config.route.v3 import route_pb2  # type: ignore[import-untyped]
+from envoy.extensions.filters.http.router.v3 import router_pb2  # type: ignore[import-untyped]
+from envoy.extensions.filters.network.http_connection_manager.v3 import (  # type: ignore[import-untyped]
+    http_connection_manager_pb2 as hcm_pb2,
+)
+
+from reconciler.core.envoy import content, packing
+from reconciler.core.messages import Message
+from reconciler.core.model import Snapshot, XdsResource
+from reconciler.gate.stand_ins import StandIns
+
+# What a verdict was made with: raise it when what an Envoy is shown for the same resource changes.
+FORMAT = "1"
+CHECKED = ("cds", "lds", "rds")
+# The static cluster that the aggregated stream would come from. No dots or slashes: nobody's names look like this one.
+ADS_CLUSTER = "_convoy_gate_xds"
+# Ports of listeners are replaced by ones counted from here: what counts is which are the same.
+FIRST_PORT = 10_001
+
+# Clusters of a type of their own (dynamic forward proxy, …) share state with listeners by names inside their typed config.
+_OWN_TYPE = re.compile(rb"/envoy\.(?:extensions\.)?clusters\.")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One resource as Envoy is asked about it. `digest` names all that the answer depends on but its surroundings.
+
+    `apart`: no other resource can change the answer, so that it holds in every snapshot.
+    """
+
+    resource: XdsResource = field(repr=False)
+    digest: str
+    raw: bytes = field(repr=False)
+    apart: bool
+
+    @property
+    def type(self) -> str:
+        return self.resource.type
+
+    @property
+    def name(self) -> str:
+        return self.resource.name
+
+    @property
+    def listener(self) -> bool:
+        """Whether it stands in the bootstrap's list of listeners (as a route configuration does, within one)."""
+        return self.type != "cds"
+
+
+def items_of(type: str, resources: Iterable[XdsResource]) -> list[Item]:
+    """The items of one type, in the order of their names."""
+    ports: dict[int, int] = {0: 0}
+    result = []
+    for resource in sorted(resources, key=lambda one: one.name):
+        raw = content(resource.body)
+        apart = type != "lds"
+        if type == "lds":
+            raw = _with_counted_port(raw, ports)
+        elif type == "cds":
+            apart = not _OWN_TYPE.search(raw)
+        elif type == "rds":
+            # Routes sent by RDS may name clusters that are not there, unless they say that this is to be checked.
+            apart = not route_pb2.RouteConfiguration.FromString(raw).HasField("validate_clusters")
+        digest = hashlib.sha256(f"{FORMAT}/{type}/".encode() + raw).hexdigest()[:32]
+        result.append(Item(resource, digest, raw, apart))
+    return result
+
+
+def _with_counted_port(raw: bytes, ports: dict[int, int]) -> bytes:
+    """Proxies that differ only in where they listen are one question; which of one proxy's ports are the same stays."""
+    message = listener_pb2.Listener.FromString(raw)
+    port = message.address.socket_address.port_value
+    if not port:
+        return raw
+    message.address.socket_address.port_value = ports.setdefault(port, FIRST_PORT + len(ports) - 1)
+    counted: bytes = message.SerializeToString(deterministic=True)
+    return counted
+
+
+def named_clusters(items: Iterable[Item], names: Collection[str]) -> frozenset[str]:
+    """The clusters, of these names, that the items may ask for: all that stand anywhere in them."""
+    raws = [item.raw for item in items if not item.apart]
+    return frozenset(name for name in names if any(name.encode() in raw for raw in raws))
+
+
+def bootstrap(items: Sequence[Item], clusters: Collection[str], secrets: Collection[str]) -> bytes:
+    """A serialised Bootstrap with these items; of `clusters`, those that are no items are stubs. `secrets` have stand-ins.
+
+    Raises CannotStandIn when an item must not be tried.
+    """
+    result = bootstrap_pb2.Bootstrap()
+    result.node.id = result.node.cluster = "convoy-gate"
+    ads = result.dynamic_resources.ads_config
+    ads.api_type, ads.transport_api_version = ads.GRPC, 2  # envoy.config.core.v3.ApiVersion.V3
+    ads.grpc_services.add().envoy_grpc.cluster_name = ADS_CLUSTER
+    static = result.static_resources
+    stand_ins = StandIns(secrets)
+    for item in items:
+        if item.listener:
+            static.listeners.add().CopyFrom(_listener(item, len(static.listeners), stand_ins))
+        else:
+            static.clusters.add().CopyFrom(_cluster(item, stand_ins))
+    present = {item.name for item in items if item.type == "cds"}
+    # Behind the items, so that an index in Envoy's words is an item's.
+    for name in sorted({*clusters, ADS_CLUSTER} - present):
+        static.clusters.add(name=name, type="STATIC").connect_timeout.seconds = 1
+    static.secrets.extend(stand_ins.secrets.values())
+    raw: bytes = result.SerializeToString()
+    return raw
+
+
+def _cluster(item: Item, stand_ins: StandIns) -> Message:
+    message = cluster_pb2.Cluster.FromString(item.raw)
+    for check in message.health_checks:
+        # Envoy would make the file.
+        check.event_log_path = ""
+    stand_ins.prepare(message, item.raw)
+    return message
+
+
+def _listener(item: Item, index: int, stand_ins: StandIns) -> Message:
+    if item.type == "lds":
+        message = listener_pb2.Listener.FromString(item.raw)
+        stand_ins.prepare(message, item.raw)
+        return message
+    routes = route_pb2.RouteConfiguration.FromString(item.raw)
+    if not routes.HasField("validate_clusters"):
+        routes.validate_clusters.value = False
+    stand_ins.prepare(routes, item.raw)
+    manager = hcm_pb2.HttpConnectionManager(stat_prefix="gate", route_config=routes)
+    manager.http_filters.add(name="router", typed_config=packing(router_pb2.Router()))
+    message = listener_pb2.Listener(name=f"rds/{index}")
+    message.address.socket_address.address = "127.0.0.1"
+    message.address.socket_address.port_value = 0
+    message.filter_chains.add().filters.add(name="hcm", typed_config=packing(manager))
+    return message
+
+
+def secrets_of(snapshot: Snapshot) -> frozenset[str]:
+    return frozenset(snapshot.resources.get("sds", ()))
