@@ -50,10 +50,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The documents of one file, and what is wrong with the rest of it."""
+    """The documents of one file, what is wrong with the rest of it, and the bytes of that rest."""
 
     documents: tuple[Document, ...]
     problems: tuple[Problem, ...] = ()
+    unread: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,13 @@ def parse(file: str, blob: str, text: bytes) -> Parsed:
         return Parsed((), (Problem(Where(file), "is UTF-16 or UTF-32 where UTF-8 is read", "save it as UTF-8"),))
     documents: list[Document] = []
     problems: list[Problem] = []
+    unread: list[bytes] = []
     seen = 0
     for chunk in chunks(text):
         seen += not chunk.preamble
         if seen > MOST_DOCUMENTS or len(problems) >= MOST_PROBLEMS:
             problems.append(_too_many(file, chunk, seen))
+            unread.append(text[chunk.start :])
             break
         value, troubles = read(chunk)
         for trouble in troubles:
@@ -90,7 +93,9 @@ def parse(file: str, blob: str, text: bytes) -> Parsed:
         if not troubles and value is not None:
             source = Source(file, chunk.line, chunk.start, chunk.end, blob)
             documents.append(Document(source, value, chunk.raw, chunk.column))
-    return Parsed(tuple(documents), tuple(problems))
+        elif troubles:
+            unread.append(chunk.raw)
+    return Parsed(tuple(documents), tuple(problems), tuple(unread))
 
 
 def _too_many(file: str, chunk: Chunk, seen: int) -> Problem:

@@ -5,14 +5,13 @@ from reconciler.core.kinds.certificate import Certificate
 from reconciler.core.kinds.cluster import Cluster
 from reconciler.core.kinds.configuration import Configuration
 from reconciler.core.kinds.container import Container
+from reconciler.core.kinds.document import API_VERSION
 from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.proxygroup import ProxyGroup
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.kinds.spec import Spec
 from reconciler.core.kinds.virtualhost import VirtualHost
-
-API_VERSION = "convoy/v1"
 
 KINDS: dict[str, type[Spec]] = {
     "Settings": Settings,
@@ -26,3 +25,5 @@ KINDS: dict[str, type[Spec]] = {
     "VirtualHost": VirtualHost,
     "Certificate": Certificate,
 }
+
+__all__ = ["API_VERSION", "KINDS", "Spec"]

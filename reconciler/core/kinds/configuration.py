@@ -16,13 +16,16 @@ class Configuration(Spec):
         "metadata": {"name": "edge"},
         "spec": {
             "listeners": [{"name": "http", "port": 10000, "routes": "main"}],
-            "routes": [{"name": "main", "virtualHosts": [{"routes": [{"prefix": "/", "weights": {"blue": 90, "green": 10}}]}]}],
+            "routes": [{"name": "main", "virtualHosts": [{"routes": [{"prefix": "/", "weights": {"web": 90, "ledger": 10}}]}]}],
         },
     }
 
     listeners: tuple[Listener, ...] = ()
+    """Where Envoys listen."""
     routes: tuple[Routes, ...] = ()
+    """Route configurations, by the names that listeners speak of."""
     clusters: tuple[InlineCluster, ...] = ()
+    """Upstreams that only this Configuration has."""
 
     def references(self) -> Iterator[Reference]:
         own = {cluster.name for cluster in self.clusters}

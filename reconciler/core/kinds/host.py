@@ -1,10 +1,10 @@
 """Host: a place where workloads run."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from reconciler.core.kinds.spec import Spec
+from reconciler.core.kinds.spec import Spec, broken
 
 
 class Host(Spec):
@@ -24,3 +24,10 @@ class Host(Spec):
     """The address at which proxies reach what runs there."""
     ports: str = Field("20000-29999", pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")
     """The range from which the driver takes ports that documents do not fix."""
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        first, last = map(int, self.ports.split("-"))
+        if not 1024 <= first <= last <= 65535:
+            raise broken(f"{self.ports!r} is not a range of ports", "write lowest-highest, between 1024 and 65535", "ports")
+        return self

@@ -20,6 +20,7 @@ class Proxy(Spec):
     }
 
     group: Name
+    """The ProxyGroup whose Configuration it serves."""
     host: Name | None = None
     """The Host that runs it; left out, Convoy chooses and then stays with its choice."""
     ports: dict[XdsName, PortNumber] = Field(default_factory=dict)

@@ -19,12 +19,13 @@ class ProxyGroup(Spec):
     }
 
     configuration: Name | None = None
-    """Left out: only the VirtualHosts of this group."""
+    """The Configuration they serve. Left out: only the VirtualHosts of this group."""
     xds: Literal["delta", "sotw"] = "delta"
     """How the Envoys ask: by difference, or the state of the world each time."""
     concurrency: int = Field(1, ge=1, le=256)
     """Worker threads of each Envoy."""
     log_level: Literal["trace", "debug", "info", "warning", "error", "critical", "off"] = "warning"
+    """What the Envoys write about themselves."""
     drain_s: float = Field(2.0, ge=0, le=3600, alias="drainSeconds")
     """How long an Envoy drains its listeners before it is stopped."""
     bootstrap: EnvoyMessage = Field(default_factory=dict)

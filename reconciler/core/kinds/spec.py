@@ -1,11 +1,13 @@
 """What every kind's spec shares: frozen models, YAML's field names, and what they refer to."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 # https://www.rfc-editor.org/rfc/rfc1123#page-13 as Kubernetes reads it: what a DNS label may be.
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -23,6 +25,11 @@ class Reference:
     path: tuple[str | int, ...]
     kinds: tuple[str, ...]
     name: str
+
+
+def broken(what: str, hint: str = "", *at: str | int) -> PydanticCustomError:
+    """A rule between fields is broken: to be raised by a model's validator. `at` leads from the model to the culprit."""
+    return PydanticCustomError("rule", "{what}", {"what": what, "hint": hint, "at": at})
 
 
 class Part(BaseModel):
@@ -45,6 +52,39 @@ class Spec(Part):
         """Every resource this spec names."""
         return iter(())
 
+    def suffix_length(self) -> int:
+        """How many characters are put behind the resource's name for what is made of it."""
+        return 0
+
+
+# https://pubs.opengroup.org/onlinepubs/9699919799/basedefs/V1_chap08.html, with lower case, which many programs use.
+EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]
+# What Linux takes for one component of a path, and for one argument (MAX_ARG_STRLEN less the name before it).
+LONGEST_COMPONENT, LONGEST_ARGUMENT = 255, 128 * 1024 - 512
+Argument = Annotated[str, Field(max_length=LONGEST_ARGUMENT)]
+
+
+def relative(path: str) -> str:
+    """A path that stays inside the instance's directory, written in the one way that names it."""
+    hint = "write it relative to the instance's directory, like `etc/app.conf`"
+    if path.startswith("/"):
+        raise broken(f"{path!r} is an absolute path", hint)
+    parts = path.split("/")
+    if ".." in parts:
+        raise broken(f"{path!r} leads out of the instance's directory", hint)
+    if "" in parts or "." in parts:
+        raise broken(f"{path!r} is not a plain relative path", hint)
+    if not path.isprintable():
+        raise broken(f"{path!r} holds characters that cannot be seen", "leave them out")
+    if len(path) > 1024 or any(len(part.encode()) > LONGEST_COMPONENT for part in parts):
+        raise broken(f"a path of {len(path)} characters is too long for a file", "shorten it")
+    return path
+
+
+# The same for editors; JSON Schema's regular expressions have what pydantic's lack.
+RELATIVE_PATTERN = r"^(?!\.{0,2}(/|$))(?!.*//)(?!.*/\.{0,2}(/|$))[^\x00-\x1f]+$"
+FilePath = Annotated[str, AfterValidator(relative)]
+
 
 class Port(Part):
     """A port the workload listens on."""
@@ -56,6 +96,12 @@ class Port(Part):
     protocol: Literal["tcp", "unix"] = "tcp"
     """`unix`: a socket path in the instance's own directory instead of a number."""
 
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.protocol == "unix" and self.port is not None:
+            raise broken("a Unix socket has no port number", "leave out `port` or `protocol`", "port")
+        return self
+
 
 class HttpRequest(Part):
     """An HTTP request to one of the workload's own ports."""
@@ -65,6 +111,7 @@ class HttpRequest(Part):
     port: Name | None = None
     """A port's name; the first port where left out."""
     method: Literal["GET", "HEAD", "POST"] = "GET"
+    """The request's method."""
 
 
 class TcpCheck(Part):
@@ -77,17 +124,33 @@ class TcpCheck(Part):
 class Check(Part):
     """How to tell that an instance is healthy. Exactly one of `http`, `tcp`, `command`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["http"]}, {"required": ["tcp"]}, {"required": ["command"]}]}
+    )
+
     http: HttpRequest | None = None
     """Healthy when the answer's status is 200 to 399."""
     tcp: TcpCheck | None = None
-    command: tuple[str, ...] | None = Field(None, min_length=1)
+    """Healthy when a port accepts a connection; `tcp: {}` for the first one."""
+    command: tuple[Argument, ...] | None = Field(None, min_length=1, max_length=1000)
     """Healthy when it exits with 0; run in the instance's directory with its environment."""
     interval_s: Seconds = Field(1.0, alias="intervalSeconds")
+    """How long after the start of one check the next one starts."""
     timeout_s: Seconds = Field(2.0, alias="timeoutSeconds")
+    """A check that takes longer has failed."""
     healthy_after: int = Field(1, ge=1, le=100)
     """How many passes in a row make it healthy."""
     unhealthy_after: int = Field(2, ge=1, le=100)
     """How many failures in a row make it unhealthy."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        said = [name for name in ("http", "tcp", "command") if getattr(self, name) is not None]
+        if not said:
+            raise broken("a check needs one of `http`, `tcp` and `command`", "`tcp: {}` tries to connect to the first port")
+        if len(said) > 1:
+            raise broken(f"a check takes one of `http`, `tcp` and `command`, not {' and '.join(said)}", "remove one", said[1])
+        return self
 
 
 class Stop(Part):
@@ -98,6 +161,7 @@ class Stop(Part):
     wait_s: float = Field(0.0, ge=0, le=3600, alias="waitSeconds")
     """How long to wait between that request and the signal."""
     signal: Literal["TERM", "INT", "QUIT", "HUP"] = "TERM"
+    """The signal that asks it to end."""
     grace_s: Seconds = Field(10.0, alias="graceSeconds")
     """How long after the signal it is killed."""
 
@@ -106,6 +170,7 @@ class Log(Part):
     """Where standard output and error go: files beside the instance, rotated by size."""
 
     max_bytes: int = Field(10_000_000, ge=4096, le=1 << 40)
+    """How large one file may grow before the next one is begun."""
     files: int = Field(3, ge=1, le=100)
     """How many files are kept, the current one included."""
 
@@ -115,17 +180,53 @@ class Run(Spec):
 
     in_place: ClassVar[frozenset[str]] = frozenset({"check", "restart", "stop", "log"})
 
-    command: tuple[str, ...] = Field(min_length=1, max_length=1000)
+    command: tuple[Argument, ...] = Field(min_length=1, max_length=1000)
     """The program and its arguments. `${PORT}` (the first port), `${PORT_<NAME>}`, `${ADDRESS}` and `${DIR}` are filled in."""
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: dict[EnvironmentName, Argument] = Field(default_factory=dict, repr=False)
     """Added to a small clean environment (PATH, HOME, LANG, TMPDIR); the same `${...}` words are filled in."""
-    files: dict[str, str] = Field(default_factory=dict)
+    files: dict[FilePath, str] = Field(
+        default_factory=dict, json_schema_extra={"propertyNames": {"pattern": RELATIVE_PATTERN}}, repr=False
+    )
     """Files written into the instance's directory before it starts: relative path ⇒ text."""
-    working_directory: str | None = None
+    working_directory: str | None = Field(None, pattern=r"^/[^\x00]*$", max_length=4096)
     """An absolute path on the host; the instance's own directory where left out."""
-    ports: tuple[Port, ...] = ()
+    ports: tuple[Port, ...] = Field((), max_length=100)
+    """The ports it listens on. The first is the one that is meant where none is named."""
     check: Check | None = None
     """Left out: healthy while the process runs."""
     restart: Literal["always", "on-failure", "never"] = "always"
+    """What happens when the process ends by itself."""
     stop: Stop = Field(default_factory=Stop)
+    """How it is asked to end."""
     log: Log = Field(default_factory=Log)
+    """How much of what it writes is kept."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not self.command[0].strip():
+            raise broken("the program to run is empty", "the first entry of `command` names it", "command", 0)
+        for path in self.files:
+            for end in (i for i, character in enumerate(path) if character == "/"):
+                if path[:end] in self.files:
+                    raise broken(f"{path[:end]!r} is a file and a directory", "rename one of the two", "files", path)
+        self._ports_fit()
+        return self
+
+    def _ports_fit(self) -> None:
+        names = Counter(port.name for port in self.ports)
+        numbers = Counter(port.port for port in self.ports if port.port is not None)
+        for i, port in enumerate(self.ports):
+            if names[port.name] > 1:
+                raise broken(f"two ports are named {port.name!r}", "give each a name of its own", "ports", i, "name")
+            if port.port is not None and numbers[port.port] > 1:
+                raise broken(f"two ports have the number {port.port}", "give each a number of its own", "ports", i, "port")
+        asked: dict[tuple[str, str], HttpRequest | TcpCheck | None] = {("stop", "http"): self.stop.http}
+        if self.check is not None:
+            asked |= {("check", "http"): self.check.http, ("check", "tcp"): self.check.tcp}
+        for path, one in asked.items():
+            if one is None:
+                continue
+            if not self.ports:
+                raise broken("there is no port to send this to", "declare one: `ports: [{name: http}]`", *path)
+            if one.port is not None and one.port not in names:
+                raise broken(f"there is no port {one.port!r}", f"there is {', '.join(names)}", *path, "port")

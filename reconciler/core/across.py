@@ -1,0 +1,187 @@
+"""What is wrong between documents: names taken twice, references to nothing, cycles, and ports of workloads that clash."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.core.envelope import Checked, Key
+from reconciler.core.kinds.spec import Reference
+from reconciler.core.model import DEFAULT_TENANT, Ref, Where
+from reconciler.core.near import did_you_mean, listing
+from reconciler.core.parse import Document
+from reconciler.core.wording import Flaw, quoted
+
+# A document with what was found out about it, in the order of files and lines.
+Pair = tuple[Document, Checked]
+Locate = Callable[[Document, tuple[str | int, ...]], Where]
+Found = tuple[Document, Flaw]
+NAME = ("metadata", "name")
+WORD = re.compile(rb"[a-z0-9][-a-z0-9]*")
+
+
+# Guessing what was meant takes a look at every name there is; past this many guesses nobody reads them.
+MOST_GUESSES = 1000
+
+
+@dataclass(slots=True)
+class Named:
+    """Every name there is, of sound and of broken documents, and who had it first."""
+
+    first: Mapping[Key, Pair]
+    # Words of documents that could not be read: what they declare is not known, so nothing they hold is called missing.
+    unread: frozenset[str] = frozenset()
+    guesses_left: int = MOST_GUESSES
+    _names: dict[tuple[tuple[str, ...], str], list[str]] = field(default_factory=dict)
+
+    def names(self, kinds: tuple[str, ...], tenant: str) -> list[str]:
+        """In their order."""
+        found = self._names.get((kinds, tenant))
+        if found is None:
+            found = sorted(name for kind, owner, name in self.first if owner == tenant and kind in kinds)
+            self._names[kinds, tenant] = found
+        return found
+
+    def tenants(self, kinds: tuple[str, ...], name: str) -> list[str]:
+        return sorted({owner for kind, owner, other in self.first if other == name and kind in kinds})
+
+
+def named(pairs: Iterable[Pair], unread: Iterable[bytes]) -> tuple[Named, list[tuple[Pair, Pair]]]:
+    """All names, and for each that is taken again the later document with the first one."""
+    first: dict[Key, Pair] = {}
+    twice = []
+    for pair in pairs:
+        ref = pair[1].ref
+        if ref is not None:
+            key = (ref.kind, ref.tenant, ref.name)
+            other = first.setdefault(key, pair)
+            if other is not pair:
+                twice.append((pair, other))
+    words = frozenset(word.decode() for raw in unread for word in WORD.findall(raw))
+    return Named(first, words), twice
+
+
+def taken_twice(twice: Iterable[tuple[Pair, Pair]], locate: Locate) -> Iterator[Found]:
+    for (document, checked), (first, _) in twice:
+        what = f"{checked.ref} is declared twice: first at {locate(first, NAME)}"
+        yield document, Flaw(NAME, what, "rename or remove one of the two")
+
+
+def same_uid(pairs: Iterable[Pair], locate: Locate) -> Iterator[Found]:
+    known: dict[str, Document] = {}
+    for document, checked in pairs:
+        if checked.uid is not None:
+            first = known.setdefault(checked.uid, document)
+            if first is not document:
+                path = ("metadata", "uid")
+                what = f"this uid is taken: first at {locate(first, path)}"
+                yield document, Flaw(path, what, "remove it from the newer of the two: left out, one is made")
+
+
+def settings(pairs: Iterable[Pair], locate: Locate) -> Iterator[Found]:
+    """There is one Settings document at most, and it belongs to no tenant."""
+    found = [(document, checked.ref) for document, checked in pairs if checked.ref and checked.ref.kind == "Settings"]
+    for i, (document, ref) in enumerate(found):
+        if ref.tenant != DEFAULT_TENANT:
+            hint = "move it out of tenants/"
+            yield document, Flaw(("kind",), "Settings are the whole fleet's, and this is a tenant's directory", hint)
+        elif i and found[0][1] != ref:
+            what = f"a second Settings document: the first is at {locate(found[0][0], NAME)}"
+            yield document, Flaw(("kind",), what, "put everything into one")
+
+
+def dangling(pairs: Iterable[Pair], names: Named) -> Iterator[Found]:
+    """References to what is not there."""
+    first = names.first
+    for document, checked in pairs:
+        for index, keys in enumerate(checked.needs):
+            for key in keys:
+                if key in first:
+                    break
+            else:
+                if keys[0][2] in names.unread:
+                    continue
+                yield document, _missing(checked.references[index], keys[0][1], names)
+
+
+def _missing(reference: Reference, tenant: str, names: Named) -> Flaw:
+    # Mappings may name resources by their keys (`weights`): then the key is the place, and its value says nothing.
+    by_key = reference.path[-1] == reference.name
+    whose = "" if tenant == DEFAULT_TENANT else f" in tenant {tenant!r}"
+    what = f"there is no {' or '.join(reference.kinds)} {quoted(reference.name)}{whose}"
+    return Flaw(("spec", *reference.path), what, _guess(reference, tenant, names), by_key)
+
+
+def _guess(reference: Reference, tenant: str, names: Named) -> str:
+    names.guesses_left -= 1
+    if names.guesses_left < 0:
+        return ""
+    elsewhere = names.tenants(reference.kinds, reference.name)
+    if elsewhere:
+        whose = f"tenant {elsewhere[0]!r} has one" if elsewhere[0] != DEFAULT_TENANT else "there is one outside tenants/"
+        return f"{whose}, but documents name only what is their own tenant's"
+    known = names.names(reference.kinds, tenant)
+    if not known:
+        return "declare one: there is none at all"
+    return did_you_mean(reference.name, known, f"there is {listing(known)}")
+
+
+def cycles(pairs: Sequence[Pair], names: Named) -> Iterator[Found]:
+    """Resources that need each other in a circle; each circle once, at the reference that closes it."""
+    graph = _within_circles(pairs, names)
+    done: set[Ref] = set()
+    for start in graph:
+        trail: list[Ref] = []
+        waiting: list[tuple[Ref, int]] = [(start, 0)]
+        while waiting:
+            ref, step = waiting.pop()
+            if step == 0:
+                if ref in done:
+                    continue
+                trail.append(ref)
+            document, edges = graph[ref]
+            if step == len(edges):
+                done.add(trail.pop())
+                continue
+            waiting.append((ref, step + 1))
+            target, reference = edges[step]
+            if target in trail:
+                circle = " → ".join(str(one) for one in (*trail[trail.index(target) :], target))
+                yield document, Flaw(("spec", *reference.path), f"a cycle: {circle}", "remove one of these references")
+            elif target not in done:
+                waiting.append((target, 0))
+
+
+def _within_circles(pairs: Sequence[Pair], names: Named) -> dict[Ref, tuple[Document, list[tuple[Ref, Reference]]]]:
+    """Who names whom, among the kinds that can name themselves over others at all: most fleets have none of those."""
+    between: dict[str, set[str]] = {}
+    for _, checked in pairs:
+        if checked.ref is not None and checked.needs:
+            between.setdefault(checked.ref.kind, set()).update(kind for keys in checked.needs for kind, _, _ in keys)
+    circular = {kind for kind in between if _reaches(between, kind)}
+    graph: dict[Ref, tuple[Document, list[tuple[Ref, Reference]]]] = {}
+    if circular:
+        for document, checked in pairs:
+            if checked.ref is not None and checked.ref.kind in circular:
+                graph.setdefault(checked.ref, (document, list(_edges(checked, circular, names))))
+    return graph
+
+
+def _edges(checked: Checked, circular: set[str], names: Named) -> Iterator[tuple[Ref, Reference]]:
+    for reference, keys in zip(checked.references, checked.needs, strict=True):
+        for kind, tenant, name in keys:
+            if kind in circular and (kind, tenant, name) in names.first:
+                yield Ref(kind, name, tenant), reference
+                break
+
+
+def _reaches(between: Mapping[str, set[str]], start: str) -> bool:
+    seen: set[str] = set()
+    waiting = list(between[start])
+    while waiting:
+        kind = waiting.pop()
+        if kind == start:
+            return True
+        if kind not in seen:
+            seen.add(kind)
+            waiting += between.get(kind, ())
+    return False

@@ -1,0 +1,118 @@
+"""One document ⇒ a typed Resource, or everything that is wrong with it by itself."""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from reconciler.core.compose import said
+from reconciler.core.kinds.document import DocumentModel, document_model
+from reconciler.core.kinds.spec import NAME_PATTERN, Reference, Run, Spec
+from reconciler.core.model import DEFAULT_TENANT, Problem, Ref, Resource, Where
+from reconciler.core.near import did_you_mean, listing
+from reconciler.core.parse import Document, locate
+from reconciler.core.wording import Flaw, flaws, quoted
+
+# Uids of documents that carry none: https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-5 under a name of our own.
+UIDS = uuid.UUID("0c0a8a52-6f0e-5b8e-9d8b-51b8a1d8a1c4")
+NAME = re.compile(NAME_PATTERN)
+LONGEST_NAME = 63
+# Which resource: kind, tenant and name. Quicker to look up than a Ref.
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What one document says by itself.
+
+    `ref` is there as soon as kind and name can be read, so that others who name a broken document hear only of what is their
+    own; `resource` only when nothing is wrong. `needs` are the resources it names: for each, the keys that would do.
+    """
+
+    ref: Ref | None
+    resource: Resource | None
+    problems: tuple[Problem, ...] = ()
+    references: tuple[Reference, ...] = ()
+    needs: tuple[tuple[Key, ...], ...] = ()
+    uid: str | None = None
+    # Whether it is a workload with a port number of its own.
+    fixed: bool = False
+
+
+def check(document: Document, tenant: str, kinds: Mapping[str, type[Spec]]) -> Checked:
+    """Everything about one document that needs no other. Nothing is read of a spec whose kind is unknown."""
+    value = document.value
+    ref = ref_of(value, tenant, kinds)
+    kind = value.get("kind")
+    known = kind in kinds if isinstance(kind, str) else False
+    model = document_model(str(kind), kinds[str(kind)]) if known else DocumentModel
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    wrong: list[Flaw] = [] if known else [_unknown_kind(value, kinds)]
+    try:
+        # From JSON and strict: `"80"` is no number and 1 is not true, as schemas/ says, and lists become tuples all the same.
+        read = model.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        wrong += [flaw for flaw in flaws(error, model) if known or not _about_kind(flaw)]
+        return Checked(ref, None, tuple(problem(document, flaw, ref) for flaw in wrong))
+    if ref is not None and not wrong:
+        most = LONGEST_NAME - read.spec.suffix_length()
+        if len(ref.name) <= most:
+            return _checked(document, ref, read, text)
+        what = f"{ref.name!r} is too long for the names that are made from it"
+        wrong.append(Flaw(("metadata", "name"), what, f"use at most {most} characters"))
+    return Checked(ref, None, tuple(problem(document, flaw, ref) for flaw in wrong))
+
+
+def _checked(document: Document, ref: Ref, read: DocumentModel, text: bytes) -> Checked:
+    spec: Spec = read.spec
+    uid = read.metadata.uid or str(uuid.uuid5(UIDS, str(ref)))
+    digest = hashlib.sha256(text).hexdigest()[:16]
+    resource = Resource(ref, uid, spec, document.source, read.metadata.labels, digest)
+    references = tuple(spec.references())
+    needs = tuple(tuple((kind, ref.tenant, one.name) for kind in one.kinds) for one in references)
+    fixed = isinstance(spec, Run) and any(port.port is not None for port in spec.ports)
+    return Checked(ref, resource, (), references, needs, read.metadata.uid, fixed)
+
+
+def ref_of(value: Mapping[str, Any], tenant: str, kinds: Mapping[str, type[Spec]]) -> Ref | None:
+    """Which resource a document is about, whatever else is wrong with it."""
+    kind, metadata = value.get("kind"), value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if isinstance(kind, str) and kind in kinds and isinstance(name, str) and NAME.fullmatch(name):
+        return Ref(kind, name, tenant)
+    return None
+
+
+def problem(document: Document, flaw: Flaw, ref: Ref | None) -> Problem:
+    return Problem(locate(document, flaw.path, key=flaw.key), flaw.what, flaw.hint, ref)
+
+
+def _unknown_kind(value: Mapping[str, Any], kinds: Mapping[str, type[Spec]]) -> Flaw:
+    kind, known = value.get("kind"), f"known kinds: {listing(kinds)}"
+    if "kind" not in value:
+        return Flaw((), "`kind` is missing", known)
+    if not isinstance(kind, str):
+        return Flaw(("kind",), f"`kind` must be text, not {said(kind)}", known)
+    return Flaw(("kind",), f"there is no kind {quoted(kind)}", did_you_mean(kind, kinds, known))
+
+
+def _about_kind(flaw: Flaw) -> bool:
+    return flaw.path == ("kind",) or (not flaw.path and "`kind`" in flaw.what)
+
+
+def tenant_of(file: str, root: str) -> tuple[str, Problem | None]:
+    """Whose a file is: `tenants/<tenant>/…` below the fleet's root, else everybody's."""
+    parts = file[len(root) :].split("/")
+    if parts[0] != "tenants":
+        return DEFAULT_TENANT, None
+    if len(parts) < 3:
+        return DEFAULT_TENANT, Problem(Where(file), "is in no tenant's directory", "move it to tenants/<tenant>/")
+    if not NAME.fullmatch(parts[1]):
+        hint = "name the directory by lower-case letters, digits and `-` between them, at most 63"
+        return DEFAULT_TENANT, Problem(Where(file), f"{quoted(parts[1])} is not the name of a tenant", hint)
+    return parts[1], None

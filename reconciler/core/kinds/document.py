@@ -1,0 +1,51 @@
+"""The envelope around every spec: one model per kind for the whole document, also the source of schemas/."""
+
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, create_model
+
+from reconciler.core.kinds.spec import Name, Part, Spec
+
+API_VERSION = "convoy/v1"
+
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?$")]
+Uid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+
+
+class Metadata(Part):
+    """Which resource this is, and what people and tools note about it."""
+
+    name: Name
+    """Lower-case letters, digits and `-`, at most 63; unique within its kind and tenant. A rename is a delete and a create."""
+    uid: Uid | None = None
+    """A UUID that stays when everything else changes; left out, one that follows from kind, tenant and name."""
+    labels: dict[LabelName, Annotated[str, Field(max_length=253)]] = Field(default_factory=dict, max_length=100)
+    """For selecting."""
+    annotations: dict[LabelName, str] = Field(default_factory=dict, max_length=100)
+    """For reading; nothing follows from them."""
+
+
+class DocumentModel(Part):
+    """One document of any kind."""
+
+    api_version: Literal["convoy/v1"]
+    """The format that this document is written in."""
+    kind: Any
+    """What kind of thing this document declares."""
+    metadata: Metadata
+    """Which resource this is."""
+    spec: Any = None
+    """What is wanted."""
+
+
+@cache
+def document_model(kind: str, spec: type[Spec]) -> type[DocumentModel]:
+    """The model of a whole document of this kind. Its `spec` may be left out where every field of it may."""
+    optional = not any(field.is_required() for field in spec.model_fields.values())
+    said = "What is wanted."
+    fields: dict[str, Any] = {
+        "kind": (Literal[kind], Field(description="What kind of thing this document declares.")),
+        "spec": (spec, Field(default_factory=spec, description=said) if optional else Field(description=said)),
+    }
+    return create_model(kind, __base__=DocumentModel, __doc__=spec.__doc__, __module__=__name__, **fields)

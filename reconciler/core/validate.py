@@ -1,0 +1,122 @@
+"""Documents ⇒ typed resources, or every Problem there is, each at its line and column."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.core import across
+from reconciler.core.across import Pair
+from reconciler.core.envelope import Checked, check, tenant_of
+from reconciler.core.kinds import KINDS
+from reconciler.core.kinds.spec import Spec
+from reconciler.core.model import Problem, Ref, Resource, Where
+from reconciler.core.parse import Document, locate
+from reconciler.core.ports import clashes
+
+# More than this nobody reads; the rest is counted.
+MOST_PROBLEMS = 1000
+# A place costs reading a document again; past this many Problems, the document's first line must do.
+MOST_PLACES = 2 * MOST_PROBLEMS
+
+
+@dataclass(slots=True)
+class Memo:
+    """What was found out about each document; a document that is the same object is not checked again."""
+
+    checked: dict[Document, Checked] = field(default_factory=dict)
+
+    def keep_only(self, documents: Iterable[Document], most: int) -> None:
+        """Let go of what is no longer there, now and then."""
+        if len(self.checked) > most:
+            self.checked = {document: self.checked[document] for document in documents}
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """The sound resources and where each is written; `problems` in the order of files and lines.
+
+    `whole`: every document is a resource, so whatever is not among them is really not declared.
+    """
+
+    resources: Mapping[Ref, Resource]
+    problems: tuple[Problem, ...]
+    documents: Mapping[Ref, Document]
+    whole: bool
+
+
+def validate(
+    documents: Iterable[Document],
+    memo: Memo | None = None,
+    *,
+    root: str = "",
+    unread: Iterable[bytes] = (),
+    kinds: Mapping[str, type[Spec]] = KINDS,
+) -> Validated:
+    """Check every document by itself and all of them together.
+
+    `root` is the fleet's directory, "" or ending in "/"; `unread` are texts of the fleet that could not be parsed.
+    The order of the documents makes no difference. With the `memo` of the last call, the cost of checking documents by
+    themselves follows what changed.
+    """
+    memo = memo or Memo()
+    ordered = sorted(documents, key=_place)
+    pairs = [(document, _checked(document, memo, root, kinds)) for document in ordered]
+    memo.keep_only(ordered, 2 * len(ordered) + 1000)
+    nameless = [document.raw for document, checked in pairs if checked.ref is None]
+    names, twice = across.named(pairs, [*unread, *nameless])
+    places = _Places()
+    problems = [one for _, checked in pairs for one in checked.problems]
+    for document, flaw in _between(pairs, names, twice, places):
+        ref = memo.checked[document].ref
+        problems.append(Problem(places(document, flaw.path, flaw.key), flaw.what, flaw.hint, ref))
+    sound = [(checked.resource, document) for document, checked in pairs if checked.resource is not None]
+    if twice:
+        later = {id(document) for (document, _), _ in twice}
+        sound = [(resource, document) for resource, document in sound if id(document) not in later]
+    resources = {resource.ref: resource for resource, _ in sound}
+    sources = dict(zip(resources, [document for _, document in sound], strict=True))
+    return Validated(resources, ordered_problems(problems), sources, len(sound) == len(pairs))
+
+
+def ordered_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """By place, each once, and not more than anybody reads."""
+    unique = sorted(set(problems), key=lambda one: (one.where, one.what, one.hint))
+    if len(unique) <= MOST_PROBLEMS:
+        return tuple(unique)
+    shown = unique[:MOST_PROBLEMS]
+    more = f"{len(unique) - MOST_PROBLEMS} more Problems are not shown"
+    return (*shown, Problem(shown[-1].where, more, "mend these first"))
+
+
+class _Places:
+    """Looks up places for messages, until there are too many of them."""
+
+    def __init__(self) -> None:
+        self._left = MOST_PLACES
+
+    def __call__(self, document: Document, path: tuple[str | int, ...], key: bool = False) -> Where:
+        self._left -= 1
+        return locate(document, path if self._left > 0 else (), key=key)
+
+
+def _between(
+    pairs: list[Pair], names: across.Named, twice: list[tuple[Pair, Pair]], places: across.Locate
+) -> Iterator[across.Found]:
+    yield from across.taken_twice(twice, places)
+    yield from across.same_uid(pairs, places)
+    yield from across.settings(pairs, places)
+    yield from across.dangling(pairs, names)
+    yield from across.cycles(pairs, names)
+    yield from clashes(pairs, places)
+
+
+def _checked(document: Document, memo: Memo, root: str, kinds: Mapping[str, type[Spec]]) -> Checked:
+    found = memo.checked.get(document)
+    if found is None:
+        tenant, misplaced = tenant_of(document.source.file, root)
+        found = Checked(None, None, (misplaced,)) if misplaced else check(document, tenant, kinds)
+        memo.checked[document] = found
+    return found
+
+
+def _place(document: Document) -> tuple[str, int]:
+    return document.source.file, document.source.start

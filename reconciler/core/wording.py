@@ -1,0 +1,226 @@
+"""Pydantic's errors ⇒ what is wrong in words of the document, where in it, and how to mend it."""
+
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from reconciler.core.compose import said
+from reconciler.core.kinds.document import LabelName, Uid
+from reconciler.core.kinds.spec import NAME_PATTERN, EnvironmentName
+from reconciler.core.near import did_you_mean, listing
+from reconciler.core.scalars import short
+
+# More about one document helps nobody, and each costs time.
+MOST_ERRORS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is wrong at a path from the document's root; `key`: the place meant is the key, not its value."""
+
+    path: tuple[str | int, ...]
+    what: str
+    hint: str = ""
+    key: bool = False
+
+
+def _pattern(annotation: Any) -> str:
+    return next(str(one.pattern) for part in get_args(annotation)[1:] for one in part.metadata if hasattr(one, "pattern"))
+
+
+# Pattern ⇒ how to write what fits it.
+PATTERNS = {
+    NAME_PATTERN: "use lower-case letters, digits and `-` between them, at most 63",
+    _pattern(EnvironmentName): "use letters, digits and `_`, and no digit first",
+    _pattern(LabelName): "use letters and digits, with `.`, `_`, `-` and `/` between them",
+    _pattern(Uid): "write a UUID in lower case, or leave it out",
+    r"^/[^\s\x00]*$": "begin it with `/`, and leave out spaces",
+    r"^/[^\x00]*$": "write an absolute path, beginning with `/`",
+    r"^[^\s\x00]+$": "leave out spaces",
+    r"^[^\s\x00/]+$": "write a domain, without spaces or `/`",
+    r"^\S+:[0-9]{1,5}$": "write address:port",
+    r"^[0-9]{1,5}-[0-9]{1,5}$": "write lowest-highest, like 20000-29999",
+    r"^[0-9a-f]{64}$": "`convoy secret seal` makes these 64 hexadecimal digits",
+    r"^-----BEGIN CERTIFICATE-----": "write a certificate in PEM form",
+}
+SEALED = "`convoy secret seal` makes this text from a secret"
+# Fields whose description is no help to who left them out ⇒ how to write them.
+MISSING = {"apiVersion": "write `apiVersion: convoy/v1`", "metadata": "write `metadata: {name: …}`"}
+
+# Pydantic's types of error for a value of the wrong type ⇒ what it should be.
+TYPES = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
+LENGTHS = {
+    "too_short": ("min_length", "at least", "entries"),
+    "too_long": ("max_length", "at most", "entries"),
+    "string_too_short": ("min_length", "at least", "characters"),
+    "string_too_long": ("max_length", "at most", "characters"),
+}
+
+
+def flaws(error: ValidationError, model: type[BaseModel]) -> Iterator[Flaw]:
+    """Everything this error says, at most MOST_ERRORS."""
+    details = error.errors(include_url=False)
+    # Entries that are wrong do not count for pydantic, so that it calls their list too short as well.
+    inside = {detail["loc"][:-1] for detail in details}
+    details = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in inside]
+    for detail in details[:MOST_ERRORS]:
+        yield _flaw(detail, model)
+    if len(details) > MOST_ERRORS:
+        yield Flaw((), f"has {len(details)} errors, of which {MOST_ERRORS} are listed", "mend these first")
+
+
+def _flaw(detail: ErrorDetails, model: type[BaseModel]) -> Flaw:
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    loc = detail["loc"]
+    # Pydantic says [key] behind a mapping's key that is wrong itself.
+    is_key = bool(loc) and loc[-1] == "[key]"
+    path = loc[:-1] if is_key else loc
+    name = label(path)
+    around = Surroundings.of(model, path)
+    if kind == "missing":
+        return Flaw(path[:-1], f"`{path[-1]}` is missing", MISSING.get(str(path[-1])) or around.about(path[-1]), key=True)
+    if kind == "extra_forbidden":
+        known = [one for one in around.siblings if one not in around.given(given)]
+        return Flaw(
+            path,
+            f"unknown field `{short(str(path[-1]))}`",
+            did_you_mean(str(path[-1]), known, f"known here: {listing(known)}"),
+            True,
+        )
+    if kind == "rule":
+        return Flaw((*path, *context["at"]), str(context["what"]), str(context["hint"]), is_key or bool(context["at"]))
+    if kind in TYPES:
+        if given is None:
+            return Flaw(path, f"{name} has no value", f"write {TYPES[kind]}, or leave the field out", True)
+        hint = (
+            f'put it in quotes: "{short(spelled(given))}"'
+            if kind == "string_type" and not isinstance(given, list | dict)
+            else ""
+        )
+        return Flaw(
+            path, f"{name} must be {TYPES[kind]}, not {said(given) if kind != 'int_from_float' else 'a fraction'}", hint
+        )
+    shown = "" if around.secret or not isinstance(given, str | int | float) else f", not {quoted(given)}"
+    if kind == "literal_error":
+        wanted = around.choices
+        near = did_you_mean(given, wanted) if isinstance(given, str) else ""
+        return Flaw(path, f"{name} must be {either(wanted) or context['expected']}{shown}", near)
+    if kind == "string_pattern_mismatch":
+        hint = PATTERNS.get(context["pattern"]) or (
+            SEALED if "AGE" in context["pattern"] else f"it must match {context['pattern']}"
+        )
+        what = f"the key {quoted(path[-1])} does not fit" if is_key else f"{name} does not fit{shown.replace(', not', ':')}"
+        return Flaw(path, what, hint, is_key)
+    if kind in BOUNDS:
+        field, words = BOUNDS[kind]
+        return Flaw(path, f"{name} must be {words} {context[field]:g}{shown}")
+    if kind in LENGTHS:
+        field, words, unit = LENGTHS[kind]
+        return Flaw(path, f"{name} must have {words} {context[field]} {unit if context[field] != 1 else ONE[unit]}", key=is_key)
+    return Flaw(path, f"{name}: {short(detail['msg'], 200)}", key=is_key)
+
+
+ONE = {"entries": "entry", "characters": "character"}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the models say about a path: the fields beside its last part, what it may be, whether it must not be shown."""
+
+    fields: Mapping[str, FieldInfo]
+    field: FieldInfo | None
+    annotation: Any
+    secret: bool
+
+    @classmethod
+    def of(cls, model: type[BaseModel], path: tuple[str | int, ...]) -> "Surroundings":
+        annotation: Any = model
+        fields: Mapping[str, FieldInfo] = {}
+        field: FieldInfo | None = None
+        secret = False
+        for part in path:
+            annotation = unwrapped(annotation)
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                fields = {one.alias or name: one for name, one in annotation.model_fields.items()}
+                field = fields.get(str(part))
+                annotation = field.annotation if field else None
+                secret = secret or bool(field and not field.repr)
+            else:
+                arguments = get_args(annotation)
+                annotation = arguments[-1 if get_origin(annotation) is dict else 0] if arguments else None
+                fields, field = {}, None
+        return cls(fields, field, unwrapped(annotation), secret)
+
+    @property
+    def siblings(self) -> Iterable[str]:
+        return self.fields
+
+    @property
+    def choices(self) -> list[Any]:
+        return list(get_args(self.annotation)) if get_origin(self.annotation) is typing.Literal else []
+
+    def about(self, name: str | int) -> str:
+        field = self.fields.get(str(name))
+        return (field.description or "").partition("\n")[0] if field else ""
+
+    @staticmethod
+    def given(value: Any) -> Iterable[str]:
+        return value if isinstance(value, dict) else ()
+
+
+def unwrapped(annotation: Any) -> Any:
+    """An annotation without what only qualifies it: `Annotated[X, …]` and `X | None` are X."""
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation = get_args(annotation)[0]
+        elif origin in (Union, types.UnionType):
+            annotation = next((one for one in get_args(annotation) if one is not type(None)), None)
+        else:
+            return annotation
+
+
+def label(path: tuple[str | int, ...]) -> str:
+    """How a message speaks of a path: its last key, and the indexes behind it."""
+    last = max((i for i, part in enumerate(path) if isinstance(part, str)), default=None)
+    if last is None:
+        return "the document"
+    return "`" + short(str(path[last])) + "".join(f"[{part}]" for part in path[last + 1 :]) + "`"
+
+
+def quoted(value: Any) -> str:
+    return repr(short(value, 60)) if isinstance(value, str) else spelled(value)
+
+
+def either(choices: list[Any]) -> str:
+    """`'a', 'b' or 'c'`."""
+    words = [quoted(one) for one in choices]
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def spelled(value: Any) -> str:
+    """A scalar as YAML writes it."""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else f"{value}"

@@ -1,0 +1,164 @@
+"""Loads a revision: reads the files it does not know yet, checks everything, and compiles it into a FleetState."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.core.compile import Compiler
+from reconciler.core.model import FleetState, Problem, Ref, Where
+from reconciler.core.parse import Document, Parsed, locate, parse
+from reconciler.core.validate import Memo, Validated, ordered_problems, validate
+from reconciler.git import Tree
+from reconciler.pack import Pack
+from reconciler.seams import Seams
+
+Read = Callable[[Iterable[str]], Mapping[str, bytes]]
+
+DOCUMENT_ENDINGS = (".yaml", ".yml")
+# Read and parsed at a time, so that a huge repository is never in memory as a whole.
+BATCH = 500
+# All documents of a fleet together: fifty times the largest fleet in our budgets.
+LARGEST_FLEET = 256 * 1024 * 1024
+# The pack on disk is written again as a whole when more than one in so many files is not in it yet.
+UNSAVED_SHARE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A revision's fleet, or what is wrong with it: never both. `parsed` counts the files that had to be parsed for it."""
+
+    fleet: FleetState | None
+    problems: tuple[Problem, ...]
+    parsed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as it was in some revision; `size` is that of its documents in bytes."""
+
+    blob: str
+    parsed: Parsed
+    size: int
+
+
+class Loader:
+    """Remembers what files say by blob id: in memory, and below `cache_dir` if there is one. Not thread-safe.
+
+    What it remembers saves work and never changes the answer.
+    """
+
+    def __init__(self, cache_dir: Path | None, seams: Seams) -> None:
+        self._pack = Pack(cache_dir, seams) if cache_dir is not None else None
+        self._packed: dict[str, tuple[Document, ...]] | None = None
+        self._files: dict[str, _File] = {}
+        self._blobs: dict[str, _File] = {}
+        self._unsaved = 0
+        self._memo = Memo()
+        self._compiler = Compiler()
+
+    def load(self, tree: Tree, read: Read) -> Loaded:
+        """Load this revision; `read` is asked only for blobs not seen before. Raises what `read` raises, and nothing else."""
+        files, parsed, problems = self._all(tree, read)
+        problems = [*tree.problems, *problems]
+        documents: list[Document] = []
+        unread: list[bytes] = []
+        for file in files.values():
+            documents += file.parsed.documents
+            if file.parsed.problems:
+                problems += file.parsed.problems
+                unread += file.parsed.unread
+        validated = validate(documents, self._memo, root=tree.root, unread=unread)
+        problems += validated.problems
+        if problems and not (validated.whole and not unread and not tree.problems):
+            return Loaded(None, ordered_problems(problems), parsed)
+        compiled = self._compiler.compile(tree.revision, validated.resources, _locator(validated))
+        known = {problem.where for problem in problems}
+        problems += [problem for problem in compiled.problems if problem.where not in known]
+        if problems or compiled.fleet is None:
+            return Loaded(None, ordered_problems(problems), parsed)
+        return Loaded(compiled.fleet, (), parsed)
+
+    def _all(self, tree: Tree, read: Read) -> tuple[dict[str, _File], int, list[Problem]]:
+        """Every document file of the tree, by path; how many were parsed for it; and what is wrong with their number."""
+        files: dict[str, _File] = {}
+        unknown: dict[str, list[str]] = {}
+        for path, blob in tree.files.items():
+            file = self._files.get(path)
+            if file is not None and file.blob == blob:
+                files[path] = file
+            elif is_document(path, tree.root):
+                unknown.setdefault(blob, []).append(path)
+        count = 0
+        problems: list[Problem] = []
+        if unknown:
+            size = sum(file.size for file in files.values())
+            for blobs in _batches(list(unknown)):
+                found, parsed = self._read(blobs, unknown, read)
+                count += parsed
+                for blob in blobs:
+                    for path in unknown[blob]:
+                        files[path] = _placed(found[blob], path)
+                        size += found[blob].size
+                if size > LARGEST_FLEET:
+                    what = f"the fleet's documents are more than {LARGEST_FLEET} bytes together"
+                    problems.append(Problem(Where(tree.root or "."), what, "split it into several fleets"))
+                    return {}, count, problems
+            files = {path: files[path] for path in tree.files if path in files}
+        self._remember(files, count)
+        return files, count, problems
+
+    def _read(self, blobs: list[str], paths: Mapping[str, list[str]], read: Read) -> tuple[dict[str, _File], int]:
+        """These blobs, each as the file of some path, and how many of them had to be parsed."""
+        found = {blob: self._blobs[blob] for blob in blobs if blob in self._blobs}
+        missing = [blob for blob in blobs if blob not in found]
+        if missing and self._packed is None:
+            self._packed = self._pack.load() if self._pack else {}
+        for blob in missing:
+            if self._packed and blob in self._packed:
+                documents = self._packed[blob]
+                found[blob] = _File(blob, Parsed(documents), sum(len(one.raw) for one in documents))
+        missing = [blob for blob in missing if blob not in found]
+        if missing:
+            for blob, text in read(missing).items():
+                found[blob] = _File(blob, parse(paths[blob][0], blob, text), len(text))
+        return found, len(missing)
+
+    def _remember(self, files: dict[str, _File], parsed: int) -> None:
+        self._files = files
+        self._packed = {}
+        self._blobs.update((file.blob, file) for file in files.values())
+        if len(self._blobs) > 2 * len(files) + 1000:
+            self._blobs = {file.blob: file for file in files.values()}
+        self._unsaved += parsed
+        if self._pack is not None and self._unsaved > len(files) // UNSAVED_SHARE:
+            self._pack.save({file.blob: file.parsed.documents for file in files.values() if not file.parsed.problems})
+            self._unsaved = 0
+
+
+def is_document(path: str, root: str) -> bool:
+    """Whether a path of the tree holds documents: the right ending, and nothing hidden below the fleet's directory."""
+    below = path[len(root) :]
+    return below.endswith(DOCUMENT_ENDINGS) and not below.startswith(".") and "/." not in below
+
+
+def _placed(file: _File, path: str) -> _File:
+    """The same file at this path: what it says is the same, only where it says so is not."""
+    parsed = file.parsed
+    if all(one.source.file == path for one in parsed.documents) and all(one.where.file == path for one in parsed.problems):
+        return file
+    documents = tuple(replace(one, source=replace(one.source, file=path)) for one in parsed.documents)
+    problems = tuple(replace(one, where=replace(one.where, file=path)) for one in parsed.problems)
+    return replace(file, parsed=Parsed(documents, problems, parsed.unread))
+
+
+def _batches(blobs: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(blobs), BATCH):
+        yield blobs[start : start + BATCH]
+
+
+def _locator(validated: Validated) -> Callable[[Ref, tuple[str | int, ...]], Where]:
+    def where(ref: Ref, path: tuple[str | int, ...]) -> Where:
+        document = validated.documents.get(ref)
+        return locate(document, path) if document is not None else Where(".")
+
+    return where
