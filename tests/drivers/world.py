@@ -71,8 +71,11 @@ class ProcessWorld:
         return int((self.directory(name, instance) / "lock").read_text().split()[0])
 
     def log(self, name: str, kind: str = "Container") -> str:
-        path = self.directory(name, kind=kind) / "output.log"
-        return path.read_text() if path.exists() else ""
+        try:
+            return (self.directory(name, kind=kind) / "output.log").read_text()
+        except FileNotFoundError:
+            # Before the first output, or just between two files.
+            return ""
 
     def close(self) -> None:
         for driver in self._drivers:

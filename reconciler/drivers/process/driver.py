@@ -127,7 +127,7 @@ class Process:
         told = False
         while within.left_s > 0 and locked(str(path / "lock")):
             state = read_json(path / "state.json") or {}
-            if state.get("state") == "stopping":
+            if state.get("state") == "stopping" or state.get("ended"):
                 return False
             if state.get("live") == live:
                 return True

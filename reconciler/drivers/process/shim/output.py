@@ -32,8 +32,12 @@ class Output:
                 if room <= 0:
                     self._rotate()
                     continue
-                # A line is cut in two only when there is no other way.
-                cut = len(data) if len(data) <= room else data.rfind(b"\n", 0, room) + 1 or room
+                cut = len(data) if len(data) <= room else data.rfind(b"\n", 0, room) + 1
+                if cut == 0 and self._size:
+                    self._rotate()
+                    continue
+                # A line is cut in two only where a whole file cannot hold it.
+                cut = cut or room
                 written = os.write(self._fd, data[:cut])
                 self._size += written
                 data = data[written:]
