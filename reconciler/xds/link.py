@@ -36,8 +36,12 @@ class Link:
         if following is not None:
             self._writer = asyncio.get_running_loop().create_task(self._write(*following))
 
-    def _following(self) -> tuple[Topic, Body] | None:
+    def _following(self, written: str = "", size_bytes: int = 0) -> tuple[Topic, Body] | None:
+        """What to send next, after a response of the type `written` has left."""
         with self._registry.lock:
+            if size_bytes:
+                self._registry.count.pushes[written] += 1
+                self._registry.count.bytes_sent += size_bytes
             following = self.stream.next()
             if following is not None:
                 self._registry.touched(self.stream)
@@ -54,23 +58,18 @@ class Link:
         try:
             while following is not None:
                 topic, body = following
-                content = await self._encoded(topic, body)
+                content = await self._opened(topic, body) if body.secret else body.encoded(self._open)
                 if content is not None:
                     self._seams.point("xds.write", self.stream.node, body.type)
                     await self._context.write(content)
-                    with self._registry.lock:
-                        self._registry.count.pushes[body.type] += 1
-                        self._registry.count.bytes_sent += len(content)
-                following = self._following()
+                following = self._following(body.type, len(content or b""))
         except Exception as error:  # noqa: BLE001
             # Whatever a broken connection raises here, the stream is of no more use; the client will come back.
             self.end("UNAVAILABLE", f"writing to this stream failed: {error}")
         finally:
             self._writer = None
 
-    async def _encoded(self, topic: Topic, body: Body) -> bytes | None:
-        if not body.secret:
-            return body.encoded(self._open)
+    async def _opened(self, topic: Topic, body: Body) -> bytes | None:
         try:
             # Opening takes milliseconds of cryptography and a record of it: not in everybody's event loop.
             return await asyncio.to_thread(body.encoded, self._open)

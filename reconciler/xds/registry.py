@@ -49,15 +49,16 @@ class Registry(Generic[Link]):
         self._published: set[str] = set()
         self._joined = 0
 
-    def publish(self, node: str, snapshot: Snapshot) -> bool:
-        """Take a snapshot as what this node should be told; True when somebody must now call `spread`."""
+    def publish(self, snapshots: Mapping[str, Snapshot]) -> bool:
+        """Take these, by node, as what each should be told; True when somebody must now call `spread`."""
         with self.lock:
-            entry = self._nodes.setdefault(node, Node())
-            if entry.told is not None and entry.told.version == snapshot.version:
-                return False
-            entry.told = self.library.told(snapshot)
-            self._published.add(node)
-            return len(self._published) == 1
+            due = not self._published
+            for node, snapshot in snapshots.items():
+                entry = self._nodes.setdefault(node, Node())
+                if entry.told is None or entry.told.version != snapshot.version:
+                    entry.told = self.library.told(snapshot)
+                    self._published.add(node)
+            return due and bool(self._published)
 
     def spread(self) -> list[Link]:
         """Hand what was published to the streams of those nodes; gives back whose turn it is to write."""
@@ -120,6 +121,7 @@ class Registry(Generic[Link]):
 
     def heard(self, stream: Stream) -> bool:
         """Book what a request brought; True when it was an answer to something. Call with the lock held."""
+        self._stale.add(stream.node)
         tally = stream.tally
         if not tally.acks and not tally.refusals and not tally.nacks:
             return False
@@ -130,7 +132,6 @@ class Registry(Generic[Link]):
             self.count.nacks.update(nack.type for nack in tally.nacks)
             self._nodes[stream.node].nacks.extend(tally.nacks)
         tally.clear()
-        self._stale.add(stream.node)
         return True
 
     def touched(self, stream: Stream) -> None:

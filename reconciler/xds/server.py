@@ -107,7 +107,11 @@ class Server:
 
     def publish(self, node: str, snapshot: Snapshot) -> None:
         """Tell this node so from now on. The same version again does nothing; a newer one overtakes what is half done."""
-        if self._registry.publish(node, snapshot):
+        self.publish_all({node: snapshot})
+
+    def publish_all(self, snapshots: Mapping[str, Snapshot]) -> None:
+        """`publish` for many nodes at once: one hand-over to the server's thread, not one for each."""
+        if self._registry.publish(snapshots):
             self._call(self._spread)
 
     def forget(self, node: str) -> None:
@@ -195,21 +199,23 @@ class Server:
         try:
             async with asyncio.timeout(FIRST_REQUEST_S):
                 raw = await context.read()
+            if raw is not grpc.aio.EOF:
+                request = protocol.parse(raw)
+                with self._registry.lock:
+                    stream.on_request(request)
+                    self._check(stream.node, context)
+                    member = self._registry.join(stream, link, self._seams.now())
+                link.hold(self._hold_s)
+                # Otherwise they go with the first write, and a write that is cut off leaves a call that cannot be ended.
+                await context.send_initial_metadata(())
+                self._wake()
+                link.kick()
+                raw = await context.read()
             while raw is not grpc.aio.EOF:
                 request = protocol.parse(raw)
                 with self._registry.lock:
                     stream.on_request(request)
-                    if member is None:
-                        self._check(stream.node, context)
-                        member = self._registry.join(stream, link, self._seams.now())
-                        link.hold(self._hold_s)
-                        answered = joining = True
-                    else:
-                        answered, joining = self._registry.heard(stream), False
-                    self._registry.touched(stream)
-                if joining:
-                    # Otherwise they go with the first write, and a write that is cut off leaves a call that cannot be ended.
-                    await context.send_initial_metadata(())
+                    answered = self._registry.heard(stream)
                 if answered:
                     self._wake()
                 link.kick()

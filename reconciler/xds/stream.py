@@ -84,12 +84,17 @@ class Stream(ABC):
 
     def identify(self, node: Any) -> None:
         """Take the node of a request in: the first must name one, and later ones may not name another."""
+        if self.node and node.id in ("", self.node):
+            return
         admission.check_node(node, self.node)
         if not self.node:
             self.node, self.envoy = node.id, admission.agent(node)
 
     def topic(self, url: str) -> tuple[Topic, bool]:
         """The topic for this type URL, and whether this is the first request for it on the stream."""
+        known = self.topics.get(url)
+        if known is not None:
+            return known, False
         url = admission.check_type(url, wire.TYPE_URLS[self.only] if self.only else "", self.topics)
         known = self.topics.get(url)
         if known is not None:
@@ -116,8 +121,10 @@ class Stream(ABC):
 
     def settle(self, topic: Topic, nonce: str, error: str | None) -> bool:
         """Take an ACK or (with Envoy's words) a NACK in; False when it speaks of nothing that is on its way."""
-        index = next((i for i, flight in enumerate(topic.flight) if flight.body.nonce == nonce), None)
-        if index is None:
+        for index, one in enumerate(topic.flight):  # noqa: B007 - used below
+            if one.body.nonce == nonce:
+                break
+        else:
             return False
         if error is None:
             flight = topic.accept(index)
@@ -150,15 +157,17 @@ class Stream(ABC):
         self.look_at = None
         if self.told is None:
             return None
+        unfinished = False
         for topic in self.topics.values():
             if topic.expected is topic.goal and not topic.owed and not topic.first:
                 continue
+            unfinished = True
             if topic.blame.spared:
                 self._take_over(topic)
             body = self._offer(topic, waits=topic.type in BEFORE and self._waits(topic.type), breaking=False)
             if body is not None:
                 return self._launch(topic, body)
-        if self._made():
+        if unfinished and self._made():
             for type in ("cds", "eds"):
                 found = self.of(type)
                 if found is None or found.expected is found.goal:
