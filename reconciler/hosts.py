@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from reconciler.core.facts import Failure
-from reconciler.core.model import Action, Key, Observed, ObservedState, Outcome
+from reconciler.core.model import Action, Key, Observed, ObservedState, Outcome, Plan
 from reconciler.drivers import Driver, DriverError
 from reconciler.seams import Seams
 
@@ -165,6 +165,12 @@ class Hosts:
             else:
                 self.failures.pop(key, None)
         return taken
+
+    def still_failing(self, planned: Plan) -> dict[Key, Failure]:
+        """Forget the failures of what the plan asks for no more: what failed half way may have been done all the same."""
+        asked = {(one.ref, one.instance) for one in (*planned.actions, *planned.held)}
+        self.failures = {key: failure for key, failure in self.failures.items() if key[1:] in asked}
+        return dict(self.failures)
 
     def close(self) -> None:
         for name in [*self.workers]:

@@ -110,6 +110,7 @@ class Loop:
             facts = replace(facts, let_go=self._let_go)
         with self._metrics.stage("plan"):
             planned = plan(fleet, seen, facts, now)
+            facts = replace(facts, failures=self.hosts.still_failing(planned))
         with self._metrics.stage("act"):
             if planned.actions and self._may_act():
                 self.proxies.tell(tuple(a for a in planned.actions if a.host == XDS))
