@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.core.compile import Compiler
+from reconciler.core.compile import Compiler, Locate
 from reconciler.core.model import FleetState, Problem, Ref, Where
 from reconciler.core.parse import Document, Parsed, locate, parse
 from reconciler.core.validate import Memo, Validated, ordered_problems, validate
@@ -156,9 +156,9 @@ def _batches(blobs: list[str]) -> Iterator[list[str]]:
         yield blobs[start : start + BATCH]
 
 
-def _locator(validated: Validated) -> Callable[[Ref, tuple[str | int, ...]], Where]:
-    def where(ref: Ref, path: tuple[str | int, ...]) -> Where:
+def _locator(validated: Validated) -> Locate:
+    def where(ref: Ref, path: tuple[str | int, ...], *, key: bool = False) -> Where:
         document = validated.documents.get(ref)
-        return locate(document, path) if document is not None else Where(".")
+        return locate(document, path, key=key) if document is not None else Where(".")
 
     return where

@@ -1,10 +1,10 @@
 """compile(): checked documents ⇒ FleetState, every workload and everything any proxy is told; or every Problem there is."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 from reconciler.core import clusters
 from reconciler.core.bootstrap import bootstrap
@@ -20,8 +20,12 @@ from reconciler.core.sockets import proxy_faults, shared_sockets
 from reconciler.core.translate import translate, upstreams
 from reconciler.core.workloads import node_name, proxy_want, wants
 
-# The place of a path within a document, from the document's root: ("spec", "listeners", 0, "port").
-Locate = Callable[[Ref, Path], Where]
+
+class Locate(Protocol):
+    """Tells where a path within a document is, from the document's root: ("spec", "listeners", 0, "port")."""
+
+    def __call__(self, ref: Ref, path: Path, *, key: bool = False) -> Where:
+        """Where the value begins, or with `key` its key; of the deepest part that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class _Run:
     def problems(self) -> tuple[Problem, ...]:
         found = {}
         for ref, fault in self.faults:
-            problem = Problem(self.locate(ref, ("spec", *fault.path)), fault.what, fault.hint, ref)
+            problem = Problem(self.locate(ref, ("spec", *fault.path), key=fault.key), fault.what, fault.hint, ref)
             found[(problem.where, problem.what)] = problem
         return tuple(found[key] for key in sorted(found))
 
@@ -167,14 +171,15 @@ class _Run:
         ref, spec = resource.ref, cast(ProxyGroup, resource.spec)
         text, built_in, faults = self.kept("bootstrap", (resource,), partial(bootstrap, spec, node_name(ref)))
         self.faults.extend((ref, fault) for fault in faults)
+        configuration = tenant.kinds["Configuration"].get(spec.configuration or "")
         group = Group(
+            self._read(configuration, tenant).declared if configuration is not None else frozenset(),
             built_in,
             partial(self._shared, tenant),
-            lambda: (*tenant.kinds["Cluster"], *tenant.kinds["Application"]),
+            lambda: {**tenant.kinds["Cluster"], **tenant.kinds["Application"]},
             tenant.kinds["Certificate"],
             self._where,
         )
-        configuration = tenant.kinds["Configuration"].get(spec.configuration or "")
         if configuration is not None:
             group.add(self._parts(configuration, tenant))
         for port, serving in hosts.items():

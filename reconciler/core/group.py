@@ -1,6 +1,6 @@
 """What the proxies of one group are told: its Configuration, its VirtualHosts, and every cluster and secret those need."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -40,12 +40,13 @@ class Host:
 class Group:
     """One group while it is being put together."""
 
-    # Clusters that its Envoys have from their bootstrap.
+    # What its Configuration declares, also what is broken there; and the clusters its Envoys have from their bootstrap.
+    declared: frozenset[tuple[str, str]]
     built_in: frozenset[str]
     # What is declared outside its Configuration: the cluster of a name (None: there is none), all names there are, and
     # whether there is a Certificate of a name.
     shared: Callable[[str], Part | None]
-    cluster_names: Callable[[], Iterable[str]]
+    cluster_names: Callable[[], Collection[str]]
     certificates: Mapping[str, Resource]
     begins: Callable[[Resource], Where]
     parts: dict[str, dict[str, Part]] = field(default_factory=lambda: {"cds": {}, "lds": {}, "rds": {}})
@@ -89,14 +90,15 @@ class Group:
         """Whether the mention leads to something that is not here yet, and the part to add for it."""
         if mention.type == "sds":
             return self._secret(part, mention), None
-        if mention.type == "rds":
-            self._lost(part, mention, "route configuration", self.parts["rds"], "declare it under `routes`")
+        if (mention.type, mention.name) in self.declared or mention.name in self.built_in:
             return False, None
-        if mention.name in self.built_in:
+        own = [name for type, name in self.declared if type == mention.type]
+        if mention.type == "rds":
+            self._lost(part, mention, "route configuration", own, "declare it under `routes`")
             return False, None
         found = self.shared(mention.name)
-        if found is None and mention.firm:
-            names = {*self.parts["cds"], *self.built_in, *self.cluster_names()}
+        if found is None and mention.firm and mention.name not in self.cluster_names():
+            names = {*own, *self.built_in, *self.cluster_names()}
             self._lost(part, mention, "cluster", names, "declare a Cluster or an Application of that name")
         return found is not None, found
 

@@ -30,6 +30,8 @@ class Fault:
     path: Path
     what: str
     hint: str = ""
+    # Whether it is the key that is wrong, and not what stands behind it.
+    key: bool = False
 
 
 def near(word: str, words: Iterable[str]) -> str:
@@ -118,13 +120,14 @@ def _diagnose(said: Any, descriptor: Any, path: Path) -> Iterator[Fault]:
         at = (*path, key)
         field = field_of(descriptor, key) if isinstance(key, str) else None
         if field is None:
-            yield Fault(at, f"{descriptor.name} has no field {key!r}", near(str(key), descriptor.fields_by_name))
+            yield Fault(at, f"{descriptor.name} has no field {key!r}", near(str(key), descriptor.fields_by_name), key=True)
             continue
         if value is None:
             continue
         oneof = field.containing_oneof
         if oneof is not None and oneof.name in chosen:
-            yield Fault(at, f"{key!r} and {chosen[oneof.name]!r} exclude each other: give one {oneof.name.replace('_', ' ')}")
+            what = f"{key!r} and {chosen[oneof.name]!r} exclude each other: give one {oneof.name.replace('_', ' ')}"
+            yield Fault(at, what, key=True)
         elif oneof is not None:
             chosen[oneof.name] = key
         yield from _diagnose_field(value, field, at)

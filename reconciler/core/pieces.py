@@ -34,6 +34,8 @@ class Translation:
 
     pieces: tuple[Piece, ...]
     faults: tuple[Fault, ...] = ()
+    # (type, name) of everything the document declares, also of what is too broken to be a piece.
+    declared: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

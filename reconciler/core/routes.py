@@ -29,7 +29,7 @@ def routes(spec: Routes, path: Path) -> tuple[Piece | None, tuple[Fault, ...]]:
     if message.name != spec.name:
         draft.faults.append(Fault((*path, "envoy", "name"), f"must be {spec.name!r}, the name it is declared under"))
     found = draft.finish(message)
-    if not draft.faults:
+    if not draft.torn:
         draft.faults.extend(_same_domains(message, draft))
     if draft.faults:
         return None, tuple(draft.faults)

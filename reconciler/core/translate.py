@@ -36,7 +36,14 @@ def translate(resource: Resource, targets: Sequence[Resource | None]) -> Transla
         made += [routes.routes(one, ("routes", i)) for i, one in enumerate(resource.spec.routes)]
         faults.extend(_twice(resource.spec))
     faults.extend(fault for _, wrong in made for fault in wrong)
-    return Translation(tuple(piece for piece, _ in made if piece is not None), tuple(faults))
+    return Translation(tuple(piece for piece, _ in made if piece is not None), tuple(faults), frozenset(_declared(resource)))
+
+
+def _declared(resource: Resource) -> Iterable[tuple[str, str]]:
+    yield from (("cds", name) for name, _, _ in upstreams(resource.ref.name, resource.spec))
+    if isinstance(resource.spec, Configuration):
+        yield from (("lds", one.name) for one in resource.spec.listeners)
+        yield from (("rds", one.name) for one in resource.spec.routes)
 
 
 def _twice(spec: Configuration) -> Iterable[Fault]:
