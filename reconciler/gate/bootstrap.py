@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from envoy.config.bootstrap.v3 import bootstrap_pb2  # type: ignore[import-untyped]
 from envoy.config.cluster.v3 import cluster_pb2  # type: ignore[import-untyped]
+from envoy.config.core.v3 import config_source_pb2  # type: ignore[import-untyped]
 from envoy.config.listener.v3 import listener_pb2  # type: ignore[import-untyped]
 from envoy.config.route.v3 import route_pb2  # type: ignore[import-untyped]
+from envoy.extensions.bootstrap.internal_listener.v3 import internal_listener_pb2  # type: ignore[import-untyped]
 from envoy.extensions.filters.http.router.v3 import router_pb2  # type: ignore[import-untyped]
 from envoy.extensions.filters.network.http_connection_manager.v3 import (  # type: ignore[import-untyped]
     http_connection_manager_pb2 as hcm_pb2,
@@ -17,6 +19,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (  # typ
 from reconciler.core.envoy import content, packing
 from reconciler.core.messages import Message
 from reconciler.core.model import Snapshot, XdsResource
+from reconciler.core.references import mentions
 from reconciler.gate.stand_ins import StandIns
 
 # What a verdict was made with: raise it when what an Envoy is shown for the same resource changes.
@@ -42,6 +45,8 @@ class Item:
     digest: str
     raw: bytes = field(repr=False)
     apart: bool
+    # Clusters that it asks for by name.
+    clusters: frozenset[str] = frozenset()
 
     @property
     def type(self) -> str:
@@ -55,6 +60,10 @@ class Item:
     def listener(self) -> bool:
         """Whether it stands in the bootstrap's list of listeners (as a route configuration does, within one)."""
         return self.type != "cds"
+
+
+# What reads the bytes of each type.
+_CLASSES = {"cds": cluster_pb2.Cluster, "lds": listener_pb2.Listener, "rds": route_pb2.RouteConfiguration}
 
 
 def items_of(type: str, resources: Iterable[XdsResource]) -> list[Item]:
@@ -72,7 +81,9 @@ def items_of(type: str, resources: Iterable[XdsResource]) -> list[Item]:
             # Routes sent by RDS may name clusters that are not there, unless they say that this is to be checked.
             apart = not route_pb2.RouteConfiguration.FromString(raw).HasField("validate_clusters")
         digest = hashlib.sha256(f"{FORMAT}/{type}/".encode() + raw).hexdigest()[:32]
-        result.append(Item(resource, digest, raw, apart))
+        asks = () if apart else mentions(_CLASSES[type].FromString(raw))
+        clusters = frozenset(mention.name for mention in asks if mention.type == "cds")
+        result.append(Item(resource, digest, raw, apart, clusters))
     return result
 
 
@@ -88,9 +99,14 @@ def _with_counted_port(raw: bytes, ports: dict[int, int]) -> bytes:
 
 
 def named_clusters(items: Iterable[Item], names: Collection[str]) -> frozenset[str]:
-    """The clusters, of these names, that the items may ask for: all that stand anywhere in them."""
-    raws = [item.raw for item in items if not item.apart]
-    return frozenset(name for name in names if any(name.encode() in raw for raw in raws))
+    """The clusters that the items may ask for: whatever they name as one, and all of `names` that stand anywhere in them.
+
+    Whether those exist is not the question here: compiling has seen to that, which knows a proxy's own bootstrap too.
+    """
+    bound = [item for item in items if not item.apart]
+    raws = [item.raw for item in bound]
+    found = frozenset(name for name in names if any(name.encode() in raw for raw in raws))
+    return found.union(*(item.clusters for item in bound))
 
 
 def bootstrap(items: Sequence[Item], clusters: Collection[str], secrets: Collection[str]) -> bytes:
@@ -101,8 +117,11 @@ def bootstrap(items: Sequence[Item], clusters: Collection[str], secrets: Collect
     result = bootstrap_pb2.Bootstrap()
     result.node.id = result.node.cluster = "convoy-gate"
     ads = result.dynamic_resources.ads_config
-    ads.api_type, ads.transport_api_version = ads.GRPC, 2  # envoy.config.core.v3.ApiVersion.V3
+    # Some things (VHDS, …) need the delta protocol, or internal listeners; whether a proxy has them its bootstrap says.
+    ads.api_type, ads.transport_api_version = ads.DELTA_GRPC, config_source_pb2.V3
     ads.grpc_services.add().envoy_grpc.cluster_name = ADS_CLUSTER
+    internal = internal_listener_pb2.InternalListener()
+    result.bootstrap_extensions.add(name="internal", typed_config=packing(internal))
     static = result.static_resources
     stand_ins = StandIns(secrets)
     for item in items:
@@ -112,7 +131,7 @@ def bootstrap(items: Sequence[Item], clusters: Collection[str], secrets: Collect
             static.clusters.add().CopyFrom(_cluster(item, stand_ins))
     present = {item.name for item in items if item.type == "cds"}
     # Behind the items, so that an index in Envoy's words is an item's.
-    for name in sorted({*clusters, ADS_CLUSTER} - present):
+    for name in sorted({*clusters, ADS_CLUSTER} - present - {""}):
         static.clusters.add(name=name, type="STATIC").connect_timeout.seconds = 1
     static.secrets.extend(stand_ins.secrets.values())
     raw: bytes = result.SerializeToString()
