@@ -16,6 +16,8 @@ Pair = tuple[Document, Checked]
 Locate = Callable[[Document, tuple[str | int, ...]], Where]
 Found = tuple[Document, Flaw]
 NAME = ("metadata", "name")
+# Kinds that decide which ports are taken where, besides workloads.
+PORTS = frozenset({"Host", "ProxyGroup", "Proxy", "Configuration", "VirtualHost"})
 WORD = re.compile(rb"[a-z0-9][-a-z0-9]*")
 
 
@@ -30,6 +32,10 @@ class Named:
     first: Mapping[Key, Pair]
     # Words of documents that could not be read: what they declare is not known, so nothing they hold is called missing.
     unread: frozenset[str] = frozenset()
+    # Which kinds name which; whether any of them can name itself over others; whether any workload has a fixed port.
+    between: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    circular: frozenset[str] = frozenset()
+    fixed: bool = False
     guesses_left: int = MOST_GUESSES
     _names: dict[tuple[tuple[str, ...], str], list[str]] = field(default_factory=dict)
 
@@ -49,15 +55,39 @@ def named(pairs: Iterable[Pair], unread: Iterable[bytes]) -> tuple[Named, list[t
     """All names, and for each that is taken again the later document with the first one."""
     first: dict[Key, Pair] = {}
     twice = []
+    # Most documents of a kind name the same kinds, so these are few.
+    shapes: set[tuple[str, tuple[str, ...]]] = set()
+    fixed = False
     for pair in pairs:
-        ref = pair[1].ref
+        checked = pair[1]
+        ref = checked.ref
         if ref is not None:
             key = (ref.kind, ref.tenant, ref.name)
             other = first.setdefault(key, pair)
             if other is not pair:
                 twice.append((pair, other))
+            shapes.add((ref.kind, checked.names_kinds))
+            fixed = fixed or checked.fixed
+    between: dict[str, set[str]] = {}
+    for kind, others in shapes:
+        between.setdefault(kind, set()).update(others)
+    edges = {kind: frozenset(others) for kind, others in between.items()}
+    circular = frozenset(kind for kind in edges if _reaches(edges, kind))
     words = frozenset(word.decode() for raw in unread for word in WORD.findall(raw))
-    return Named(first, words), twice
+    return Named(first, words, edges, circular, fixed), twice
+
+
+def unaffected(was: Checked, now: Checked, names: Named) -> bool:
+    """Whether nothing between documents can have become wrong when one of them was edited from `was` to `now`.
+
+    Only ever true in a fleet without Problems, and for the same name and uid.
+    """
+    kind = now.ref.kind if now.ref else ""
+    if names.circular or was.fixed or now.fixed or (names.fixed and kind in PORTS):
+        return False
+    if not names.between.get(kind, frozenset()).issuperset(now.names_kinds):
+        return False
+    return all(any(key in names.first for key in keys) for keys in now.needs)
 
 
 def taken_twice(twice: Iterable[tuple[Pair, Pair]], locate: Locate) -> Iterator[Found]:
@@ -153,28 +183,23 @@ def cycles(pairs: Sequence[Pair], names: Named) -> Iterator[Found]:
 
 def _within_circles(pairs: Sequence[Pair], names: Named) -> dict[Ref, tuple[Document, list[tuple[Ref, Reference]]]]:
     """Who names whom, among the kinds that can name themselves over others at all: most fleets have none of those."""
-    between: dict[str, set[str]] = {}
-    for _, checked in pairs:
-        if checked.ref is not None and checked.needs:
-            between.setdefault(checked.ref.kind, set()).update(kind for keys in checked.needs for kind, _, _ in keys)
-    circular = {kind for kind in between if _reaches(between, kind)}
     graph: dict[Ref, tuple[Document, list[tuple[Ref, Reference]]]] = {}
-    if circular:
+    if names.circular:
         for document, checked in pairs:
-            if checked.ref is not None and checked.ref.kind in circular:
-                graph.setdefault(checked.ref, (document, list(_edges(checked, circular, names))))
+            if checked.ref is not None and checked.ref.kind in names.circular:
+                graph.setdefault(checked.ref, (document, list(_edges(checked, names))))
     return graph
 
 
-def _edges(checked: Checked, circular: set[str], names: Named) -> Iterator[tuple[Ref, Reference]]:
+def _edges(checked: Checked, names: Named) -> Iterator[tuple[Ref, Reference]]:
     for reference, keys in zip(checked.references, checked.needs, strict=True):
         for kind, tenant, name in keys:
-            if kind in circular and (kind, tenant, name) in names.first:
+            if kind in names.circular and (kind, tenant, name) in names.first:
                 yield Ref(kind, name, tenant), reference
                 break
 
 
-def _reaches(between: Mapping[str, set[str]], start: str) -> bool:
+def _reaches(between: Mapping[str, frozenset[str]], start: str) -> bool:
     seen: set[str] = set()
     waiting = list(between[start])
     while waiting:

@@ -39,6 +39,8 @@ class Checked:
     problems: tuple[Problem, ...] = ()
     references: tuple[Reference, ...] = ()
     needs: tuple[tuple[Key, ...], ...] = ()
+    # The kinds among them, in order.
+    names_kinds: tuple[str, ...] = ()
     uid: str | None = None
     # Whether it is a workload with a port number of its own.
     fixed: bool = False
@@ -70,13 +72,21 @@ def check(document: Document, tenant: str, kinds: Mapping[str, type[Spec]]) -> C
 
 def _checked(document: Document, ref: Ref, read: DocumentModel, text: bytes) -> Checked:
     spec: Spec = read.spec
-    uid = read.metadata.uid or str(uuid.uuid5(UIDS, str(ref)))
+    uid = read.metadata.uid or uid_of(ref)
     digest = hashlib.sha256(text).hexdigest()[:16]
     resource = Resource(ref, uid, spec, document.source, read.metadata.labels, digest)
     references = tuple(spec.references())
     needs = tuple(tuple((kind, ref.tenant, one.name) for kind in one.kinds) for one in references)
     fixed = isinstance(spec, Run) and any(port.port is not None for port in spec.ports)
-    return Checked(ref, resource, (), references, needs, read.metadata.uid, fixed)
+    kinds = tuple(sorted({kind for one in references for kind in one.kinds}))
+    return Checked(ref, resource, (), references, needs, kinds, read.metadata.uid, fixed)
+
+
+def uid_of(ref: Ref) -> str:
+    """The uid of a document that carries none: version 5, the same for the same ref (`uuid.uuid5`, ten times as fast)."""
+    digest = hashlib.sha1(UIDS.bytes + str(ref).encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 def ref_of(value: Mapping[str, Any], tenant: str, kinds: Mapping[str, type[Spec]]) -> Ref | None:

@@ -18,18 +18,6 @@ MOST_PROBLEMS = 1000
 MOST_PLACES = 2 * MOST_PROBLEMS
 
 
-@dataclass(slots=True)
-class Memo:
-    """What was found out about each document; a document that is the same object is not checked again."""
-
-    checked: dict[Document, Checked] = field(default_factory=dict)
-
-    def keep_only(self, documents: Iterable[Document], most: int) -> None:
-        """Let go of what is no longer there, now and then."""
-        if len(self.checked) > most:
-            self.checked = {document: self.checked[document] for document in documents}
-
-
 @dataclass(frozen=True, slots=True)
 class Validated:
     """The sound resources and where each is written; `problems` in the order of files and lines.
@@ -43,6 +31,18 @@ class Validated:
     whole: bool
 
 
+@dataclass(slots=True)
+class Memo:
+    """What the last call found out. A document that is the same object is not checked again."""
+
+    checked: dict[Document, Checked] = field(default_factory=dict)
+    given: list[Document] = field(default_factory=list)
+    # What the last call was told besides documents, and what came of it; None when there were Problems.
+    circumstances: tuple[object, ...] = ()
+    sound: Validated | None = None
+    names: across.Named = field(default_factory=lambda: across.Named({}))
+
+
 def validate(
     documents: Iterable[Document],
     memo: Memo | None = None,
@@ -54,13 +54,30 @@ def validate(
     """Check every document by itself and all of them together.
 
     `root` is the fleet's directory, "" or ending in "/"; `unread` are texts of the fleet that could not be parsed.
-    The order of the documents makes no difference. With the `memo` of the last call, the cost of checking documents by
-    themselves follows what changed.
+    The order of the documents makes no difference. With the `memo` of the last call, the cost follows what changed.
     """
     memo = memo or Memo()
-    ordered = sorted(documents, key=_place)
-    pairs = [(document, _checked(document, memo, root, kinds)) for document in ordered]
-    memo.keep_only(ordered, 2 * len(ordered) + 1000)
+    given, unread = list(documents), tuple(unread)
+    circumstances = (root, unread, kinds)
+    edited = _edited(given, memo, root, kinds) if memo.sound and memo.circumstances == circumstances else None
+    if edited is not None:
+        memo.given, memo.sound = given, edited
+    else:
+        memo.sound = None
+        memo.names, result = _whole(given, memo, root, unread, kinds)
+        memo.given, memo.circumstances = given, circumstances
+        memo.sound = result if result.whole and not result.problems else None
+        edited = result
+    if len(memo.checked) > 2 * len(given) + 1000:
+        memo.checked = {document: memo.checked[document] for document in given}
+    return edited
+
+
+def _whole(
+    given: list[Document], memo: Memo, root: str, unread: tuple[bytes, ...], kinds: Mapping[str, type[Spec]]
+) -> tuple[across.Named, Validated]:
+    """Everything, from every document."""
+    pairs = [(document, _checked(document, memo, root, kinds)) for document in sorted(given, key=_place)]
     nameless = [document.raw for document, checked in pairs if checked.ref is None]
     names, twice = across.named(pairs, [*unread, *nameless])
     places = _Places()
@@ -68,13 +85,33 @@ def validate(
     for document, flaw in _between(pairs, names, twice, places):
         ref = memo.checked[document].ref
         problems.append(Problem(places(document, flaw.path, flaw.key), flaw.what, flaw.hint, ref))
-    sound = [(checked.resource, document) for document, checked in pairs if checked.resource is not None]
-    if twice:
-        later = {id(document) for (document, _), _ in twice}
-        sound = [(resource, document) for resource, document in sound if id(document) not in later]
+    later = {document for (document, _), _ in twice}
+    sound = [
+        (checked.resource, document) for document, checked in pairs if checked.resource is not None and document not in later
+    ]
     resources = {resource.ref: resource for resource, _ in sound}
     sources = dict(zip(resources, [document for _, document in sound], strict=True))
-    return Validated(resources, ordered_problems(problems), sources, len(sound) == len(pairs))
+    return names, Validated(resources, ordered_problems(problems), sources, len(sound) == len(pairs))
+
+
+def _edited(given: list[Document], memo: Memo, root: str, kinds: Mapping[str, type[Spec]]) -> Validated | None:
+    """The last result with some documents edited; None when that takes a look at all of them."""
+    before = memo.sound
+    if before is None or len(given) != len(memo.given):
+        return None
+    changed = [(old, new) for old, new in zip(memo.given, given, strict=True) if old is not new]
+    if len(changed) > len(given) // 10 + 1:
+        return None
+    resources, documents = dict(before.resources), dict(before.documents)
+    for old, new in changed:
+        was, now = memo.checked[old], _checked(new, memo, root, kinds)
+        # Same thing in the same place of the same file, with nothing about it that others could clash with.
+        alike = was.ref == now.ref and was.uid == now.uid and old.source.file == new.source.file
+        if now.resource is None or not alike or not across.unaffected(was, now, memo.names):
+            return None
+        resources[now.resource.ref] = now.resource
+        documents[now.resource.ref] = new
+    return Validated(resources, (), documents, True)
 
 
 def ordered_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -1,6 +1,5 @@
 """What every kind's spec shares: frozen models, YAML's field names, and what they refer to."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -213,20 +212,25 @@ class Run(Spec):
         return self
 
     def _ports_fit(self) -> None:
-        names = Counter(port.name for port in self.ports)
-        numbers = Counter(port.port for port in self.ports if port.port is not None)
+        names: set[str] = set()
+        numbers: set[int] = set()
         for i, port in enumerate(self.ports):
-            if names[port.name] > 1:
+            if port.name in names:
                 raise broken(f"two ports are named {port.name!r}", "give each a name of its own", "ports", i, "name")
-            if port.port is not None and numbers[port.port] > 1:
+            if port.port is not None and port.port in numbers:
                 raise broken(f"two ports have the number {port.port}", "give each a number of its own", "ports", i, "port")
-        asked: dict[tuple[str, str], HttpRequest | TcpCheck | None] = {("stop", "http"): self.stop.http}
+            names.add(port.name)
+            numbers.update(() if port.port is None else (port.port,))
+        self._port_of(self.stop.http, names, "stop", "http")
         if self.check is not None:
-            asked |= {("check", "http"): self.check.http, ("check", "tcp"): self.check.tcp}
-        for path, one in asked.items():
-            if one is None:
-                continue
-            if not self.ports:
-                raise broken("there is no port to send this to", "declare one: `ports: [{name: http}]`", *path)
-            if one.port is not None and one.port not in names:
-                raise broken(f"there is no port {one.port!r}", f"there is {', '.join(names)}", *path, "port")
+            self._port_of(self.check.http, names, "check", "http")
+            self._port_of(self.check.tcp, names, "check", "tcp")
+
+    @staticmethod
+    def _port_of(asked: HttpRequest | TcpCheck | None, names: set[str], *path: str) -> None:
+        if asked is None:
+            return
+        if not names:
+            raise broken("there is no port to send this to", "declare one: `ports: [{name: http}]`", *path)
+        if asked.port is not None and asked.port not in names:
+            raise broken(f"there is no port {asked.port!r}", f"there is {', '.join(sorted(names))}", *path, "port")
