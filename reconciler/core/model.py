@@ -142,7 +142,9 @@ class Observed:
     """One thing on a host that bears our mark.
 
     `fields` for a workload: `uid`, `owner` (printed ref), `live` (digest), `state` (starting | running | stopping |
-    stopped | failed), `address`, `ports` (name ⇒ number or socket path), `pid`, `restarts`, `exit` (status of the last run).
+    stopped | failed; lost: nothing supervises it, so an update must start it again; unknown), `address`, `ports` (name ⇒
+    number or socket path), `pid`, `restarts`, `exit` (status of the last run), `log` (path of its newest output), `stop_s`
+    (the longest an orderly end may take). `since` is when its health last changed.
     """
 
     ref: Ref

@@ -31,6 +31,11 @@ class Filling:
         self._address = address
         self._words = {"ADDRESS": address, "DIR": str(directory / HOME), "XDS_SOCKET": xds_socket}
         for position, port in enumerate(want.run.ports):
+            if port.name not in ports:
+                raise DriverError(
+                    f"cannot run {want.ref}: instance {want.instance} was made without port {port.name}: "
+                    f"other ports need another instance"
+                )
             value = str(ports[port.name])
             if position == 0:
                 self._words["PORT"] = value

@@ -149,10 +149,15 @@ def end_leftovers(directory: str, patience_s: float = 2.0) -> None:
         with open(os.path.join(directory, "state.json"), "rb") as file:
             state = json.load(file)
         pid, born = int(state["pid"]), str(state["born"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         pid, born = 0, ""
+    except (OSError, ValueError, KeyError, TypeError):
+        pid, born = -1, ""
     if pid > 1 and born and birth(pid) == born:
         kill(pid, group=True)
+    elif pid == 0 and born == "" and not _held(os.path.join(directory, "alive")):
+        # Nothing has run here before. Looking through all processes is for where something may have: it is not cheap.
+        return
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
         left = marked(directory)
