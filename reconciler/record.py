@@ -22,7 +22,7 @@ class Record:
 
     def forget(self) -> None:
         """Whatever is there may be of an earlier Convoy, or half written: the next round writes all that differs."""
-        self._written: dict[Ref, tuple[Status | None, tuple[Observed, ...]]] = {}
+        self._written: dict[Ref, tuple[Status, tuple[Observed, ...]]] = {}
         self._plan: Plan | None = None
         self._written_state: dict[str, Any] | None = None
         self._left: set[str] | None = None
@@ -66,13 +66,14 @@ class Record:
     def _statuses(self, fleet: FleetState, result: Mapping[Ref, Status], bearing: Mapping[Ref, list[Observed]]) -> None:
         changed: dict[str, dict[str, Any] | None] = {}
         for ref in result.keys() | bearing.keys():
-            now = (result.get(ref), tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance))))
+            instances = tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance)))
+            now = (result.get(ref) or workload_status(fleet, ref, instances), instances)
             before = self._written.get(ref)
             if before == now:
                 continue
             self._written[ref] = now
             changed[str(ref)] = status_json(fleet, ref, *now)
-            if now[0] is not None and (before is None or before[0] is None or before[0].sync != now[0].sync):
+            if ref in result and (before is None or before[0].sync != now[0].sync):
                 self._store.event(f"status.{now[0].sync}", str(ref), now[0].why, self._seams.now())
         for ref in [ref for ref in self._written if ref not in result and ref not in bearing]:
             del self._written[ref]
@@ -84,15 +85,28 @@ class Record:
             self._store.put_status(changed)
 
 
-def status_json(fleet: FleetState, ref: Ref, status: Status | None, instances: tuple[Observed, ...]) -> dict[str, Any]:
+def workload_status(fleet: FleetState, ref: Ref, instances: tuple[Observed, ...]) -> Status:
+    """How something stands that is on a host but no declared resource: a replica, or what is still to be removed."""
+    want = fleet.workloads.get(ref)
+    if want is None:
+        return Status(ref, "pending", instances[0].health.status, instances[0].since, "no longer declared")
+    for one in instances:
+        if one.instance == want.instance:
+            return Status(
+                ref, "synced", one.health.status, one.since, "" if one.health.status == "healthy" else one.health.message
+            )
+    return Status(ref, "pending", instances[0].health.status, instances[0].since, "its replacement is not there yet")
+
+
+def status_json(fleet: FleetState, ref: Ref, status: Status, instances: tuple[Observed, ...]) -> dict[str, Any]:
     """A row as `convoy status` and `get` show it."""
     declared = fleet.resources.get(ref) or fleet.resources.get(getattr(fleet.workloads.get(ref), "owner", ref))
     return {
         "ref": str(ref),
-        "sync": status.sync if status else "pending",
-        "health": status.health if status else "unknown",
-        "since": status.since if status else 0.0,
-        "why": status.why if status else "no longer declared",
+        "sync": status.sync,
+        "health": status.health,
+        "since": status.since,
+        "why": status.why,
         "declared": ref in fleet.resources,
         "where": f"{declared.source.file}:{declared.source.line}" if declared else "",
         "instances": [
