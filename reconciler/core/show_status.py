@@ -23,7 +23,7 @@ SYNC: Mapping[str, tuple[str, Style]] = {
 }
 HEALTH: Mapping[str, Style] = {"healthy": "good", "unhealthy": "bad", "starting": "wait", "unknown": "wait", "none": "dim"}
 # A list of thousands that are as they should be hides the one that is not.
-MOST_SYNCED = 40
+MOST_WELL = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +69,21 @@ def standing(state: Mapping[str, Any], acting: bool | None = None, source: str =
     )
 
 
-def status(fleet: Standing, rows: Mapping[str, Row], now: float) -> Page:
-    """Where the fleet stands; what needs attention comes first."""
+def status(fleet: Standing, rows: Mapping[str, Row], now: float, *, most_well: int = MOST_WELL) -> Page:
+    """Where the fleet stands; what needs attention comes first, then at most so many of those that are as they should be."""
     declared = [row for row in rows.values() if row.get("declared", True)]
-    page: list[Block] = [*_head(fleet, declared), BLANK]
+    page: list[Block] = [*_head(fleet, declared)]
     if fleet.refused or fleet.problems:
-        page += [text(Span("refused", "bad"), f" {fleet.refused}: the fleet stays on what was good before", hang=2), BLANK]
-        page += [*problems(fleet.problems, {}, limit=10), BLANK]
+        page += [BLANK, text(Span("refused", "bad"), f" {fleet.refused}: the fleet stays on what was good before", hang=2)]
+        page += [BLANK, *problems(fleet.problems, {}, limit=10)]
     # A workload's trouble is its declared resource's; what follows from nothing declared stands for itself.
     troubled = [row for row in rows.values() if not _well(row) and (row.get("declared", True) or not row.get("where"))]
     well = [row for row in declared if _well(row)]
-    shown = [*_sorted(troubled), *_sorted(well)[:MOST_SYNCED]]
+    shown = [*_sorted(troubled), *_sorted(well)[:most_well]]
     if shown:
-        page.append(_list(shown, now))
-    if len(well) > MOST_SYNCED:
-        page.append(text(f"… and {len(well) - MOST_SYNCED:,} more as declared; ", Span("convoy get", "strong"), " lists them"))
+        page += [BLANK, _list(shown, now)]
+    if shown and len(well) > most_well:
+        page.append(text(f"… and {len(well) - most_well:,} more as declared; ", Span("convoy get", "strong"), " lists them"))
     return tuple(page)
 
 
@@ -191,7 +191,7 @@ def _reach(instance: Row) -> str:
 
 def explain(row: Row, known: Known, now: float) -> Page:
     """Everything known of one resource: how it stands and why, what runs, what is declared, what happened."""
-    page: list[Block] = [*one(row, now)]
+    page: list[Block] = [*one({**row, "where": known.where or row.get("where", "")}, now)]
     if known.replicas:
         page += [BLANK, text(Span("its workloads", "strong")), *_nested(listing(known.replicas, now))]
         for replica in known.replicas:

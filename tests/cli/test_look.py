@@ -80,7 +80,8 @@ def test_get_what_is_not_there(convoy: Convoy, store: Store) -> None:
     store.put_status({"Proxy/edge-1": row("Proxy/edge-1")})
 
     assert "did you mean Proxy/edge-1?" in convoy("get", "Proxy/edge-2").stderr
-    assert "did you mean Proxy?" in convoy("get", "prox").stderr
+    assert "did you mean Proxy or ProxyGroup?" in convoy("get", "prox").stderr
+    assert "did you mean Container?" in convoy("get", "contianer").stderr
     assert convoy("get", "Proxy/edge-2").exit_code == 1
     assert json.loads(convoy("get", "Proxy/edge-2", "-o", "json").stdout).keys() == {"error"}
 
@@ -97,6 +98,7 @@ def test_get_before_anything_has_run(convoy: Convoy) -> None:
 def test_kinds_in_any_spelling(word: str) -> None:
     """People write plurals and small letters."""
     assert kind_of(word, {}) == "Proxy"
+    assert kind_of("app", {}) == "Application"
 
 
 def test_explain_tells_all(convoy: Convoy, store: Store, state: Path, tmp_path: Path) -> None:
