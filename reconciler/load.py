@@ -8,10 +8,10 @@ from pathlib import Path
 
 from reconciler.core.compile import Compiler, Locate
 from reconciler.core.model import FleetState, Problem, Ref, Where
-from reconciler.core.parse import Document, Parsed, locate, parse
+from reconciler.core.parse import Parsed, locate, parse
 from reconciler.core.validate import Memo, Validated, ordered_problems, validate
 from reconciler.git import Tree
-from reconciler.pack import Pack
+from reconciler.pack import Pack, Records
 from reconciler.seams import Seams
 
 Read = Callable[[Iterable[str]], Mapping[str, bytes]]
@@ -53,7 +53,7 @@ class Loader:
 
     def __init__(self, cache_dir: Path | None, seams: Seams) -> None:
         self._pack = Pack(cache_dir, seams) if cache_dir is not None else None
-        self._packed: dict[str, tuple[Document, ...]] | None = None
+        self._packed: Records | None = None
         self._files: dict[str, _File] = {}
         self._blobs: dict[str, _File] = {}
         self._unsaved = 0
@@ -118,10 +118,10 @@ class Loader:
         found = {blob: self._blobs[blob] for blob in blobs if blob in self._blobs}
         missing = [blob for blob in blobs if blob not in found]
         if missing and self._packed is None:
-            self._packed = self._pack.load() if self._pack else {}
+            self._packed = self._pack.open() if self._pack else Records(b"")
         for blob in missing:
-            if self._packed and blob in self._packed:
-                documents = self._packed[blob]
+            documents = self._packed.documents(blob, paths[blob][0]) if self._packed else None
+            if documents is not None:
                 found[blob] = _File(blob, Parsed(documents), sum(len(one.raw) for one in documents))
         missing = [blob for blob in missing if blob not in found]
         if missing:
@@ -131,7 +131,7 @@ class Loader:
 
     def _remember(self, files: dict[str, _File], new: Mapping[str, list[str]], parsed: int) -> None:
         self._files = files
-        self._packed = {}
+        self._packed = Records(b"")
         self._blobs.update((blob, files[paths[0]]) for blob, paths in new.items())
         if len(self._blobs) > 2 * len(files) + 1000:
             self._blobs = {file.blob: file for file in files.values()}

@@ -31,16 +31,15 @@ class Pack:
         self._seams = seams
         self.path = directory / f"parsed-{fingerprint()}.pack"
 
-    def load(self) -> dict[str, tuple[Document, ...]]:
-        """Blob id ⇒ its documents, with an empty file name."""
+    def open(self) -> "Records":
+        """What is there now; nothing when the file is not, or cannot be read."""
         try:
             self._seams.point("cache.read", self.path)
-            if self.path.stat().st_size > LARGEST:
-                return {}
-            content = self.path.read_bytes()
+            if self.path.stat().st_size <= LARGEST:
+                return Records(self.path.read_bytes())
         except OSError:
-            return {}
-        return dict(_records(content))
+            pass
+        return Records(b"")
 
     def save(self, blobs: Mapping[str, tuple[Document, ...]]) -> None:
         """Put exactly these in the file's place, or leave it as it is."""
@@ -78,7 +77,30 @@ def _record(blob: str, documents: tuple[Document, ...]) -> Iterable[bytes]:
     return head, hashlib.sha256(head + said + text).digest(), said, text
 
 
-def _records(content: bytes) -> Iterator[tuple[str, tuple[Document, ...]]]:
+class Records:
+    """A pack's records by blob id; each is checked and read when it is asked for."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        # Blob id ⇒ where its record begins, its JSON, its text, and where it ends.
+        self._places = dict(_places(content))
+
+    def documents(self, blob: str, file: str) -> tuple[Document, ...] | None:
+        """The documents of this blob, as those of this file; None when they are not here unharmed."""
+        place = self._places.get(blob)
+        if place is None:
+            return None
+        at, said, text, end = place
+        digest = hashlib.sha256(self._content[at : said - DIGEST_BYTES] + self._content[said:end]).digest()
+        if digest != self._content[said - DIGEST_BYTES : said]:
+            return None
+        try:
+            return tuple(_documents(blob, file, self._content[said:text], self._content[text:end]))
+        except (ValueError, TypeError):
+            return None
+
+
+def _places(content: bytes) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     at = 0
     while at < len(content):
         newline = content.find(b"\n", at, at + 256)
@@ -86,17 +108,15 @@ def _records(content: bytes) -> Iterator[tuple[str, tuple[Document, ...]]]:
         if newline < 0 or len(words) != 3 or not (words[1].isdigit() and words[2].isdigit()):
             return
         said = newline + 1 + DIGEST_BYTES
-        text, end = said + int(words[1]), said + int(words[1]) + int(words[2])
-        head, wanted, body = content[at : newline + 1], content[newline + 1 : said], content[said:end]
+        text = said + int(words[1])
+        end = text + int(words[2])
+        yield words[0].decode("ascii", "replace"), (at, said, text, end)
         at = end
-        if hashlib.sha256(head + body).digest() == wanted:
-            with contextlib.suppress(ValueError, TypeError):
-                yield words[0].decode(), tuple(_documents(words[0].decode(), content[said:text], content[text:end]))
 
 
-def _documents(blob: str, said: bytes, text: bytes) -> Iterator[Document]:
+def _documents(blob: str, file: str, said: bytes, text: bytes) -> Iterator[Document]:
     offset = 0
     for line, start, end, column, value in orjson.loads(said):
         raw = text[offset : offset + end - start]
         offset += end - start
-        yield Document(Source("", line, start, end, blob), value, raw, column)
+        yield Document(Source(file, line, start, end, blob), value, raw, column)
