@@ -23,6 +23,14 @@ WITHOUT_CHAINS = ("filter_chains", "default_filter_chain", "api_listener", "list
 # These have no address, and Envoy refuses them with one.
 WITHOUT_ADDRESS = ("api_listener", "internal_listener")
 
+# Where a short spelling puts what it says.
+SHORT: dict[Path, Path] = {
+    ("filter_chains", 0, "filters", 0): ("routes",),
+    ("filter_chains", 0, "transport_socket"): ("tls", "certificate"),
+    ("address", "socket_address", "address"): ("address",),
+    ("address", "socket_address", "port_value"): ("port",),
+}
+
 
 def listener(spec: Listener, path: Path) -> tuple[Piece | None, tuple[Fault, ...]]:
     """One listener of a Configuration."""
@@ -40,7 +48,7 @@ def listener(spec: Listener, path: Path) -> tuple[Piece | None, tuple[Fault, ...
             mentioned.append(Mention("sds", spec.tls.certificate, (*path, "tls", "certificate")))
     elif spec.tls is not None:
         draft.faults.append(Fault((*path, "tls"), "needs `routes`; other listeners say their TLS in envoy.filter_chains"))
-    draft.lay(message, spec.envoy, path)
+    draft.lay(message, spec.envoy, path, short=SHORT)
     if message.name != spec.name:
         draft.faults.append(Fault((*path, "envoy", "name"), f"must be {spec.name!r}, the name it is declared under"))
     found = draft.finish(message)
@@ -49,17 +57,8 @@ def listener(spec: Listener, path: Path) -> tuple[Piece | None, tuple[Fault, ...
     if draft.faults:
         return None, tuple(draft.faults)
     if draft.raw:
-        mentioned = [_short(one, spec, path) for one in found]
+        mentioned = list(found)
     return piece("lds", message, path, mentioned, socket=_socket(message)), ()
-
-
-def _short(one: Mention, spec: Listener, path: Path) -> Mention:
-    """A mention that comes from a short spelling stands there, whatever `envoy` adds beside it."""
-    if one.path == path and one.type == "rds" and one.name == spec.routes:
-        return Mention(one.type, one.name, (*path, "routes"))
-    if one.path == path and one.type == "sds":
-        return Mention(one.type, one.name, (*path, "tls", "certificate"))
-    return one
 
 
 def port_listener(name: str, address: str, port: int, chains: Mapping[str, Sequence[str]]) -> Piece:

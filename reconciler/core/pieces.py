@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from reconciler.core.envoy import packed, version_of
@@ -40,10 +41,15 @@ class Translation:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A message within a bigger one: where it stands in the document, and what its `envoy` says there."""
+    """A message within a bigger one: where it stands in the document, what its `envoy` says there, and which of its fields
+    come from which short spelling."""
 
     path: Path
     said: Mapping[str, Any]
+    short: Mapping[Path, Path]
+
+
+NOTHING: Mapping[Path, Path] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -53,49 +59,61 @@ class Draft:
     faults: list[Fault] = field(default_factory=list)
     # Where in the message (in protobuf's field names) ⇒ where in the document.
     places: dict[Path, Place] = field(default_factory=dict)
-    # Some `envoy` could not be read, so the message is not whole and its rules say nothing.
-    torn: bool = False
+    # Parts whose `envoy` could not be read: what is missing in them says nothing.
+    torn: list[Path] = field(default_factory=list)
 
     @property
     def raw(self) -> bool:
         """Whether any part of it was written as an Envoy message, so that only checks can tell what is in it."""
         return any(place.said for place in self.places.values())
 
-    def lay(self, message: Message, said: Mapping[str, Any], path: Path, at: Path = ()) -> None:
+    def lay(
+        self, message: Message, said: Mapping[str, Any], path: Path, at: Path = (), short: Mapping[Path, Path] = NOTHING
+    ) -> None:
         """Note that `message` comes from `path`, and merge what its `envoy` says over it."""
-        self.places[at] = Place(path, said)
+        self.places[at] = Place(path, said, short)
         if said:
             over, faults = parse(said, type(message), (*path, "envoy"))
             self.faults.extend(faults)
-            self.torn = self.torn or bool(faults)
-            if not faults:
+            if faults:
+                self.torn.append(at)
+            else:
                 overlay(message, over, said)
                 # A list given there replaces ours, so what ours came from is not in the message any more.
                 fields = {field.name for key in said if (field := field_of(message.DESCRIPTOR, key)) is not None}
-                for inner in [
-                    one for one in self.places if len(one) > len(at) and one[: len(at)] == at and one[len(at)] in fields
-                ]:
+                n = len(at)
+                for inner in [one for one in self.places if len(one) > n and one[:n] == at and one[n] in fields]:
                     del self.places[inner]
 
     def finish(self, message: Message) -> tuple[Mention, ...]:
         """Check the whole message; gives back what it mentions. Short spellings alone cannot break a rule."""
-        if self.torn or not self.raw:
+        if not self.raw:
             return ()
         for broken in broken_rules(message):
+            if self.within_torn(broken.path):
+                continue
             self.faults.append(
                 Fault(self.written(broken.path), f"{dotted(broken.path) or message.DESCRIPTOR.name}: {broken.what}")
             )
         return tuple(Mention(one.type, one.name, self.written(one.path), one.firm) for one in mentions(message))
 
+    def within_torn(self, path: Path) -> bool:
+        return any(path[: len(at)] == at for at in self.torn)
+
     def written(self, path: Path) -> Path:
-        """Where a person wrote what stands at this path of the message: the innermost place whose `envoy` says it."""
-        around = [(len(at), place) for at, place in self.places.items() if path[: len(at)] == at]
-        around.sort(key=lambda one: -one[0])
-        for length, place in around:
-            found = spelled(place.said, path[length:])
+        """Where a person wrote what stands at this path of the message: the innermost place that says it, or most of it."""
+        around = sorted((at for at in self.places if path[: len(at)] == at), key=len, reverse=True)
+        nearest: Path | None = None
+        for at in around:
+            place, rest = self.places[at], path[len(at) :]
+            found = spelled(place.said, rest)
+            short = next((place.short[rest[:n]] for n in range(len(rest), 0, -1) if rest[:n] in place.short), None)
+            if short is not None and len(found) < len(rest):
+                return (*place.path, *short)
             if found:
                 return (*place.path, "envoy", *found)
-        return around[0][1].path if around else ()
+            nearest = place.path if nearest is None else nearest
+        return nearest or ()
 
 
 def piece(

@@ -29,8 +29,7 @@ def routes(spec: Routes, path: Path) -> tuple[Piece | None, tuple[Fault, ...]]:
     if message.name != spec.name:
         draft.faults.append(Fault((*path, "envoy", "name"), f"must be {spec.name!r}, the name it is declared under"))
     found = draft.finish(message)
-    if not draft.torn:
-        draft.faults.extend(_same_domains(message, draft))
+    draft.faults.extend(_same_domains(message, draft))
     if draft.faults:
         return None, tuple(draft.faults)
     return piece("rds", message, path, found if draft.raw else mentioned), ()
@@ -43,8 +42,16 @@ def _host(config: Message, j: int, spec: RouteHost, draft: Draft, path: Path) ->
         at = (*path, "routes", k)
         one = message.routes.add()
         yield from _route(one, route, at)
-        draft.lay(one, route.envoy, at, ("virtual_hosts", j, "routes", k))
-    draft.lay(message, spec.envoy, path, ("virtual_hosts", j))
+        draft.lay(one, route.envoy, at, ("virtual_hosts", j, "routes", k), _short(route))
+    domains: dict[Path, Path] = {("domains", i): ("domains", i) for i in range(len(spec.domains))}
+    draft.lay(message, spec.envoy, path, ("virtual_hosts", j), {("name",): ("name",), **domains})
+
+
+def _short(spec: Route) -> dict[Path, Path]:
+    """Where the short spellings of a route put what they say."""
+    names = enumerate(spec.weights or ())
+    weights: dict[Path, Path] = {("route", "weighted_clusters", "clusters", i): ("weights", name) for i, name in names}
+    return {("route", "cluster"): ("cluster",), **weights}
 
 
 def _route(message: Message, spec: Route, path: Path) -> Iterator[Mention]:
@@ -82,11 +89,11 @@ def _same_domains(message: Message, draft: Draft) -> Iterator[Fault]:
             yield Fault(draft.written(("virtual_hosts", j, "name")), f"two virtual hosts are named {host.name!r}")
         names.add(host.name)
         for i, domain in enumerate(host.domains):
-            other = domains.setdefault(domain.lower(), host.name)
-            if other != host.name or domain in list(host.domains)[:i]:
-                yield Fault(
-                    draft.written(("virtual_hosts", j, "domains", i)), f"domain {domain!r} is already in host {other!r}"
-                )
+            other = domains.get(domain.lower())
+            if other is not None:
+                what = f"domain {domain!r} is already in host {other!r}"
+                yield Fault(draft.written(("virtual_hosts", j, "domains", i)), what)
+            domains[domain.lower()] = host.name
 
 
 def _has_port(domain: str) -> bool:

@@ -99,8 +99,8 @@ def _taken(
     place = (host, socket[2])
     for other, ref, holder in taken.get(place, ()):
         if overlap(socket, other):
-            whose = "" if ref == resource.ref else f" of {ref}, on the same host"
-            what = f"listener {name!r} wants {socket[1]}:{socket[2]}, which listener {holder!r}{whose} has"
+            whose = "" if ref == resource.ref else f" in {ref} on the same host"
+            what = f"listener {name!r} wants {socket[1]}:{socket[2]}, which listener {holder!r} has{whose}"
             yield resource.ref, Fault(path, what, "give this proxy another under `ports`")
             break
     taken.setdefault(place, []).append((socket, resource.ref, name))

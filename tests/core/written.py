@@ -2,12 +2,42 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from reconciler.core.compile import Compiled, compile
+from reconciler.core.envoy import content
 from reconciler.core.kinds import KINDS
 from reconciler.core.messages import Path
-from reconciler.core.model import FleetState, Ref, Resource, Where, digest
+from reconciler.core.model import FleetState, Ref, Resource, Where, XdsResource, digest
 from reconciler.core.parse import Document, locate, parse
+
+HOST = "\n---\napiVersion: convoy/v1\nkind: Host\nmetadata: {name: local}\nspec: {}\n"
+EDGE = """
+kind: ProxyGroup
+metadata: {name: edge}
+spec: {configuration: edge}
+---
+kind: Proxy
+metadata: {name: edge-1}
+spec: {group: edge, host: local}
+"""
+WEB = """
+kind: Application
+metadata: {name: web}
+spec: {replicas: 2, command: [run], ports: [{name: http}, {name: admin}]}
+"""
+CONFIGURATION = """
+kind: Configuration
+metadata: {name: edge}
+spec:
+  listeners:
+    - {name: http, port: 10000, routes: main}
+  routes:
+    - name: main
+      virtualHosts:
+        - routes:
+            - {prefix: /, cluster: web}
+"""
 
 
 @dataclass(frozen=True)
@@ -17,8 +47,8 @@ class Written:
     resources: Mapping[Ref, Resource]
     documents: Mapping[Ref, Document]
 
-    def locate(self, ref: Ref, path: Path) -> Where:
-        return locate(self.documents[ref], path)
+    def locate(self, ref: Ref, path: Path, *, key: bool = False) -> Where:
+        return locate(self.documents[ref], path, key=key)
 
     def compile(self) -> Compiled:
         return compile("r1", self.resources, self.locate)
@@ -48,3 +78,16 @@ def written(**files: str) -> Written:
             resources[ref] = Resource(ref, f"uid-{ref}", spec, document.source, {}, digest(document.value))
             documents[ref] = document
     return Written(resources, documents)
+
+
+def traffic(fleet: FleetState, group: str = "edge") -> dict[str, list[str]]:
+    """The names a group is told, by type."""
+    return {type: list(resources) for type, resources in fleet.traffic[Ref("ProxyGroup", group)].items()}
+
+
+def told(fleet: FleetState, type: str, name: str, group: str = "edge") -> XdsResource:
+    return fleet.traffic[Ref("ProxyGroup", group)][type][name]
+
+
+def read(resource: XdsResource, cls: Any) -> Any:
+    return cls.FromString(content(resource.body))
