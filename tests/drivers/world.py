@@ -12,10 +12,25 @@ from pathlib import Path
 import psutil
 
 from reconciler.core.kinds.host import Host
+from reconciler.core.kinds.spec import Run
+from reconciler.core.model import Observed
 from reconciler.drivers import Driver
 from reconciler.drivers.process import Process
 
 from .contract import Faults
+
+
+def script(text: str, **more: object) -> Run:
+    """What runs this in a shell, in Convoy's own spelling of everything else."""
+    return Run.model_validate({"command": ["/bin/sh", "-c", text], **more})
+
+
+def python(text: str, **more: object) -> Run:
+    return Run.model_validate({"command": ["python3", "-I", "-S", "-c", text], **more})
+
+
+def failing(one: Observed) -> bool:
+    return one.health.status == "unhealthy"
 
 
 def belonging(directory: Path) -> list[psutil.Process]:
