@@ -67,7 +67,7 @@ class Record:
         changed: dict[str, dict[str, Any] | None] = {}
         for ref in result.keys() | bearing.keys():
             instances = tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance)))
-            now = (result.get(ref) or workload_status(fleet, ref, instances), instances)
+            now = (result.get(ref) or leftover(ref, instances), instances)
             before = self._written.get(ref)
             if before == now:
                 continue
@@ -85,17 +85,9 @@ class Record:
             self._store.put_status(changed)
 
 
-def workload_status(fleet: FleetState, ref: Ref, instances: tuple[Observed, ...]) -> Status:
-    """How something stands that is on a host but no declared resource: a replica, or what is still to be removed."""
-    want = fleet.workloads.get(ref)
-    if want is None:
-        return Status(ref, "pending", instances[0].health.status, instances[0].since, "no longer declared")
-    for one in instances:
-        if one.instance == want.instance:
-            return Status(
-                ref, "synced", one.health.status, one.since, "" if one.health.status == "healthy" else one.health.message
-            )
-    return Status(ref, "pending", instances[0].health.status, instances[0].since, "its replacement is not there yet")
+def leftover(ref: Ref, instances: tuple[Observed, ...]) -> Status:
+    """How something stands that is on a host and that no revision declares any more."""
+    return Status(ref, "pending", instances[0].health.status, instances[0].since, "no longer declared")
 
 
 def status_json(fleet: FleetState, ref: Ref, status: Status, instances: tuple[Observed, ...]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.commands import sources
+from reconciler.commands.look import kept
 from reconciler.commands.options import FAILED, INTERRUPTED, Call, Command, Failure, common, ending, quiet
 from reconciler.commands.plan import planned_or_fail, show_problems, told_before
 
@@ -114,7 +115,8 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
         show_problems(call, view.refused, view.problems, wishes)  # type: ignore[arg-type]
         raise click.exceptions.Exit(FAILED)
     fleet = show.Standing(view.revision, converged=view.converged)
-    rows = show.rows(view.status)
+    with kept(call) as store:
+        rows = store.status() if store else show.rows(view.status)
     call.page((show.BLANK, *show.status(fleet, rows, time.time(), most_well=0)), show.status_json(fleet, {}, rows))
     if not view.converged:
         failed = any(one.sync in ("failed", "refused") for one in view.status.values())
