@@ -1,6 +1,7 @@
 """The gate, with a real Envoy where it is asked what an Envoy says, and with scripts in its place where it misbehaves."""
 
 import os
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from envoy.config.listener.v3 import listener_pb2  # type: ignore[import-untyped
 from envoy.config.route.v3 import route_pb2  # type: ignore[import-untyped]
 
 from reconciler import envoy_binary
+from reconciler.core.connect import Connector
 from reconciler.core.messages import parse
-from reconciler.core.model import Snapshot, XdsResource
+from reconciler.core.model import ObservedState, Snapshot, XdsResource
 from reconciler.gate import Gate, Verdict, envoy_version
 from reconciler.gate.stand_ins import compiled_only
 from reconciler.seams import Seams
+from tests.fleets import load_folder
 from tests.xds.snapshot import ADS, cluster, listener, raw, resource, routes, snapshot
 
 TYPE = "type.googleapis.com/envoy.extensions."
@@ -166,6 +169,27 @@ def test_one_change_asks_about_that_alone(gate: Gate) -> None:
     with_endpoints = gate.check(snapshot([HELLO[0], changed, HELLO[2], *many, raw("eds", "c1", "v2")]))
     assert list(with_endpoints.refused) == [many[8].version]
     assert gate.runs == asked
+
+
+@REAL
+def test_what_is_known_saves_work_and_changes_no_answer(envoy: Path, kept: Kept) -> None:
+    """Whatever changes from one snapshot to the next, a gate that saw them all says what a new one says of the last."""
+    chance = random.Random(1)
+    gate = Gate(envoy, kept, Seams(), lambda: None)
+    makers: list[Callable[[], XdsResource]] = [
+        lambda: cluster(f"c{chance.randrange(4)}", connect_timeout=f"{chance.randrange(-1, 3)}s"),
+        lambda: bad(f"c{chance.randrange(4)}", chance.choice((10, 2000))),
+        lambda: listener(f"l{chance.randrange(3)}", 8080 + chance.randrange(2), "r"),
+        lambda: http(f"l{chance.randrange(3)}", lua(chance.choice(("", "x x"))), port=8080 + chance.randrange(2)),
+        lambda: routing("r", {"route": {"cluster": "c1"}}, validate_clusters=chance.choice((True, False))),
+    ]
+    resources = {(one.type, one.name): one for one in HELLO}
+    for _ in range(3):
+        for _ in range(3):
+            made = chance.choice(makers)()
+            resources[(made.type, made.name)] = made
+        told = snapshot(resources.values())
+        assert gate.check(told) == Gate(envoy, Kept(), Seams(), lambda: None).check(told)
 
 
 @REAL
@@ -432,6 +456,55 @@ def test_waiting_ends_with_convoy(tmp_path: Path, kept: Kept) -> None:
     gate.close()
     assert "about to end" in gate.check(snapshot(HELLO)).unchecked
     assert gone(tmp_path / "pid")
+
+
+FLEET = """\
+apiVersion: convoy/v1
+kind: ProxyGroup
+metadata: {name: edge}
+spec: {configuration: web}
+---
+apiVersion: convoy/v1
+kind: Proxy
+metadata: {name: edge-1}
+spec: {group: edge, ports: {tls: 8443}}
+---
+apiVersion: convoy/v1
+kind: Certificate
+metadata: {name: shop}
+spec: {selfSigned: {names: [shop.example]}}
+---
+apiVersion: convoy/v1
+kind: Configuration
+metadata: {name: web}
+spec:
+  listeners:
+    - {name: tls, port: 443, routes: web, tls: {certificate: shop}}
+  routes:
+    - name: web
+      virtualHosts:
+        - routes:
+            - {prefix: /, weights: {good: 1, wrong: 1}}
+  clusters:
+    - {name: good, endpoints: ["127.0.0.1:9"]}
+    - name: wrong
+      endpoints: ["127.0.0.1:9"]
+      envoy: {lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 2000, maximum_ring_size: 1000}}
+"""
+
+
+@REAL
+def test_a_compiled_fleet_is_refused_at_the_line_to_mend(gate: Gate, tmp_path: Path) -> None:
+    """From YAML to the verdict: only the bad cluster is refused, and where it was written is known."""
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    compiled = load_folder(tmp_path)
+    told = Connector().connect(compiled, ObservedState({}), {})["edge-1"]
+    assert told.get("sds", "shop") is not None
+    refused = gate.check(told).refused
+    wrong = told.get("cds", "wrong")
+    assert wrong is not None
+    assert refused == {wrong.version: "ring hash: minimum_ring_size (2000) > maximum_ring_size (1000)"}
+    assert str(wrong.origin).startswith(f"fleet.yaml:{FLEET[: FLEET.index('- name: wrong')].count(chr(10)) + 1}:")
 
 
 @REAL

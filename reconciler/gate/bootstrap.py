@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 from envoy.config.bootstrap.v3 import bootstrap_pb2  # type: ignore[import-untyped]
@@ -66,25 +66,34 @@ class Item:
 _CLASSES = {"cds": cluster_pb2.Cluster, "lds": listener_pb2.Listener, "rds": route_pb2.RouteConfiguration}
 
 
-def items_of(type: str, resources: Iterable[XdsResource]) -> list[Item]:
-    """The items of one type, in the order of their names."""
+def items_of(type: str, resources: Iterable[XdsResource], known: MutableMapping[tuple[str, str], Item]) -> list[Item]:
+    """The items of one type, in the order of their names. `known` remembers what depends on a version alone."""
     ports: dict[int, int] = {0: 0}
     result = []
     for resource in sorted(resources, key=lambda one: one.name):
-        raw = content(resource.body)
-        apart = type != "lds"
-        if type == "lds":
-            raw = _with_counted_port(raw, ports)
-        elif type == "cds":
-            apart = not _OWN_TYPE.search(raw)
-        elif type == "rds":
-            # Routes sent by RDS may name clusters that are not there, unless they say that this is to be checked.
-            apart = not route_pb2.RouteConfiguration.FromString(raw).HasField("validate_clusters")
-        digest = hashlib.sha256(f"{FORMAT}/{type}/".encode() + raw).hexdigest()[:32]
-        asks = () if apart else mentions(_CLASSES[type].FromString(raw))
-        clusters = frozenset(mention.name for mention in asks if mention.type == "cds")
-        result.append(Item(resource, digest, raw, apart, clusters))
+        key = (type, resource.version)
+        item = known.get(key)
+        if item is None:
+            item = _item(type, resource, ports)
+            if type != "lds":
+                known[key] = item
+        result.append(item)
     return result
+
+
+def _item(type: str, resource: XdsResource, ports: dict[int, int]) -> Item:
+    raw = content(resource.body)
+    apart = type != "lds"
+    if type == "lds":
+        raw = _with_counted_port(raw, ports)
+    elif type == "cds":
+        apart = not _OWN_TYPE.search(raw)
+    elif type == "rds":
+        # Routes sent by RDS may name clusters that are not there, unless they say that this is to be checked.
+        apart = not route_pb2.RouteConfiguration.FromString(raw).HasField("validate_clusters")
+    digest = hashlib.sha256(f"{FORMAT}/{type}/".encode() + raw).hexdigest()[:32]
+    asks = () if apart else mentions(_CLASSES[type].FromString(raw))
+    return Item(resource, digest, raw, apart, frozenset(mention.name for mention in asks if mention.type == "cds"))
 
 
 def _with_counted_port(raw: bytes, ports: dict[int, int]) -> bytes:

@@ -4,26 +4,29 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from reconciler.core.model import Snapshot, XdsResource
-from reconciler.gate.bootstrap import CHECKED, FORMAT, Item, bootstrap, items_of, named_clusters, secrets_of
-from reconciler.gate.search import Found, search
-from reconciler.gate.stand_ins import CannotStandIn
-from reconciler.gate.validate import AT_ONCE, DEADLINE_S, Answer, Validator, envoy_version
+from reconciler.gate.bootstrap import CHECKED, FORMAT, Item, items_of, named_clusters, secrets_of
+from reconciler.gate.search import CHECK_S, Asking, Found, search
+from reconciler.gate.validate import AT_ONCE, DEADLINE_S, Validator, envoy_version
 from reconciler.seams import Seams, Wake
 
-# How long one snapshot may take in all, however many resources of it are bad.
-CHECK_S = 120.0
 # A check that came to nothing (Envoy too slow, no memory) is tried again after this long.
 RETRY_S = 60.0
 # How often a check that somebody waits for looks whether they still do.
 LOOK_S = 0.05
 # Verdicts and answers remembered; a verdict is small, and what is forgotten is only asked again.
 MOST_VERDICTS, MOST_ANSWERS, MOST_TYPES = 4096, 100_000, 256
+
+
+# What is asked about by itself: (what every answer depends on, digest of an item or of all that depend on each other).
+Part = tuple[str, str]
+Parts = Mapping[Part, Sequence[Item]]
+Items = tuple[Mapping[str, XdsResource], list[Item]]
 
 
 class Kept(Protocol):
@@ -60,9 +63,11 @@ class Gate:
         self._validator = Validator(envoy, seams, deadline_s) if envoy else None
         self._lock = threading.Lock()
         self._verdicts: OrderedDict[str, tuple[Verdict, float | None]] = OrderedDict()
-        # Digest of an item, or of all that depend on each other ⇒ item's digest ⇒ words, for what is refused of it.
-        self._answers: OrderedDict[str, Found] = OrderedDict()
-        self._items: OrderedDict[int, tuple[Mapping[str, XdsResource], list[Item]]] = OrderedDict()
+        # Of each part: item's digest ⇒ words, for what is refused of it.
+        self._answers: OrderedDict[Part, dict[str, str]] = OrderedDict()
+        self._items: OrderedDict[int, Items] = OrderedDict()
+        # The same item for the same content: type, version ⇒ item.
+        self._singly: OrderedDict[tuple[str, str], Item] = OrderedDict()
         self._jobs: dict[str, _Job] = {}
         self._waiting: list[_Job] = []
         self._newest: dict[str, str] = {}
@@ -185,25 +190,28 @@ class Gate:
         bound = [item for item in items if not item.apart]
         stubs = named_clusters(bound, names)
         base = _digest([FORMAT, build, *sorted(secrets)])
-        parts = {_digest([base, item.digest]): [item] for item in items if item.apart}
+        parts = {(base, item.digest): [item] for item in items if item.apart}
         if bound:
-            parts[_digest([base, *sorted(stubs), *(item.digest for item in bound)])] = bound
-        whole = _digest(sorted(parts))
+            parts[(base, _digest([*sorted(stubs), *(item.digest for item in bound)]))] = bound
+        whole = _digest([base, *sorted(digest for _, digest in parts)])
         with self._lock:
             missing = {part: asked for part, asked in parts.items() if part not in self._answers}
         if missing and self._recall(whole, parts):
             missing = {}
         found = Found()
         if missing:
-            found = search([item for asked in missing.values() for item in asked], _Asking(job, stubs, secrets, self._seams))
+            found = search(
+                [item for asked in missing.values() for item in asked],
+                Asking(job.validator, stubs, secrets, job.cancelled, self._seams),
+            )
             self._remember(missing, found)
         verdict = self._put_together(items, parts, found)
         if missing and not verdict.unchecked and not verdict.elsewhere:
-            words = {part: answer.refused for part in parts if (answer := self._answers.get(part)) and answer.refused}
+            words = {part[1]: refused for part in parts if (refused := self._answers.get(part))}
             self._keep(whole, json.dumps(words, sort_keys=True, separators=(",", ":")))
         return verdict
 
-    def _recall(self, whole: str, parts: Mapping[str, Sequence[Item]]) -> bool:
+    def _recall(self, whole: str, parts: Parts) -> bool:
         """Learn from a verdict of before this process began."""
         try:
             body = self._kept.verdict(whole)
@@ -214,7 +222,7 @@ class Gate:
             return False
         with self._lock:
             for part in parts:
-                self._answers[part] = Found(dict(words.get(part, {})))
+                self._answers[part] = words.get(part[1], {})
         return True
 
     def _keep(self, whole: str, body: str) -> None:
@@ -223,23 +231,21 @@ class Gate:
         except Exception:  # noqa: BLE001 - the verdict stands whether or not the next process will know it
             return
 
-    def _remember(self, missing: Mapping[str, Sequence[Item]], found: Found) -> None:
+    def _remember(self, missing: Parts, found: Found) -> None:
+        """Answers that hold: not what a search that ended early left open, nor what files that come and go decide."""
         with self._lock:
             for part, asked in missing.items():
                 refused = {item.digest: found.refused[item.digest] for item in asked if item.digest in found.refused}
-                # After a search that ended early only what was found is known; and files may come and go.
-                whole = not found.unchecked and not any(item.digest in found.elsewhere for item in asked)
-                if whole or (refused and len(asked) == 1):
-                    self._answers[part] = Found(refused)
+                if all(item.digest in found.accepted or item.digest in refused for item in asked):
+                    self._answers[part] = refused
             _trim(self._answers, MOST_ANSWERS)
 
-    def _put_together(self, items: Iterable[Item], parts: Mapping[str, Sequence[Item]], found: Found) -> Verdict:
+    def _put_together(self, items: Sequence[Item], parts: Parts, found: Found) -> Verdict:
         with self._lock:
             answers = [answer for part in parts if (answer := self._answers.get(part))]
         words = dict(found.refused)
         for answer in answers:
-            words |= answer.refused
-        items = list(items)
+            words |= answer
         refused = {item.resource.version: words[item.digest] for item in items if item.digest in words}
         elsewhere = {i.resource.version: found.elsewhere[i.digest] for i in items if i.digest in found.elsewhere}
         unchecked = f"could not be checked: {found.unchecked}" if found.unchecked else ""
@@ -252,8 +258,9 @@ class Gate:
             known = self._items.get(id(resources))
             if known is not None and known[0] is resources:
                 return known[1]
-        items = items_of(type, resources.values())
+        items = items_of(type, resources.values(), self._singly)
         with self._lock:
+            _trim(self._singly, MOST_ANSWERS)
             self._items[id(resources)] = (resources, items)
             _trim(self._items, MOST_TYPES)
         return items
@@ -269,23 +276,6 @@ class _Job:
     done: threading.Event = field(default_factory=threading.Event)
     verdict: Verdict | None = None
     waited_for: bool = False
-
-
-class _Asking:
-    """Asks about some items of one job, as long as there is time."""
-
-    def __init__(self, job: _Job, clusters: frozenset[str], secrets: frozenset[str], seams: Seams) -> None:
-        self._job, self._clusters, self._secrets, self._seams = job, clusters, secrets, seams
-        self._ends = seams.monotonic() + CHECK_S
-
-    def __call__(self, items: Sequence[Item]) -> Answer:
-        if self._seams.monotonic() > self._ends:
-            return Answer("unchecked", f"it took more than {CHECK_S:g} s")
-        try:
-            asked = bootstrap(items, self._clusters, self._secrets)
-        except CannotStandIn as error:
-            return Answer("refused", str(error), elsewhere=True)
-        return self._job.validator.run(asked, self._job.cancelled)
 
 
 def _digest(words: Sequence[str]) -> str:
