@@ -62,7 +62,7 @@ def apply(
             planned = planned_or_fail(call, control.preview(), wishes)
             if not call.json:
                 call.terminal.page((*show.plan(planned, told_before(control, planned)), show.BLANK))
-            _ask(call, yes, sum(step.verb == "delete" for step in planned.actions))
+            _ask(call, yes, sum(step.change == "delete" for step in show.steps(planned)))
             place.remember(call.state)
             with call.terminal.progress("applying") as update, ending(control.stop) as heard:
                 view = control.run(_Watch(call, update, seams.monotonic), deadline)
@@ -76,7 +76,7 @@ def _ask(call: Call, yes: bool, deletes: int) -> None:
     if deletes and not yes and not call.json and sys.stdin.isatty() and call.terminal.live:
         from reconciler.core import show
 
-        click.confirm(f"{show.count(deletes, 'instance')} will be deleted. Go on?", abort=True, err=True)
+        click.confirm(f"{show.count(deletes, 'workload')} will be deleted. Go on?", abort=True, err=True)
 
 
 class _Watch:

@@ -199,12 +199,16 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the plan would do but must not yet: why, and until when (Unix seconds; None: until a fact changes)."""
+    """What the plan would do but must not yet: why, and until when (Unix seconds; None: until a fact changes).
+
+    `verb` is None where nobody can tell what will be to do (a host that cannot be seen).
+    """
 
     ref: Ref
     reason: str
     until: float | None = None
     instance: str = ""
+    verb: Verb | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ class _Draft:
             self.act("update", want.ref, want.instance, host, want, found.changed, STARTING_S)
         for one in found.surplus:
             if found.current is None or found.current.health.status != "healthy":
-                self.hold(one.ref, "its replacement is not healthy yet", instance=one.instance)
+                self.hold(one.ref, "its replacement is not healthy yet", None, one.instance, "delete")
             else:
                 self.remove(one, "replaced")
 
@@ -128,17 +128,17 @@ class _Draft:
 
     def remove(self, one: Observed, reason: str) -> None:
         if one.host in self.seen.blind:
-            self.hold(one.ref, f"host {one.host} cannot be seen: {self.seen.blind[one.host]}", instance=one.instance)
+            self.hold(one.ref, f"host {one.host} cannot be seen: {self.seen.blind[one.host]}", None, one.instance, "delete")
             return
         if one.ref.kind != "Proxy":
             node = reached_by(one, self.facts, self.running)
             if node:
-                self.hold(one.ref, f"proxy {node} may still send requests to it", instance=one.instance)
+                self.hold(one.ref, f"proxy {node} may still send requests to it", None, one.instance, "delete")
                 return
             since = self.facts.let_go.get(one.key)
             over = (self.now if since is None else since) + self.settings.drain_s
             if self.now < over:
-                self.hold(one.ref, "draining", over, one.instance)
+                self.hold(one.ref, "draining", over, one.instance, "delete")
                 return
         grace_s = float(one.fields.get("stop_s") or 20.0)
         self.act("delete", one.ref, one.instance, one.host, None, reason, grace_s + 10.0)
@@ -161,16 +161,17 @@ class _Draft:
 
     def act(self, verb: Verb, ref: Ref, instance: str, host: str, want: object, reason: str, deadline_s: float) -> None:
         if (host, ref) in self.busy:
-            self.hold(ref, "a step for it is under way", instance=instance)
+            self.hold(ref, "a step for it is under way", None, instance, verb)
             return
         failure = self.facts.failures.get((host, ref, instance))
         if failure is not None and self.now < failure.retry_at:
-            self.hold(ref, f"failed {failure.count} times, next try later: {failure.error}", failure.retry_at, instance)
+            reason = f"failed {failure.count} times, next try later: {failure.error}"
+            self.hold(ref, reason, failure.retry_at, instance, verb)
             return
         self.actions.append(Action(verb, ref, instance, host, want, reason, deadline_s=deadline_s))
 
-    def hold(self, ref: Ref, reason: str, until: float | None = None, instance: str = "") -> None:
-        self.held.append(Held(ref, reason, until, instance))
+    def hold(self, ref: Ref, reason: str, until: float | None = None, instance: str = "", verb: Verb | None = None) -> None:
+        self.held.append(Held(ref, reason, until, instance, verb))
 
 
 def _some(names: Iterable[str], most: int = 5) -> str:

@@ -4,7 +4,7 @@ A page is plain data (`show_layout`); who has a terminal colours its lines, and 
 """
 
 from reconciler.core.show_layout import BLANK, Line, Page, Span, Style, lay_out, plain, text
-from reconciler.core.show_plan import outcome, outcome_json, plan, plan_json, plan_markdown
+from reconciler.core.show_plan import outcome, outcome_json, plan, plan_json, plan_markdown, steps
 from reconciler.core.show_problems import count, problem_json, problems, problems_markdown, validated
 from reconciler.core.show_status import (
     Known,
@@ -50,6 +50,7 @@ __all__ = [
     "standing",
     "status",
     "status_json",
+    "steps",
     "text",
     "validated",
 ]

@@ -70,6 +70,8 @@ def steps(planned: Plan) -> list[Step]:
 def _step(ref: Ref, actions: list[Action], held: list[Held]) -> Step:
     verbs = {action.verb for action in actions}
     hosts = sorted({action.host for action in actions if action.host != XDS})
+    if not actions and all(hold.verb == "delete" for hold in held):
+        return Step("delete", ref, [], f"not yet: {held[0].reason}", actions, held)
     if not actions:
         return Step("hold", ref, [], held[0].reason, actions, held)
     change: Change = actions[0].verb
@@ -93,7 +95,7 @@ def plan(planned: Plan, running: Mapping[str, Snapshot] | None = None) -> Page:
     for step in listed:
         if step.change == "tell":
             page += [*_tell(step, running or {}), BLANK]
-    holds = tuple(_hold(hold) for step in listed for hold in step.held if hold.reason != REPLACED or step.change == "hold")
+    holds = tuple(_hold(hold) for step in listed for hold in step.held if _stands_alone(hold, step))
     if holds:
         page += [text(Span("held back", "wait")), Table(("", "", ""), holds, 2), BLANK]
     return tuple(page[:-1])
@@ -117,6 +119,11 @@ def _row(step: Step) -> tuple[Line, ...]:
     on = "on " + ", ".join(step.hosts) if step.hosts else ""
     reason = step.reason if step.change != "create" or step.reason != "missing" else ""
     return (Span(sign, style),), (Span(str(step.ref), "name"),), (Span(on, "dim"),), (Span(reason),)
+
+
+def _stands_alone(hold: Held, step: Step) -> bool:
+    """Not what the step's own row says already: that a replacement or a delete takes its time."""
+    return step.change == "hold" or hold.verb != "delete" or (step.change == "replace" and hold.reason != REPLACED)
 
 
 def _hold(hold: Held) -> tuple[Line, ...]:
@@ -220,7 +227,7 @@ def _action_json(action: Action, running: Mapping[str, Snapshot]) -> dict[str, A
 
 
 def _held_json(hold: Held) -> dict[str, Any]:
-    return {"reason": hold.reason, "until": hold.until, "instance": hold.instance}
+    return {"verb": hold.verb, "reason": hold.reason, "until": hold.until, "instance": hold.instance}
 
 
 def plan_markdown(planned: Plan, running: Mapping[str, Snapshot] | None = None) -> str:

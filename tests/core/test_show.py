@@ -94,9 +94,14 @@ PLANS: Mapping[str, tuple[Plan, Mapping[str, Snapshot]]] = {
                 action("delete", "Container/old-1", "0a1b2c3d4e5f0004", "local", "no longer declared"),
             ),
             (
-                Held(Ref("Container", "blue-1"), "proxy edge-1 may still send requests to it", None, "0a1b2c3d4e5f0005"),
+                Held(
+                    Ref("Container", "blue-1"), "proxy edge-1 may still send requests to it", None, "0a1b2c3d4e5f0005", "delete"
+                ),
                 Held(Ref("Container", "far-1"), "host rack-9 cannot be seen: connection refused by 10.0.0.9 \x1b[31m"),
-                Held(Ref("Container", "web-1"), "its replacement is not healthy yet", None, "0a1b2c3d4e5f0006"),
+                Held(Ref("Container", "web-1"), "its replacement is not healthy yet", None, "0a1b2c3d4e5f0006", "delete"),
+                Held(
+                    Ref("Container", "sick-1"), "failed 2 times, next try later: no such program", NOW + 2, "0a1b2c3d", "create"
+                ),
             ),
             NOW + 2,
         ),
@@ -210,7 +215,8 @@ def test_a_create_beside_an_old_instance_is_one_replacement() -> None:
 
     assert changes["Container/web-1"] == "replace"
     assert changes["Container/green-1"] == "create"
-    assert changes["Container/blue-1"] == "hold"
+    assert changes["Container/blue-1"] == "delete"
+    assert changes["Container/sick-1"] == "hold"
 
 
 @pytest.mark.parametrize(("name", "width"), WIDTHS)
