@@ -119,6 +119,10 @@ def _table(table: Table, width: int | None) -> list[Line]:
         return []
     # A cell is one line: what has several is joined, so that a record is a row.
     rows = [tuple(_one_line(_clean(cell)) for cell in row) for row in table.rows]
+    used = [i for i, head in enumerate(table.heads) if head or any(_cells(row[i]) for row in rows)]
+    if len(used) < len(table.heads):
+        heads = tuple(table.heads[i] for i in used)
+        return _table(Table(heads, tuple(tuple(row[i] for i in used) for row in rows), table.indent), width) if used else []
     last = len(table.heads) - 1
     widths = [max(cells(table.heads[i]), *(_cells(row[i]) for row in rows)) for i in range(last + 1)]
     before = table.indent + sum(widths[:last]) + len(GAP) * last
