@@ -184,8 +184,8 @@ def test_what_is_known_saves_work_and_changes_no_answer(envoy: Path, kept: Kept)
         lambda: routing("r", {"route": {"cluster": "c1"}}, validate_clusters=chance.choice((True, False))),
     ]
     resources = {(one.type, one.name): one for one in HELLO}
-    for _ in range(3):
-        for _ in range(3):
+    for _ in range(2):
+        for _ in range(2):
             made = chance.choice(makers)()
             resources[(made.type, made.name)] = made
         told = snapshot(resources.values())
