@@ -8,6 +8,9 @@ from reconciler.xds.blame import Blame
 from reconciler.xds.entries import EMPTY, NO_NAMES, Entries, Entry, differing, missing, select
 from reconciler.xds.snapshots import Body, Library, merged
 
+# The version of what a client refused and may have kept a part of. Not content of any snapshot.
+HALF_MADE = "half made"
+
 # A repeated body must not reuse the nonce of one that a late answer may still speak of.
 NONCES_KEPT = 4
 
@@ -133,7 +136,7 @@ class Topic:
         suspects = suspects or body.entries
         guilty = tuple(e for e in body.entries if e.name in names) if names else suspects if len(suspects) == 1 else ()
         if guilty:
-            self.held = MappingProxyType(_without(merged(self.held, body), guilty, self.held))
+            self.held = MappingProxyType(self._without(merged(self.held, body), guilty))
             self.blame.clear(body.entries)
             self.blame.refuse(guilty)
         elif suspects:
@@ -142,6 +145,21 @@ class Topic:
         self.blame.prune(self.goal)
         self._landed()
         return guilty
+
+    def _without(self, after: Entries, guilty: tuple[Entry, ...]) -> dict[str, Entry]:
+        """What is held after a response of which these were refused: of their names, what was held before."""
+        result = dict(after)
+        for entry in guilty:
+            old = self.held.get(entry.name)
+            if old is None and self.type == "cds":
+                # An Envoy may refuse a new cluster when it is half made, and then counts it as warming for ever: it
+                # acknowledges no clusters any more until that one is removed (seen with 1.40: a ring hash it cannot build).
+                old = self.library.entry(self.type, entry.name, HALF_MADE)
+            if old is None:
+                result.pop(entry.name, None)
+            else:
+                result[entry.name] = old
+        return result
 
     def _landed(self) -> None:
         expected = self.held
@@ -164,22 +182,11 @@ class Topic:
         return names
 
     @property
-    def settled(self) -> bool:
-        """Nothing to send, nothing on its way, nothing refused."""
-        return self.expected is self.goal and self.idle
+    def idle(self) -> bool:
+        """Nothing owed, on its way or refused."""
+        return self.answered and not self.blame
 
     @property
-    def idle(self) -> bool:
-        return not self.flight and not self.owed and not self.first and not self.blame
-
-
-def _without(after: Entries, guilty: tuple[Entry, ...], before: Entries) -> dict[str, Entry]:
-    """What is held after a response of which these were refused: of their names, what was held before."""
-    result = dict(after)
-    for entry in guilty:
-        old = before.get(entry.name)
-        if old is None:
-            result.pop(entry.name, None)
-        else:
-            result[entry.name] = old
-    return result
+    def answered(self) -> bool:
+        """Nothing owed or on its way, and known what was refused."""
+        return not self.flight and not self.owed and not self.first and not self.blame.groups
