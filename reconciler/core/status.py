@@ -40,7 +40,7 @@ def status(
     told = {group: _group(group, nodes, facts, now) for group, nodes in groups.items()}
     carried = _carried(wanted)
     result: dict[Ref, Status] = {}
-    for ref in wanted.resources:
+    for ref in dict.fromkeys((*wanted.resources, *wanted.workloads)):
         if ref in refused and ref not in wanted.workloads:
             result[ref] = Status(ref, "refused", "none", now, refused[ref])
         elif ref in works:

@@ -156,6 +156,7 @@ def check(say: Say, step: Callable[[Played], None], stopped: threading.Event) ->
                 played.append(Played(name, passed, time.monotonic() - begun, seen))
                 step(played[-1])
                 if not passed:
+                    say(served.told("status"))
                     say((directory / "serve.log").read_text(errors="replace")[-6000:])
                     break
     finally:

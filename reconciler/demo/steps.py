@@ -75,6 +75,11 @@ class Served:
         except ValueError:
             raise DemoError(f"convoy {arguments[0]} answered: {(done.stdout + done.stderr).strip()[-500:]}") from None
 
+    def told(self, *arguments: str) -> str:
+        """What a `convoy` command says to a person."""
+        done = subprocess.run([*self.command(), *arguments], capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
     def stop(self) -> None:
         """End `convoy serve`, then remove everything that bears its mark."""
         if self.process is not None and self.process.poll() is None:
