@@ -15,7 +15,7 @@ NUMBERS = frozenset(
 )
 WELL_KNOWN = {
     (validate_pb2.HTTP_HEADER_NAME, True): (r"^:?[0-9a-zA-Z!#$%&'*+\-.^_|~`]+$", "an HTTP header's name"),
-    (validate_pb2.HTTP_HEADER_NAME, False): (r"^[^\x00\n\r]+$", "an HTTP header's name, without line breaks"),
+    (validate_pb2.HTTP_HEADER_NAME, False): (r"^[^\x00\n\r]*$", "an HTTP header's name, without line breaks"),
     (validate_pb2.HTTP_HEADER_VALUE, True): (r"^[^\x00-\x08\n-\x1f\x7f]*$", "an HTTP header's value"),
     (validate_pb2.HTTP_HEADER_VALUE, False): (r"^[^\x00\n\r]*$", "an HTTP header's value, without line breaks"),
 }

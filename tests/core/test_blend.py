@@ -139,7 +139,7 @@ def all_of(*many: Mapping[str, Mapping[str, XdsResource]]) -> list[XdsResource]:
     return [resource for resources in many for named in resources.values() for resource in named.values()]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(worlds(whole=True), worlds(whole=True), st.data())
 def test_always_consistent_and_never_refused(wanted: Resources, good: Resources, data: st.DataObject) -> None:
     """Whatever is refused: nothing of it comes out, nothing refers to nothing, and everything is from one of the two."""
@@ -159,7 +159,7 @@ def test_always_consistent_and_never_refused(wanted: Resources, good: Resources,
         assert blended.snapshot is target
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(worlds(whole=False), worlds(whole=False))
 def test_even_inconsistent_input_comes_out_consistent(wanted: Resources, good: Resources) -> None:
     """The last line of defence: a snapshot that should never have been made is mended, not passed on."""
