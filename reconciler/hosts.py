@@ -168,7 +168,8 @@ class Hosts:
 
     def still_failing(self, planned: Plan) -> dict[Key, Failure]:
         """Forget the failures of what the plan asks for no more: what failed half way may have been done all the same."""
-        asked = {(one.ref, one.instance) for one in (*planned.actions, *planned.held)}
+        asked = {(action.ref, action.instance) for action in planned.actions}
+        asked |= {(held.ref, held.instance) for held in planned.held}
         self.failures = {key: failure for key, failure in self.failures.items() if key[1:] in asked}
         return dict(self.failures)
 

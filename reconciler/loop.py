@@ -119,7 +119,8 @@ class Loop:
                 {node_id(ref) for ref in fleet.workloads if ref.kind == "Proxy"} | self.proxies.connected.keys()
             )
         with self._metrics.stage("record"):
-            refused = self.proxies.why_refused(wanted)
+            problems = self.certificates.problems(fleet)
+            refused = {problem.ref: str(problem) for problem in problems if problem.ref} | self.proxies.why_refused(wanted)
             result = status(fleet, planned, seen, facts, refused, self.view.status, now)
             self._count(accepted, fleet, planned, outcomes, result, wanted, now)
             converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable

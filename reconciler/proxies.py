@@ -14,7 +14,14 @@ from reconciler.xds.server import Server
 
 # What Envoy says when the trouble is the machine's, not the configuration's: that proxy's alone, never quarantined for others.
 # https://www.envoyproxy.io/docs/envoy/latest/configuration/listeners/stats counts it as a listener create failure.
-OWN_TROUBLE = ("cannot bind", "address already in use", "permission denied", "cannot assign requested address")
+# A secret that did not open is no fault of the content either.
+OWN_TROUBLE = (
+    "cannot bind",
+    "address already in use",
+    "permission denied",
+    "cannot assign requested address",
+    "the secret could not be opened",
+)
 
 
 @dataclass

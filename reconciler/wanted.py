@@ -37,6 +37,10 @@ class Accepted:
     noticed_at: float = 0.0
 
 
+class Unchecked(Exception):
+    """A real Envoy was to check a revision and could not: it is neither good nor refused, and is tried again."""
+
+
 class Wanted:
     """Follows one source in a thread of its own, so that a slow fetch delays nothing else."""
 
@@ -79,7 +83,7 @@ class Wanted:
                 self._tried = revision
             elif self.accepted.unreadable:
                 self._become(Accepted(*self._kept(), unreadable="", noticed_at=self.accepted.noticed_at))
-        except (SourceError, StoreError) as error:
+        except (SourceError, StoreError, Unchecked) as error:
             # Nothing is accepted that could not be recorded: after a restart it would have to be found again.
             if self.accepted.unreadable != str(error):
                 self._log.warning("source.unreadable", error=str(error))
@@ -148,6 +152,10 @@ def check(fleet: FleetState, gate: Gate, certificates: Certificates, closed: thr
     problems: dict[tuple[str, str], Problem] = {}
     for snapshot in told(fleet, certificates).values():
         verdict = gate.check(snapshot, deadline_s=GATE_DEADLINE_S, closed=closed)
+        if verdict.unchecked and not verdict.refused:
+            raise Unchecked(
+                f"revision {fleet.revision} could not be checked by a real Envoy, and is tried again: {verdict.unchecked}"
+            )
         for resources in snapshot.resources.values():
             for resource in resources.values():
                 message = verdict.refused.get(resource.version)

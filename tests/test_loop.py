@@ -10,8 +10,8 @@ from typing import cast
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reconciler.certificates import Certificates
 
+from reconciler.certificates import Certificates
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.kinds.spec import Run

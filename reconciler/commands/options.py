@@ -160,6 +160,7 @@ def _for_a_person(error: Exception) -> bool:
     for room, name in (
         ("reconciler.control", "ControlError"),
         ("reconciler.git", "SourceError"),
+        ("reconciler.wanted", "Unchecked"),
         ("reconciler.store", "StoreError"),
         ("reconciler.drivers", "DriverError"),
         ("reconciler.secrets", "SecretError"),

@@ -115,7 +115,9 @@ def test_the_order_of_the_input_is_irrelevant(
     wanted = fleet(hosts, after)
     shuffled = list(world.there.items())
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    turned = FleetState(wanted.revision, dict(reversed(wanted.resources.items())), dict(reversed(wanted.workloads.items())))
+    turned = FleetState(
+        wanted.revision, dict(reversed([*wanted.resources.items()])), dict(reversed([*wanted.workloads.items()]))
+    )
 
     one = plan(wanted, ObservedState(world.there), NO_FACTS, 5000.0)
     two = plan(turned, ObservedState(dict(shuffled)), NO_FACTS, 5000.0)
