@@ -9,8 +9,9 @@ from reconciler.core.envoy import ADS
 from reconciler.core.kinds.application import Application
 from reconciler.core.kinds.spec import Run
 from reconciler.core.kinds.traffic import Upstream
-from reconciler.core.messages import Fault, Message, Path, near
+from reconciler.core.messages import Fault, Message, Path
 from reconciler.core.model import Ref, Resource
+from reconciler.core.near import did_you_mean
 from reconciler.core.pieces import Draft, Piece, piece
 
 # Below this share of healthy endpoints an Envoy sends to all of them, sick or not. Its own default of 50 % would give
@@ -62,7 +63,7 @@ def upstream_eds(upstream: Upstream, target: Resource | None) -> str | Fault:
         return eds_name(target.ref, port)
     names = [one.name for one in target.spec.ports] if isinstance(target.spec, Run) else []
     if upstream.port and names:
-        hint = near(upstream.port, names) or f"it has {', '.join(names)}"
+        hint = did_you_mean(upstream.port, names, f"it has {', '.join(names)}")
         return Fault(("port",), f"{target.ref} has no port {upstream.port!r}", hint)
     return Fault((kind,), f"{target.ref} has no port to send requests to", "give it `ports`")
 
@@ -87,7 +88,7 @@ def cluster(name: str, upstream: Upstream, eds: str, path: Path) -> tuple[Piece 
     if message.HasField("load_assignment") and not message.load_assignment.cluster_name:
         message.load_assignment.cluster_name = name
     mentioned = draft.finish(message)
-    eds = _eds_of(message, draft)
+    eds = _eds_of(message, eds, draft)
     if draft.faults:
         return None, tuple(draft.faults)
     return piece("cds", message, path, mentioned, eds), ()
@@ -128,17 +129,14 @@ def is_address(text: str) -> bool:
     return True
 
 
-def _eds_of(message: Message, draft: Draft) -> str:
+def _eds_of(message: Message, eds: str, draft: Draft) -> str:
     """The EDS name in the finished message, when it takes its endpoints from us."""
     if message.WhichOneof("cluster_discovery_type") != "type" or message.type != cluster_pb2.Cluster.EDS:
         return ""
     config = message.eds_cluster_config
     if config.eds_config.WhichOneof("config_source_specifier") not in ("ads", "self"):
         return ""
-    name = config.service_name or message.name
-    if eds_target(name) is None:
-        at = draft.written(("eds_cluster_config", "service_name"))
-        draft.faults.append(
-            Fault(at, f"Convoy knows no endpoints named {name!r}", "give application or container, or endpoints of your own")
-        )
-    return str(name)
+    if not eds or config.service_name != eds:
+        at = draft.written(("eds_cluster_config", "service_name") if config.service_name != eds else ("type",))
+        draft.faults.append(Fault(at, "these endpoints come from Convoy", "say whose by `application` or `container`"))
+    return eds

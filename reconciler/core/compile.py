@@ -20,6 +20,8 @@ from reconciler.core.sockets import proxy_faults, shared_sockets
 from reconciler.core.translate import translate, upstreams
 from reconciler.core.workloads import node_name, proxy_want, wants
 
+MOST_PLACES = 2000
+
 
 class Locate(Protocol):
     """Tells where a path within a document is, from the document's root: ("spec", "listeners", 0, "port")."""
@@ -92,8 +94,10 @@ class _Run:
 
     def problems(self) -> tuple[Problem, ...]:
         found = {}
-        for ref, fault in self.faults:
-            problem = Problem(self.locate(ref, ("spec", *fault.path), key=fault.key), fault.what, fault.hint, ref)
+        for i, (ref, fault) in enumerate(self.faults):
+            # Finding a place reads the document again. Nobody reads so many, so the first line of the document will do.
+            path = ("spec", *fault.path) if i < MOST_PLACES else ()
+            problem = Problem(self.locate(ref, path, key=fault.key), fault.what, fault.hint, ref)
             found[(problem.where, problem.what)] = problem
         return tuple(found[key] for key in sorted(found))
 
@@ -122,8 +126,13 @@ class _Run:
         self.faults.extend(self.last(("faults", tenant.name), (*read, *running), partial(self._faults, read, tenant)))
         virtual = tuple(tenant.kinds["VirtualHost"].values())
         hosts = self.last(("hosts", tenant.name), virtual, partial(self._hosts, virtual))
+        proxies: dict[str, list[Resource]] = defaultdict(list)
+        for resource in tenant.kinds["Proxy"].values():
+            proxies[cast(Proxy, resource.spec).group].append(resource)
         for resource in tenant.kinds["ProxyGroup"].values():
-            self._group(resource, hosts.get(resource.ref.name, {}), tenant)
+            text = self._group(resource, hosts.get(resource.ref.name, {}), tenant)
+            for proxy in proxies[resource.ref.name]:
+                self.workloads[proxy.ref] = self.kept("proxy", (proxy, resource), partial(proxy_want, proxy, resource, text))
         self.faults.extend(proxy_faults(tenant.kinds["Proxy"], tenant.kinds["Host"], self.traffic))
 
     def _faults(self, read: tuple[Resource, ...], tenant: _Tenant) -> list[Found]:
@@ -167,7 +176,8 @@ class _Run:
         piece = clusters.application_cluster(resource.ref.name, clusters.eds_name(resource.ref, port))
         return Part(piece, bound(piece, resource.ref, self._where(resource)))
 
-    def _group(self, resource: Resource, hosts: Mapping[int, tuple[Host, ...]], tenant: _Tenant) -> None:
+    def _group(self, resource: Resource, hosts: Mapping[int, tuple[Host, ...]], tenant: _Tenant) -> str:
+        """Work out what a group is told; gives back the bootstrap of its Envoys."""
         ref, spec = resource.ref, cast(ProxyGroup, resource.spec)
         text, built_in, faults = self.kept("bootstrap", (resource,), partial(bootstrap, spec, node_name(ref)))
         self.faults.extend((ref, fault) for fault in faults)
@@ -191,10 +201,7 @@ class _Run:
         self.traffic[ref] = group.close()
         self.faults.extend(group.faults)
         self.faults.extend(shared_sockets(group))
-        for proxy in tenant.kinds["Proxy"].values():
-            if cast(Proxy, proxy.spec).group == ref.name:
-                make = partial(proxy_want, proxy, resource, text)
-                self.workloads[proxy.ref] = self.kept("proxy", (proxy, resource), make)
+        return text
 
     def _shared(self, tenant: _Tenant, name: str) -> Part | None:
         """The cluster of this name that stands outside of Configurations."""

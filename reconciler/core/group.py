@@ -7,13 +7,16 @@ from typing import cast
 from reconciler.core.envoy import TYPE_URLS, version_of, wrapped
 from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.listeners import port_listener
-from reconciler.core.messages import Fault, near
+from reconciler.core.messages import Fault
 from reconciler.core.model import Ref, Resource, Where, XdsResource
+from reconciler.core.near import did_you_mean
 from reconciler.core.pieces import Piece
 from reconciler.core.references import Mention
 from reconciler.core.routes import joined, virtual_host
 
 Traffic = Mapping[str, Mapping[str, XdsResource]]
+# Guessing what was meant takes a look at every name there is; past this many guesses in a group nobody reads them.
+MOST_GUESSES = 100
 # A fault, and the document it is in.
 Found = tuple[Ref, Fault]
 
@@ -90,7 +93,7 @@ class Group:
         """Whether the mention leads to something that is not here yet, and the part to add for it."""
         if mention.type == "sds":
             return self._secret(part, mention), None
-        if (mention.type, mention.name) in self.declared or mention.name in self.built_in:
+        if (mention.type, mention.name) in self.declared or (mention.type == "cds" and mention.name in self.built_in):
             return False, None
         own = [name for type, name in self.declared if type == mention.type]
         if mention.type == "rds":
@@ -112,8 +115,9 @@ class Group:
         return True
 
     def _lost(self, part: Part, mention: Mention, what: str, names: Iterable[str], hint: str) -> None:
-        fault = Fault(mention.path, f"there is no {what} {mention.name!r}", near(mention.name, names) or hint)
-        self.faults.append((part.resource.owner, fault))
+        if len(self.faults) < MOST_GUESSES:
+            hint = did_you_mean(mention.name, names, hint)
+        self.faults.append((part.resource.owner, Fault(mention.path, f"there is no {what} {mention.name!r}", hint)))
 
 
 def host_of(resource: Resource) -> Host:

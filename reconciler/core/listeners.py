@@ -58,7 +58,7 @@ def listener(spec: Listener, path: Path) -> tuple[Piece | None, tuple[Fault, ...
         return None, tuple(draft.faults)
     if draft.raw:
         mentioned = list(found)
-    return piece("lds", message, path, mentioned, socket=_socket(message)), ()
+    return piece("lds", message, path, mentioned), ()
 
 
 def port_listener(name: str, address: str, port: int, chains: Mapping[str, Sequence[str]]) -> Piece:
@@ -79,7 +79,7 @@ def port_listener(name: str, address: str, port: int, chains: Mapping[str, Seque
     if not chains:
         _http(message.filter_chains.add(), name, name)
     mentioned = [Mention("rds", name, ()), *(Mention("sds", certificate, ("tls", "certificate")) for certificate in chains)]
-    return piece("lds", message, (), mentioned, socket=(address, port))
+    return piece("lds", message, (), mentioned)
 
 
 def _address(message: Message, address: str, port: int) -> None:
@@ -108,10 +108,3 @@ def _tls(chain: Message, certificate: str) -> None:
 def _has(message: Message, name: str) -> bool:
     value = getattr(message, name)
     return bool(len(value)) if hasattr(value, "__len__") else bool(message.HasField(name))
-
-
-def _socket(message: Message) -> tuple[str, int] | None:
-    if message.address.WhichOneof("address") != "socket_address":
-        return None
-    socket = message.address.socket_address
-    return str(socket.address), int(socket.port_value)

@@ -1,15 +1,16 @@
 """Envoy messages in their JSON form ⇒ protobuf, with every fault at its path; and one message laid over another."""
 
-import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from google.protobuf import descriptor_pool, json_format, message_factory  # type: ignore[import-untyped]
+
+from reconciler.core.near import did_you_mean
 
 Path = tuple[str | int, ...]
 # A protobuf message. Protobuf ships no types, so this only says what is meant.
@@ -32,12 +33,6 @@ class Fault:
     hint: str = ""
     # Whether it is the key that is wrong, and not what stands behind it.
     key: bool = False
-
-
-def near(word: str, words: Iterable[str]) -> str:
-    """ "did you mean …?" for the nearest of the words, or nothing when none is near."""
-    found = difflib.get_close_matches(word, list(words), 1)
-    return f"did you mean {found[0]!r}?" if found else ""
 
 
 @cache
@@ -120,7 +115,9 @@ def _diagnose(said: Any, descriptor: Any, path: Path) -> Iterator[Fault]:
         at = (*path, key)
         field = field_of(descriptor, key) if isinstance(key, str) else None
         if field is None:
-            yield Fault(at, f"{descriptor.name} has no field {key!r}", near(str(key), descriptor.fields_by_name), key=True)
+            yield Fault(
+                at, f"{descriptor.name} has no field {key!r}", did_you_mean(str(key), descriptor.fields_by_name), key=True
+            )
             continue
         if value is None:
             continue
@@ -206,7 +203,7 @@ def _expected(field: Any) -> str:
 
 
 def _near(value: Any, field: Any) -> str:
-    return near(value.upper(), field.enum_type.values_by_name) if field.enum_type is not None and isinstance(value, str) else ""
+    return did_you_mean(value, field.enum_type.values_by_name) if field.enum_type is not None and isinstance(value, str) else ""
 
 
 def _shown(value: Any) -> str:

@@ -15,8 +15,7 @@ from reconciler.core.rules import broken_rules
 class Piece:
     """One resource an Envoy could be told. `path` is where it stands in its document's spec.
 
-    `eds` names the EDS service of a cluster; `socket` is where a listener listens (port 0: each Proxy must say), None for
-    other resources and for listeners without a socket.
+    `eds` names the EDS service of a cluster.
     """
 
     type: str
@@ -26,7 +25,6 @@ class Piece:
     path: Path
     mentions: tuple[Mention, ...] = ()
     eds: str = ""
-    socket: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +120,7 @@ def piece(
     path: Path,
     mentioned: Sequence[Mention],
     eds: str = "",
-    socket: tuple[str, int] | None = None,
 ) -> Piece:
     """The finished piece of this message; its name is the message's own."""
     body = packed(message)
-    return Piece(type, message.name, body, version_of(type, body), path, tuple(mentioned), eds, socket)
+    return Piece(type, message.name, body, version_of(type, body), path, tuple(mentioned), eds)

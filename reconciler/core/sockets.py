@@ -9,8 +9,9 @@ from envoy.config.listener.v3 import listener_pb2  # type: ignore[import-untyped
 from reconciler.core.envoy import content
 from reconciler.core.group import Found, Group, Traffic
 from reconciler.core.kinds.proxy import Proxy
-from reconciler.core.messages import Fault, near
+from reconciler.core.messages import Fault
 from reconciler.core.model import Ref, Resource, XdsResource
+from reconciler.core.near import did_you_mean
 
 EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, never bound
 Socket = tuple[str, str, int]
@@ -82,7 +83,7 @@ def _misfits(resource: Resource, proxy: Proxy, listeners: Mapping[str, XdsResour
     for name in proxy.ports:
         if name not in listeners:
             what = f"ProxyGroup/{proxy.group} has no listener {name!r}"
-            hint = near(name, listeners) or f"it has {', '.join(listeners) or 'none'}"
+            hint = did_you_mean(name, listeners, f"it has {', '.join(listeners) or 'none'}")
             yield resource.ref, Fault(("ports", name), what, hint)
         elif socket_of(listeners[name]) is None:
             yield resource.ref, Fault(("ports", name), f"listener {name!r} listens on no port")

@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 from reconciler.core.facts import Facts, Failure
 from reconciler.core.kinds.proxy import Proxy
+from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Observed, ObservedState, Plan, Ref
 from reconciler.core.plan import node_id, settings_of
 
@@ -147,6 +148,9 @@ def _carried(wanted: FleetState) -> dict[Ref, set[Ref]]:
         for resources in types.values():
             for resource in resources.values():
                 carried[resource.owner].add(group)
+    # VirtualHosts of one port share what they are told as, and its owner is only the first of them.
+    for host in wanted.of("VirtualHost"):
+        carried[host.ref].add(Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant))
     return carried
 
 
