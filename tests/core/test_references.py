@@ -1,8 +1,13 @@
 """References: which clusters, routes and certificates a group is told, and what is said of those that are missing."""
 
+import pytest
 from envoy.config.cluster.v3 import cluster_pb2  # type: ignore[import-untyped]
+from envoy.config.listener.v3 import listener_pb2  # type: ignore[import-untyped]
+from envoy.config.route.v3 import route_pb2  # type: ignore[import-untyped]
 
 from reconciler.core.model import Ref
+from reconciler.core.rules import broken_rules
+from tests.core.test_virtualhosts import SHOP
 from tests.core.written import CONFIGURATION, EDGE, HOST, WEB, read, told, traffic, written
 
 
@@ -182,3 +187,45 @@ def test_clusters_of_the_bootstrap_may_be_named() -> None:
     fleet = written(edge=edge, host=HOST, configuration=configuration).fleet()
     assert traffic(fleet)["cds"] == []
     assert told(fleet, "rds", "main").refers == ()
+
+
+def test_short_spellings_break_no_rule() -> None:
+    """What is made of short spellings alone is not checked each time, so it is checked here."""
+    clusters = 'kind: Cluster\nmetadata: {name: fixed}\nspec: {endpoints: ["127.0.0.1:9000"]}'
+    configuration = CONFIGURATION.replace("cluster: web", "weights: {fixed: 1, web: 0}, timeoutSeconds: 1")
+    fleet = written(web=WEB, edge=EDGE, host=HOST, clusters=clusters, configuration=configuration, shop=SHOP).fleet()
+    types = {"cds": cluster_pb2.Cluster, "lds": listener_pb2.Listener, "rds": route_pb2.RouteConfiguration}
+    checked = [
+        list(broken_rules(read(resource, cls)))
+        for type, cls in types.items()
+        for resource in fleet.traffic[Ref("ProxyGroup", "edge")][type].values()
+    ]
+    assert checked == [[]] * 6
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("{envoy: {type: EDS, eds_cluster_config: {eds_config: {ads: {}}}}}", "c.yaml:3:22"),
+        ("{application: web, envoy: {eds_cluster_config: {service_name: other}}}", "c.yaml:3:69"),
+    ],
+)
+def test_endpoints_that_only_convoy_knows(spec: str, problem: str) -> None:
+    """A cluster cannot make up the name under which Convoy sends endpoints."""
+    found = written(web=WEB, c=f"kind: Cluster\nmetadata: {{name: c}}\nspec: {spec}").problems()
+    assert found == [f"{problem}: these endpoints come from Convoy (say whose by `application` or `container`)"]
+
+
+def test_endpoints_from_elsewhere() -> None:
+    """A cluster may take its endpoints from a file or another server; then they are none of ours."""
+    spec = "{envoy: {type: EDS, eds_cluster_config: {eds_config: {path_config_source: {path: /tmp/eds.yaml}}}}}"
+    cluster = f"kind: Cluster\nmetadata: {{name: web}}\nspec: {spec}"
+    fleet = written(edge=EDGE, host=HOST, configuration=CONFIGURATION, cluster=cluster).fleet()
+    assert told(fleet, "cds", "web").eds == ""
+
+
+def test_broken_things_are_not_called_missing() -> None:
+    """What is declared but wrong is told as wrong, not as missing by everything that refers to it."""
+    clusters = "kind: Cluster\nmetadata: {name: web}\nspec: {envoy: {nme: 1}}"
+    problems = written(edge=EDGE, host=HOST, configuration=CONFIGURATION, clusters=clusters).problems()
+    assert problems == ["clusters.yaml:3:16: Cluster has no field 'nme' (did you mean 'name'?)"]
