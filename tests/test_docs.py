@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -111,12 +112,29 @@ def alone() -> Iterator[None]:
 def test_commands_do_what_the_document_says(document: Path, tmp_path: Path, alone: None) -> None:
     """Typed one after the other, every command succeeds and prints what the document shows."""
     commands = typed(document)
+    taken = [port for port in ports_of(commands) if not free_soon(port)]
+    assert not taken, f"something else on this machine listens on {taken}: Envoys would share the port with it, unasked"
     ran, printed = play(commands, tmp_path, fleet=document.parent if document.parent.name == "fleet-repo-template" else None)
     for number, command in enumerate(commands):
         assert number in ran, f"`{command.line}` was not reached:\n{printed.get(number - 1, '')}"
         assert ran[number] == command.exit_code, f"`{command.line}` exited with {ran[number]}:\n{printed[number]}"
         unseen = not_printed(command.shown, printed[number])
         assert unseen is None, f"`{command.line}` did not print {unseen!r} but:\n{printed[number]}"
+
+
+def ports_of(commands: list[Typed]) -> set[int]:
+    return {int(port) for command in commands for port in re.findall(r"\b18\d{3}\b", command.line)}
+
+
+def free_soon(port: int) -> bool:
+    """Nobody answers on this port, now or within half a minute."""
+    for _ in range(60):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def play(commands: list[Typed], place: Path, fleet: Path | None) -> tuple[dict[int, int], dict[int, str]]:
@@ -135,7 +153,8 @@ def play(commands: list[Typed], place: Path, fleet: Path | None) -> tuple[dict[i
         **{name: os.environ[name] for name in ("ENVOY", "TMPDIR") if name in os.environ},
     }
     script = "".join(
-        f"printf '\\n@begin {number}\\n'\n{command.line}\nprintf '\\n@end {number} %d\\n' $?\n"
+        f"printf '\\n@begin {number}\\n'\n{command.line}\ncode=$?\nprintf '\\n@end {number} %d\\n' $code\n"
+        f"[ $code = {command.exit_code} ] || exit\n"
         for number, command in enumerate(commands)
     )
     # A server that stays in the background holds standard output open: so it is a file, and the shell's end is the end.

@@ -10,6 +10,9 @@ import click
 from reconciler.commands import sources
 from reconciler.commands.options import FAILED, Call, Command, Failure, common, quiet
 
+# Where the template's editor settings look for the schemas. Names that begin with a dot are no part of a fleet.
+SCHEMAS = ".schemas"
+
 
 @click.command(
     cls=Command,
@@ -35,6 +38,8 @@ def init(call: Call, directory: Path, git: bool) -> None:
         if set(there) - {".git"}:
             raise Failure(f"{directory} is not empty: name a directory that is, or that is not there yet")
         shutil.copytree(template, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".keep", "__pycache__"))
+        # Beside the fleet, so that an editor checks it by the rules of the very Convoy that made it: no network, no version.
+        shutil.copytree(shipped("schemas"), directory / SCHEMAS, ignore=shutil.ignore_patterns(".keep"))
     except OSError as error:
         raise Failure(f"cannot make a fleet in {directory}: {error.strerror or error}") from error
     if git and ".git" not in there:
@@ -59,7 +64,7 @@ def init(call: Call, directory: Path, git: bool) -> None:
 
 
 def _is_ours(path: Path, directory: Path) -> bool:
-    return path.is_file() and ".git" not in path.relative_to(directory).parts
+    return path.is_file() and not {".git", SCHEMAS} & set(path.relative_to(directory).parts)
 
 
 def _make_repository(directory: Path) -> None:
