@@ -16,7 +16,7 @@ from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.model import FleetState, ObservedState, Plan, Problem, Ref
+from reconciler.core.model import Connected, FleetState, ObservedState, Plan, Problem, Ref
 from reconciler.core.plan import plan
 from reconciler.core.status import Status, status
 from reconciler.drivers import DRIVERS, Driver, DriverError
@@ -150,6 +150,10 @@ class Control:
 
     def view(self) -> View:
         return self._loop.view if self._loop else View()
+
+    def connected(self) -> Mapping[str, Connected]:
+        """Node ⇒ what is known of its xDS streams at this moment."""
+        return self._loop.proxies.server.connected() if self._loop else {}
 
     def pushes(self) -> tuple[float, ...]:
         """The xDS server's last pushes: seconds from each to its acknowledgement."""
