@@ -3,17 +3,14 @@
 A page is plain data (`show_layout`); who has a terminal colours its lines, and `plain` gives them as text.
 """
 
+from reconciler.core.show_explain import Known, explain, explain_json, one
 from reconciler.core.show_layout import BLANK, Line, Page, Span, Style, lay_out, plain, text
 from reconciler.core.show_plan import outcome, outcome_json, plan, plan_json, plan_markdown, steps
 from reconciler.core.show_problems import count, problem_json, problems, problems_markdown, validated
 from reconciler.core.show_status import (
-    Known,
     Row,
     Standing,
-    explain,
-    explain_json,
     listing,
-    one,
     progress,
     rows,
     standing,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from reconciler.core.model import XDS, XDS_TYPES, Action, Held, Outcome, Plan, Ref, Snapshot
 from reconciler.core.show_layout import BLANK, Block, Line, Page, Span, Style, Table, text
-from reconciler.core.show_problems import code, count, inert
+from reconciler.core.show_problems import code, count, inert, short
 
 Change = Literal["create", "replace", "update", "delete", "tell", "hold"]
 
@@ -86,10 +86,13 @@ def plan(planned: Plan, running: Mapping[str, Snapshot] | None = None) -> Page:
     """`running`: node ⇒ what that proxy was last told, where that is known; only then can differences be named."""
     listed = steps(planned)
     if not listed:
-        return (text(Span("nothing to do", "good"), ": the fleet is as declared", Span(f"  {planned.revision}", "dim")),)
+        return (text(Span("nothing to do", "good"), ": the fleet is as declared", Span(f"  {short(planned.revision)}", "dim")),)
     order = list(SIGNS)
     listed.sort(key=lambda step: (order.index(step.change), step.ref))
-    page: list[Block] = [text(Span("plan", "strong"), ": ", *_summary(listed), Span(f"  {planned.revision}", "dim")), BLANK]
+    page: list[Block] = [
+        text(Span("plan", "strong"), ": ", *_summary(listed), Span(f"  {short(planned.revision)}", "dim")),
+        BLANK,
+    ]
     rows = tuple(_row(step) for step in listed if step.change not in ("tell", "hold"))
     page += [Table(("", "", "", ""), rows, 2), BLANK] if rows else []
     for step in listed:
@@ -234,11 +237,11 @@ def plan_markdown(planned: Plan, running: Mapping[str, Snapshot] | None = None) 
     """For a pull request: the summary, then the rest folded away."""
     listed = steps(planned)
     if not listed:
-        return f"**Nothing to do**: the fleet is as declared ({code(planned.revision)})\n"
+        return f"**Nothing to do**: the fleet is as declared ({code(short(planned.revision))})\n"
     order = list(SIGNS)
     listed.sort(key=lambda step: (order.index(step.change), step.ref))
     summary = "".join(span.text for span in _summary(listed))
-    lines = [f"**{summary}** ({code(planned.revision)})", "", "<details><summary>every step</summary>", ""]
+    lines = [f"**{summary}** ({code(short(planned.revision))})", "", "<details><summary>every step</summary>", ""]
     lines += ["| | resource | host | why |", "|---|---|---|---|"]
     for step in listed:
         if step.change not in ("tell", "hold"):

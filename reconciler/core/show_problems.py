@@ -71,7 +71,9 @@ def validated(revision: str, resources: Mapping[str, int], workloads: int) -> Pa
     total = sum(resources.values())
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(resources.items()))
     head = text(
-        Span("valid", "good"), f": {count(total, 'resource')}, {count(workloads, 'workload')}", Span(f"  {revision}", "dim")
+        Span("valid", "good"),
+        f": {count(total, 'resource')}, {count(workloads, 'workload')}",
+        Span(f"  {short(revision)}", "dim"),
     )
     return (head, text(Span(kinds, "dim"), indent=2)) if kinds else (head,)
 
@@ -92,6 +94,11 @@ def count(number: int, noun: str) -> str:
     """`1 resource`, `2 resources`."""
     plural = noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def short(revision: str) -> str:
+    """A commit by as much of its name as people use; any other revision as it is."""
+    return revision[:12] if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", revision) else revision
 
 
 def inert(words: str) -> str:

@@ -1,0 +1,126 @@
+"""Words one resource: how it stands and why, its instances, and everything else that is known of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core.model import XDS_TYPES, Snapshot
+from reconciler.core.show_layout import BLANK, Block, Fixed, Page, Span, Table, text, words
+from reconciler.core.show_plan import MOST_NAMED, XDS_WORDS
+from reconciler.core.show_problems import count, short
+from reconciler.core.show_status import HEALTH, SYNC, Row, ago, listing
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Everything known of one resource beside its row. `recent` is (Unix seconds, what, message), newest first."""
+
+    document: str = ""
+    where: str = ""
+    revision: str = ""
+    replicas: tuple[Row, ...] = ()
+    runs: Snapshot | None = None
+    refused: str = ""
+    recent: tuple[tuple[float, str, str], ...] = ()
+
+
+def one(row: Row, now: float) -> Page:
+    """One resource or workload and its instances."""
+    page: list[Block] = [*_title(row, now)]
+    if row.get("instances"):
+        page += [BLANK, *_instances(row["instances"], now)]
+    return tuple(page)
+
+
+def _title(row: Row, now: float) -> Iterable[Block]:
+    yield text(Span(row["ref"], "strong"), Span(f"  {row.get('where', '')}", "dim"))
+    sign, style = SYNC.get(row["sync"], ("?", "wait"))
+    since = f" for {ago(now - row['since'])}" if row.get("since") else ""
+    parts: list[str | Span] = [Span(f"{sign} {row['sync']}", style)]
+    if row["health"] != "none":
+        parts += [", ", Span(row["health"], HEALTH.get(row["health"], ""))]
+    yield text(*parts, Span(since, "dim"), indent=2)
+    if row.get("why"):
+        yield text(row["why"], indent=4)
+
+
+def _instances(instances: Sequence[Row], now: float) -> Iterable[Block]:
+    rows = tuple(
+        (
+            words(str(it["instance"])[:8], "name"),
+            words(str(it.get("state") or "")),
+            words(it["health"], HEALTH.get(it["health"], "")),
+            words(str(it["host"])),
+            words(str(it.get("pid") or "")),
+            words(str(it.get("restarts") or "")),
+            words(ago(now - it["since"]) if it.get("since") else "", "dim"),
+            words(_reach(it)),
+        )
+        for it in instances
+    )
+    yield Table(("INSTANCE", "STATE", "HEALTH", "HOST", "PID", "RESTARTS", "AGE", "ADDRESS"), rows, 2)
+    for it in instances:
+        if it.get("message") and it["health"] != "healthy":
+            yield text(Span(f"{str(it['instance'])[:8]}: ", "dim"), str(it["message"]), indent=2, hang=2)
+        if it.get("log"):
+            yield text(Span("log  ", "dim"), str(it["log"]), indent=2)
+
+
+def _reach(instance: Row) -> str:
+    address = str(instance.get("address") or "")
+    ports = instance.get("ports") or {}
+    return ", ".join(f"{name} {address}:{port}" if isinstance(port, int) else f"{name} {port}" for name, port in ports.items())
+
+
+def explain(row: Row, known: Known, now: float) -> Page:
+    """Everything known of one resource: how it stands and why, what runs, what is declared, what happened."""
+    page: list[Block] = [*one({**row, "where": known.where or row.get("where", "")}, now)]
+    if known.replicas:
+        page += [BLANK, text(Span("its workloads", "strong")), *_nested(listing(known.replicas, now))]
+        for replica in known.replicas:
+            if replica.get("instances"):
+                page += [BLANK, text(str(replica["ref"]), indent=2), *_instances(replica["instances"], now)]
+    if known.runs is not None:
+        page += [
+            BLANK,
+            text(Span("runs", "strong"), Span(f"  acknowledged, {known.runs.version[:12]}", "dim")),
+            _runs(known.runs),
+        ]
+    if known.refused:
+        page += [BLANK, text(Span("last refused", "bad")), text(known.refused, indent=2)]
+    if known.document:
+        page += [BLANK, text(Span("declared", "strong"), Span(f"  {known.where}  {short(known.revision)}".rstrip(), "dim"))]
+        page += [Fixed(words(line), 2) for line in known.document.rstrip("\n").split("\n")]
+    if known.recent:
+        rows = tuple((words(f"{ago(now - at)} ago", "dim"), words(what), words(message)) for at, what, message in known.recent)
+        page += [BLANK, text(Span("recently", "strong")), Table(("", "", ""), rows, 2)]
+    return tuple(page)
+
+
+def _nested(page: Page) -> Page:
+    return tuple(Table(block.heads, block.rows, block.indent + 2) if isinstance(block, Table) else block for block in page)
+
+
+def _runs(snapshot: Snapshot) -> Table:
+    rows = []
+    for type in XDS_TYPES:
+        names = sorted(snapshot.resources.get(type, {}))
+        if names:
+            shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+            rows.append((words(count(len(names), XDS_WORDS[type])), words(shown, "dim")))
+    return Table(("", ""), tuple(rows), 2)
+
+
+def explain_json(row: Row, known: Known) -> dict[str, Any]:
+    return {
+        **row,
+        "where": known.where or row.get("where", ""),
+        "revision": known.revision,
+        "document": known.document,
+        "workloads": [dict(replica) for replica in known.replicas],
+        "runs": {t: {n: r.version for n, r in sorted(known.runs.resources.get(t, {}).items())} for t in XDS_TYPES}
+        if known.runs
+        else None,
+        "lastRefused": known.refused,
+        "recent": [{"at": at, "what": what, "message": message} for at, what, message in known.recent],
+    }
