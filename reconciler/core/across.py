@@ -16,6 +16,8 @@ Pair = tuple[Document, Checked]
 Locate = Callable[[Document, tuple[str | int, ...]], Where]
 Found = tuple[Document, Flaw]
 NAME = ("metadata", "name")
+# Of a cycle, in a message.
+MOST_SHOWN = 8
 # Kinds that decide which ports are taken where, besides workloads.
 PORTS = frozenset({"Host", "ProxyGroup", "Proxy", "Configuration", "VirtualHost"})
 WORD = re.compile(rb"[a-z0-9][-a-z0-9]*")
@@ -160,25 +162,34 @@ def cycles(pairs: Sequence[Pair], names: Named) -> Iterator[Found]:
     graph = _within_circles(pairs, names)
     done: set[Ref] = set()
     for start in graph:
-        trail: list[Ref] = []
+        # The references that led here, in order: a dict, so that looking one up takes no longer on a long trail.
+        trail: dict[Ref, None] = {}
         waiting: list[tuple[Ref, int]] = [(start, 0)]
         while waiting:
             ref, step = waiting.pop()
             if step == 0:
                 if ref in done:
                     continue
-                trail.append(ref)
+                trail[ref] = None
             document, edges = graph[ref]
             if step == len(edges):
-                done.add(trail.pop())
+                done.add(trail.popitem()[0])
                 continue
             waiting.append((ref, step + 1))
             target, reference = edges[step]
             if target in trail:
-                circle = " → ".join(str(one) for one in (*trail[trail.index(target) :], target))
-                yield document, Flaw(("spec", *reference.path), f"a cycle: {circle}", "remove one of these references")
+                members = list(trail)
+                yield document, _circle(members[members.index(target) :], reference)
             elif target not in done:
                 waiting.append((target, 0))
+
+
+def _circle(members: list[Ref], reference: Reference) -> Flaw:
+    shown = [str(one) for one in members]
+    if len(shown) > MOST_SHOWN:
+        shown = [*shown[: MOST_SHOWN - 1], f"… ({len(shown) - MOST_SHOWN} more)", shown[-1]]
+    what = f"a cycle: {' → '.join([*shown, shown[0]])}"
+    return Flaw(("spec", *reference.path), what, "remove one of these references")
 
 
 def _within_circles(pairs: Sequence[Pair], names: Named) -> dict[Ref, tuple[Document, list[tuple[Ref, Reference]]]]:

@@ -113,16 +113,7 @@ def _flaw(detail: ErrorDetails, model: type[BaseModel]) -> Flaw:
     if kind == "rule":
         return Flaw((*path, *context["at"]), str(context["what"]), str(context["hint"]), is_key or bool(context["at"]))
     if kind in TYPES:
-        if given is None:
-            return Flaw(path, f"{name} has no value", f"write {TYPES[kind]}, or leave the field out", True)
-        hint = (
-            f'put it in quotes: "{short(spelled(given))}"'
-            if kind == "string_type" and not isinstance(given, list | dict)
-            else ""
-        )
-        return Flaw(
-            path, f"{name} must be {TYPES[kind]}, not {said(given) if kind != 'int_from_float' else 'a fraction'}", hint
-        )
+        return _wrong_type(path, name, kind, given)
     shown = "" if around.secret or not isinstance(given, str | int | float) else f", not {quoted(given)}"
     if kind == "literal_error":
         wanted = around.choices
@@ -141,6 +132,16 @@ def _flaw(detail: ErrorDetails, model: type[BaseModel]) -> Flaw:
         field, words, unit = LENGTHS[kind]
         return Flaw(path, f"{name} must have {words} {context[field]} {unit if context[field] != 1 else ONE[unit]}", key=is_key)
     return Flaw(path, f"{name}: {short(detail['msg'], 200)}", key=is_key)
+
+
+def _wrong_type(path: tuple[str | int, ...], name: str, kind: str, given: Any) -> Flaw:
+    wanted = TYPES[kind]
+    if given is None:
+        return Flaw(path, f"{name} has no value", f"write {wanted}, or leave the field out", True)
+    scalar = isinstance(given, bool | int | float)
+    hint = f'put it in quotes: "{spelled(given)}"' if kind == "string_type" and scalar else ""
+    given_words = "a fraction" if wanted == "a whole number" and type(given) is float else said(given)
+    return Flaw(path, f"{name} must be {wanted}, not {given_words}", hint)
 
 
 ONE = {"entries": "entry", "characters": "character"}
