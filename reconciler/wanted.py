@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
-from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot
+from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot, Where
 from reconciler.core.plan import settings_of
 from reconciler.gate import Gate
 from reconciler.git import Source, SourceError
@@ -20,6 +20,13 @@ from reconciler.store import Store, StoreError
 RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 # How long a real Envoy may take over one revision before that is reported as a Problem.
 GATE_DEADLINE_S = 120.0
+
+
+EMPTIED = Problem(
+    Where("."),
+    "this revision declares nothing at all, and the one before did",
+    "an emptied repository never empties a fleet: bring the documents back, or remove everything on purpose with `convoy down`",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,8 @@ class Wanted:
 
     def _try(self, revision: str, noticed_at: float) -> None:
         fleet, problems = self._load(revision)
+        if fleet is not None and not fleet.resources and (self.accepted.fleet or self._store.last_good()):
+            problems = (EMPTIED,)
         if fleet is not None and not problems:
             self._store.record_revision(revision, "good", ())
             self._log.info("revision.accepted", revision=revision, resources=len(fleet.resources))
