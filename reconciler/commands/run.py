@@ -61,7 +61,8 @@ def apply(
         with open_control(call.state, source=wishes, seams=seams, log=quiet()) as control:
             planned = planned_or_fail(call, control.preview(), wishes)
             if not call.json:
-                call.terminal.page((*show.plan(planned, told_before(control, planned)), show.BLANK))
+                page = show.plan(planned, told_before(control, planned))
+                call.terminal.page((*page, show.BLANK) if show.steps(planned) else page)
             _ask(call, yes, sum(step.change == "delete" for step in show.steps(planned)))
             place.remember(call.state)
             with call.terminal.progress("applying") as update, ending(control.stop) as heard:

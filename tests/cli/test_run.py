@@ -166,6 +166,19 @@ def test_serve_that_lost_its_place(convoy: Convoy, playing: Play, tmp_path: Path
     assert "another one took over" in result.stderr
 
 
+def test_ctrl_c_while_nothing_runs_yet(convoy: Convoy, monkeypatch: pytest.MonkeyPatch, state: Path, tmp_path: Path) -> None:
+    """Also before a loop is there to be stopped, Ctrl-C exits with 130 and without a traceback."""
+
+    def interrupt(*_: object, **__: object) -> FakeControl:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(control, "open_control", interrupt)
+    result = convoy("plan", str(tmp_path))
+
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+
+
 def test_what_serve_follows(tmp_path: Path) -> None:
     """A folder without Git is followed as it is; a repository, and whatever is named with a branch, by its branch."""
     (tmp_path / "plain").mkdir()
