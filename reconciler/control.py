@@ -102,7 +102,7 @@ class Control:
 
     def preview(self) -> Preview:
         """Load the source, look at the hosts, plan; change nothing on any host or proxy."""
-        wanted = self._wanted()
+        wanted = self._wanted(recording=False)
         accepted = wanted.look()
         fleet = accepted.fleet
         if fleet is None or accepted.problems:
@@ -118,12 +118,14 @@ class Control:
 
     def _look_once(self, fleet: FleetState) -> ObservedState:
         resources, blind = {}, {}
-        for resource in fleet.of("Host"):
+        specs = {directory.name: HostSpec() for directory in self._hosts_directory().iterdir()}
+        specs |= {resource.ref.name: cast(HostSpec, resource.spec) for resource in fleet.of("Host")}
+        for name, spec in specs.items():
             try:
-                with contextlib.closing(self._driver(resource.ref.name, cast(HostSpec, resource.spec))) as driver:
+                with contextlib.closing(self._driver(name, spec)) as driver:
                     resources.update({one.key: one for one in driver.observe()})
             except DriverError as error:
-                blind[resource.ref.name] = str(error)
+                blind[name] = str(error)
         return ObservedState(resources, blind)
 
     def run(self, until: Callable[[View], bool] | None = None, deadline_s: float | None = None) -> View:
@@ -207,12 +209,21 @@ class Control:
             self._closing.callback(self.metrics.serve(self._metrics_address).close)
         return loop
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self, *, recording: bool = True) -> Wanted:
         if self._source is None:
             raise ControlError("no source is given: name a folder or a repository")
         loader = Loader(self.state / "cache", self._seams)
         return Wanted(
-            self._source, loader, self.gate, self.certificates, self.store, self.metrics, self._log, self._seams, self._wake.set
+            self._source,
+            loader,
+            self.gate,
+            self.certificates,
+            self.store,
+            self.metrics,
+            self._log,
+            self._seams,
+            self._wake.set,
+            recording=recording,
         )
 
     def _hosts_directory(self) -> Path:

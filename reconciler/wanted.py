@@ -62,7 +62,10 @@ class Wanted:
         log: Log,
         seams: Seams,
         wake: Callable[[], None],
+        *,
+        recording: bool = True,
     ) -> None:
+        self._recording = recording
         self._source, self._loader, self._gate, self._certificates = source, loader, gate, certificates
         self._store, self._metrics, self._log, self._seams, self._wake = store, metrics, log, seams, wake
         self._closed = threading.Event()
@@ -105,15 +108,20 @@ class Wanted:
         if fleet is not None and not fleet.resources and (self.accepted.fleet or self._store.last_good()):
             problems = (EMPTIED,)
         if fleet is not None and not problems:
-            self._store.record_revision(revision, "good", ())
+            self._record(revision, ())
             self._log.info("revision.accepted", revision=revision, resources=len(fleet.resources))
             self._become(Accepted(fleet, noticed_at=noticed_at))
             return
-        self._store.record_revision(revision, "refused", problems)
+        self._record(revision, problems)
         first = str(problems[0]) if problems else ""
         self._log.warning("revision.refused", revision=revision, problems=len(problems), first=first)
         good = self.accepted.fleet or self._last_good(revision)
         self._become(Accepted(good, revision, tuple(problems), noticed_at=self.accepted.noticed_at or noticed_at))
+
+    def _record(self, revision: str, problems: tuple[Problem, ...]) -> None:
+        # What was only previewed was never in force, and must not become what a restart falls back on.
+        if self._recording:
+            self._store.record_revision(revision, "refused" if problems else "good", problems)
 
     def _last_good(self, refused: str) -> FleetState | None:
         """After a restart on a refused revision: the last good one, loaded again from the mirror."""

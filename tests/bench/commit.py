@@ -59,7 +59,6 @@ class _Seen:
             time.sleep(0.001)
         return self.converged[revision]
 
-
     def sent(self) -> dict[str, str]:
         return {node: state.sent for node, state in self.control.connected().items()}
 
