@@ -10,7 +10,7 @@ from reconciler.xds.entries import Entries, Entry
 class Blame:
     """Contents that must not be sent (again) for now. `groups` are the suspects: the first is tried, the others wait."""
 
-    refused: dict[str, Entry] = field(default_factory=dict)
+    refused: dict[tuple[str, str], Entry] = field(default_factory=dict)
     groups: list[tuple[Entry, ...]] = field(default_factory=list)
     # When the client last refused something (monotonic seconds), and the response with which the suspicion began.
     at: float = 0.0
@@ -29,13 +29,12 @@ class Blame:
         return any(_in(entry, group) for group in waiting)
 
     def is_refused(self, entry: Entry) -> bool:
-        known = self.refused.get(entry.name)
-        return known is not None and known.version == entry.version
+        return (entry.name, entry.version) in self.refused
 
     def refuse(self, entries: Iterable[Entry]) -> None:
         """The client refused exactly these."""
         for entry in entries:
-            self.refused[entry.name] = entry
+            self.refused[(entry.name, entry.version)] = entry
             self._drop(entry)
 
     def suspect(self, entries: tuple[Entry, ...], cause: str) -> None:
@@ -53,14 +52,16 @@ class Blame:
 
     def prune(self, goal: Entries) -> None:
         """Forget what is not wanted any more: other content of the same name is new content."""
-        self.refused = {name: entry for name, entry in self.refused.items() if _in_goal(entry, goal)}
+        self.refused = {key: entry for key, entry in self.refused.items() if _in_goal(entry, goal)}
         if any(not _in_goal(entry, goal) for group in self.groups for entry in group):
             # What was suspected is not all there any more, so the rest deserves to be tried together.
             self.groups, self.cause, self.spared = [], "", False
 
     def _drop(self, entry: Entry) -> None:
         if self.groups:
-            left = (tuple(one for one in group if one.name != entry.name) for group in self.groups)
+            left = (
+                tuple(one for one in group if one.name != entry.name or one.version != entry.version) for group in self.groups
+            )
             self.groups = [group for group in left if group]
             if not self.groups:
                 self.cause, self.spared = "", False

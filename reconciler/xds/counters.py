@@ -4,6 +4,8 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.core.model import Nack
+
 # Enough for a percentile over the last push to a thousand proxies.
 LATENCIES_KEPT = 1024
 
@@ -52,3 +54,20 @@ class Count:
             self.bytes_sent,
             tuple(self.latencies_s),
         )
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a client answered since the tally was last cleared: types acknowledged, after how long, and refusals."""
+
+    acks: list[str] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list)
+    nacks: list[Nack] = field(default_factory=list)
+    # Responses refused, whether or not it is known yet for which resource.
+    refusals: int = 0
+
+    def clear(self) -> None:
+        self.refusals = 0
+        self.acks.clear()
+        self.latencies_s.clear()
+        self.nacks.clear()

@@ -80,11 +80,16 @@ class Delta(Stream):
         # What it has and should lose goes when its turn comes, however often it asks.
         stays = topic.expected if not _removable(topic, breaking) else EMPTY
         absent = tuple(name for name in sorted(resend) if name not in topic.goal and name not in stays)
-        if not (changed or again or absent or gone or topic.first):
+        if not (changed or again or absent or gone or topic.first or topic.undo):
             topic.owed = topic.owed - owed
             return None
-        removed = absent if not gone else tuple(dict.fromkeys((*absent, *gone)))
-        return topic.salted(False, True, (*changed, *again), removed, absent)
+        upserts, removed = (*changed, *again), absent if not gone else tuple(dict.fromkeys((*absent, *gone)))
+        if topic.undo:
+            told = {entry.name for entry in upserts} | set(removed)
+            undone = [(name, topic.held.get(name)) for name in sorted(topic.undo - told)]
+            upserts = (*upserts, *(entry for _, entry in undone if entry is not None and entry.resource is not None))
+            removed = (*removed, *(name for name, entry in undone if entry is None))
+        return topic.salted(False, True, upserts, removed, absent)
 
 
 def _wild(topic: Topic) -> bool:

@@ -56,7 +56,7 @@ class Link:
     async def _write(self, topic: Topic, body: Body) -> None:
         following: tuple[Topic, Body] | None = (topic, body)
         try:
-            while following is not None:
+            while following is not None and self.verdict is None:
                 topic, body = following
                 content = await self._opened(topic, body) if body.secret else body.encoded(self._open)
                 if content is not None:
@@ -68,6 +68,7 @@ class Link:
             self.end("UNAVAILABLE", f"writing to this stream failed: {error}")
         finally:
             self._writer = None
+            self._release()
 
     async def _opened(self, topic: Topic, body: Body) -> bytes | None:
         try:
@@ -96,12 +97,25 @@ class Link:
         if self.verdict is not None:
             return
         self.verdict = (grpc.StatusCode[code], message)
-        if self._reader is not None and self._reader is not asyncio.current_task():
-            self._reader.cancel()
+        # gRPC cannot end a call while a write is under way: then it ends when that is done, at the latest with the connection.
+        if self._writer is None or self._writer is asyncio.current_task():
+            self._release()
 
-    def close(self) -> None:
-        """The call is over: nothing may be written or wait any more."""
+    def _release(self) -> None:
+        """Get the reader out of its waiting, so that it can end the call."""
+        if self.verdict is not None and self._reader is not None and self._reader is not asyncio.current_task():
+            self._reader.cancel()
+            self._reader = None
+
+    def leave(self) -> None:
+        """The reader has stopped reading by itself: nothing may be sent from here on."""
+        self._reader = None
         if self._timer is not None:
             self._timer.cancel()
-        if self._writer is not None:
+        if self._writer is not None and self.verdict is None:
             self._writer.cancel()
+
+    async def written(self) -> None:
+        """Wait for the write that is under way, if there is one."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])

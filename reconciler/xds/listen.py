@@ -2,6 +2,8 @@
 
 import ipaddress
 import os
+import socket
+from pathlib import Path
 
 # sun_path on Linux; macOS has four less.
 LONGEST_SOCKET = 103
@@ -14,8 +16,8 @@ class ListenError(Exception):
 def checked(address: str) -> str:
     """The address, if it is a Unix socket or on loopback; raises ListenError for any other."""
     if address.startswith("unix:"):
-        path = address.removeprefix("unix:").removeprefix("//")
-        if not path.startswith("/"):
+        path = path_of(address)
+        if not path.is_absolute():
             raise ListenError(f"cannot listen on {address!r}: the path of a Unix socket must be absolute")
         if len(os.fsencode(path)) > LONGEST_SOCKET:
             raise ListenError(f"cannot listen on {address!r}: the path of a Unix socket may have {LONGEST_SOCKET} bytes")
@@ -26,6 +28,22 @@ def checked(address: str) -> str:
     if not _loopback(host):
         raise ListenError(f"cannot listen on {address!r}: without TLS only Unix sockets and loopback addresses are served")
     return address
+
+
+def path_of(address: str) -> Path:
+    """The path of a `unix:` address."""
+    return Path(address.removeprefix("unix:").removeprefix("//"))
+
+
+def answers(address: str) -> bool:
+    """Whether somebody serves this Unix socket now. gRPC would take its path over without a word."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path_of(address)))
+        except OSError:
+            return False
+    return True
 
 
 def _loopback(host: str) -> bool:

@@ -30,8 +30,8 @@ def blamed(message: str, candidates: Collection[str]) -> dict[str, str]:
     if envoy is not None:
         starts = [envoy.end(), *(match.end() for match in _BETWEEN.finditer(message, envoy.end()))]
         heads = [(start, name) for start in starts if (name := _at(message, start, candidates)) is not None]
-        ends = [start for start, _ in heads[1:]] + [len(message)]
-        for (start, name), end in zip(heads, ends, strict=True):
+        ends = [*(start for start, _ in heads[1:]), len(message)]
+        for (start, name), end in zip(heads, ends, strict=False):
             found.setdefault(name, message[start + len(name) + 2 : end].rstrip(", \n"))
     for match in _GRPC.finditer(message):
         name = _at(message, match.end(), candidates)

@@ -5,7 +5,6 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -18,10 +17,10 @@ from reconciler.xds.admission import Rejected
 from reconciler.xds.counters import Counters
 from reconciler.xds.identity import Identity
 from reconciler.xds.link import Link
-from reconciler.xds.listen import ListenError, checked
+from reconciler.xds.listen import ListenError, answers, checked, path_of
+from reconciler.xds.pace import Pace
 from reconciler.xds.registry import Registry
 from reconciler.xds.snapshots import OpenSecret
-from reconciler.xds.stream import Pace
 
 # How long a client may take to say who it is, and how long one that is known but has nothing published is held: shorter
 # than an Envoy's back-off between connections may become (30 s), so that a restarting control plane serves it sooner.
@@ -171,6 +170,8 @@ class Server:
 
     def _bind(self, server: grpc.aio.Server, address: str) -> None:
         self._seams.point("xds.listen", address)
+        if address.startswith("unix:") and answers(address):
+            raise ListenError(f"cannot listen on {address}: another server answers there; stop it or choose another path")
         try:
             port = server.add_insecure_port(address)
         except RuntimeError as error:
@@ -178,7 +179,7 @@ class Server:
                 f"cannot listen on {address}: it is taken or not allowed; stop what holds it or choose another"
             ) from error
         if address.startswith("unix:"):
-            Path(address.removeprefix("unix:").removeprefix("//")).chmod(0o600)
+            path_of(address).chmod(0o600)
         else:
             self._ports[address] = port
 
@@ -233,13 +234,14 @@ class Server:
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
         finally:
-            link.close()
+            link.leave()
             with self._registry.lock:
                 self._registry.count.streams -= 1
             if member is not None:
                 self._registry.leave(member)
                 self._wake()
         if link.verdict is not None:
+            await link.written()
             await context.abort(*link.verdict)
 
     def _check(self, node: str, context: Any) -> None:

@@ -52,7 +52,11 @@ class Sotw(Stream):
         self.aim(topic)
 
     def _brought(self, topic: Topic, version: str) -> Entries:
-        """What a client that comes back still has, as far as that can be known."""
+        """What a client that comes back still has, as far as that can be known.
+
+        It names the last version it accepted; what it took of a later one that it refused in part remains unknown, until it
+        accepts the next.
+        """
         if _whole(topic):
             sent = self.library.sent(topic.url, version)
             return sent if topic.wildcard else select(sent, topic.names)
@@ -81,7 +85,11 @@ class Sotw(Stream):
         if topic.blame:
             desired = _without_withheld(topic, desired)
         if not (
-            topic.first or topic.owed or memo(differing, topic.expected, desired) or memo(missing, topic.expected, desired)
+            topic.first
+            or topic.owed
+            or topic.undo
+            or memo(differing, topic.expected, desired)
+            or memo(missing, topic.expected, desired)
         ):
             return None
         errors = tuple(name for name in sorted(topic.owed) if name not in topic.goal)

@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.core.model import XDS_TYPES, Nack
 from reconciler.seams import Seams
 from reconciler.xds import admission, nacks, wire
+from reconciler.xds.counters import Tally
 from reconciler.xds.entries import EMPTY, NO_NAMES, Entries, endpoints, select, versions
+from reconciler.xds.pace import Pace
 from reconciler.xds.snapshots import Body, Library, Told, endpoints_after
 from reconciler.xds.topics import Flight, Topic
 
@@ -18,37 +19,6 @@ ORDER = {type: position for position, type in enumerate(XDS_TYPES)}
 # Types of which a state of the world is always whole, and of which an empty subscription means everything.
 # https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#grouping-resources-into-responses
 WHOLE = ("cds", "lds")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long a stream waits for its client, in seconds."""
-
-    # For an answer before the next step is taken all the same. Above Envoy's initial_fetch_timeout (15 s), for which an ACK
-    # is held back while a cluster warms.
-    step_s: float = 20.0
-    # For an answer before newer content of the same type is sent behind it.
-    overtake_s: float = 1.0
-    # After the last route was acknowledged, before what it no longer uses is removed: a request that chose its route just
-    # before, or is retried, still finds its cluster.
-    linger_s: float = 0.5
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a client answered since the tally was last cleared: types acknowledged, after how long, and refusals."""
-
-    acks: list[str] = field(default_factory=list)
-    latencies_s: list[float] = field(default_factory=list)
-    nacks: list[Nack] = field(default_factory=list)
-    # Responses refused, whether or not it is known yet for which resource.
-    refusals: int = 0
-
-    def clear(self) -> None:
-        self.refusals = 0
-        self.acks.clear()
-        self.latencies_s.clear()
-        self.nacks.clear()
 
 
 class Stream(ABC):
@@ -141,6 +111,8 @@ class Stream(ABC):
         for entry in guilty:
             message = nacks.normalised(words.get(entry.name) or error)
             self.tally.nacks.append(Nack(topic.type, (entry.name,), (entry.version,), message, self.seams.now()))
+        if not body.entries:
+            self.tally.nacks.append(Nack(topic.type, (), (), nacks.normalised(error), self.seams.now()))
         if topic.blame.groups:
             topic.blame.spared = not self.library.may_try(topic.blame.cause, self, topic.blame.at, self.pace.step_s)
         self.tally.refusals += 1
@@ -159,12 +131,15 @@ class Stream(ABC):
             return None
         unfinished = False
         for topic in self.topics.values():
-            if topic.expected is topic.goal and not topic.owed and not topic.first:
+            if topic.expected is topic.goal and not topic.owed and not topic.first and not topic.undo:
                 continue
             unfinished = True
             if topic.blame.spared:
                 self._take_over(topic)
-            body = self._offer(topic, waits=topic.type in BEFORE and self._waits(topic.type), breaking=False)
+            waits = topic.type in BEFORE and self._waits(topic.type)
+            if waits and self._searching(topic.type):
+                continue
+            body = self._offer(topic, waits=waits, breaking=False)
             if body is not None:
                 return self._launch(topic, body)
         if unfinished and self._made():
@@ -194,7 +169,7 @@ class Stream(ABC):
 
     def holds_back(self, topic: Topic) -> bool:
         """Whether newer content should wait for the answer to what is on its way."""
-        if not topic.flight or topic.owed or topic.first:
+        if not topic.flight or topic.owed or topic.first or topic.undo:
             return False
         at = topic.flight[-1].at + self.pace.overtake_s
         if self.seams.monotonic() >= at:
@@ -207,8 +182,11 @@ class Stream(ABC):
             # A changed cluster warms until its endpoints come again, changed or not, and a delta client does not even ask:
             # https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations
             self._repeat(self.library.memo(endpoints_after, topic.expected, body))
+            if topic.undo:
+                self._repeat(endpoints(EMPTY, {entry.name: entry for entry in body.entries if entry.name in topic.undo}))
         topic.launch(body, self.seams.monotonic())
-        self._quiet_since = None
+        if topic.type in ("cds", *BEFORE):
+            self._quiet_since = None
         return topic, body
 
     def _repeat(self, names: frozenset[str]) -> None:
@@ -234,13 +212,19 @@ class Stream(ABC):
             self.later(min(waiting))
         return bool(waiting)
 
+    def _searching(self, type: str) -> bool:
+        """Whether it is being found out what a client refused of that which comes before: not even a new one goes on then."""
+        return any((topic := self.of(before)) is not None and topic.blame.groups for before in BEFORE[type])
+
     def _made(self) -> bool:
         """Whether everything new is acknowledged, for long enough that what it replaced is out of use."""
         if not any((topic := self.of(type)) is not None and topic.expected is not topic.goal for type in ("cds", "eds")):
             return False
         for topic in self.topics.values():
-            if not topic.idle or (topic.type in BEFORE and topic.expected is not topic.goal and topic.changed()):
+            if not topic.answered or (topic.type in BEFORE and topic.expected is not topic.goal and topic.changed()):
                 return False
+        if any(topic.blame for topic in self.topics.values()) and self._uses_what_goes():
+            return False
         now = self.seams.monotonic()
         if self._quiet_since is None:
             self._quiet_since = now
@@ -248,6 +232,13 @@ class Stream(ABC):
             self.later(self._quiet_since + self.pace.linger_s)
             return False
         return True
+
+    def _uses_what_goes(self) -> bool:
+        """Whether a listener or route that the client kept, having refused a newer one, may lead to a cluster that goes."""
+        clusters = self.of("cds")
+        gone = {("cds", name) for name in clusters.gone()} if clusters is not None else set()
+        kept = (entry for type in BEFORE if (topic := self.of(type)) is not None for entry in topic.held.values())
+        return any(entry.resource is None or not gone.isdisjoint(entry.resource.refers) for entry in kept)
 
     # What is known
 

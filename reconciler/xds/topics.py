@@ -8,9 +8,6 @@ from reconciler.xds.blame import Blame
 from reconciler.xds.entries import EMPTY, NO_NAMES, Entries, Entry, differing, missing, select
 from reconciler.xds.snapshots import Body, Library, merged
 
-# The version of what a client refused and may have kept a part of. Not content of any snapshot.
-HALF_MADE = "half made"
-
 # A repeated body must not reuse the nonce of one that a late answer may still speak of.
 NONCES_KEPT = 4
 
@@ -51,6 +48,8 @@ class Topic:
     # A state-of-the-world client that had something before this stream; what that was may be unknown.
     returning: bool = False
     blame: Blame = field(default_factory=Blame)
+    # Names of which the client must be told again what it has, or that it has nothing.
+    undo: frozenset[str] = NO_NAMES
     nonces: tuple[str, ...] = ()
 
     def aim(self, goal: Entries) -> None:
@@ -94,6 +93,7 @@ class Topic:
         self.nonces = (*self.nonces[1 - NONCES_KEPT :], body.nonce)
         if self.owed:
             self.owed -= {entry.name for entry in body.entries} | set(body.removed) | set(body.errors)
+        self.undo = NO_NAMES
         self.first = self.returning = False
         self.expected = self.canonical(self.library.memo(merged, self.expected, body))
 
@@ -132,34 +132,26 @@ class Topic:
             self.accept(index - 1)
         body = self.flight.pop(0).body
         self.blame.at = now
-        suspects = tuple(e for e in body.entries if (old := self.held.get(e.name)) is None or old.version != e.version)
-        suspects = suspects or body.entries
+        brought = tuple(e for e in body.entries if (old := self.held.get(e.name)) is None or old.version != e.version)
+        suspects = brought or body.entries
         guilty = tuple(e for e in body.entries if e.name in names) if names else suspects if len(suspects) == 1 else ()
         if guilty:
-            self.held = MappingProxyType(self._without(merged(self.held, body), guilty))
+            self.held = MappingProxyType(_without(merged(self.held, body), guilty, self.held))
             self.blame.clear(body.entries)
             self.blame.refuse(guilty)
         elif suspects:
             self.blame.suspect(suspects, body.nonce)
+        else:
+            # It only took something away: said again it would be refused again.
+            self.held = self.library.memo(merged, self.held, body)
+        if self.type == "cds":
+            # An Envoy may refuse a cluster when it is half made, and then counts it as warming for ever: it acknowledges no
+            # clusters any more until that one is removed or replaced (seen with 1.40: a ring hash it cannot build).
+            self.undo |= {entry.name for entry in brought if not guilty or entry in guilty}
         # The goal may have moved on while this was on its way.
         self.blame.prune(self.goal)
         self._landed()
         return guilty
-
-    def _without(self, after: Entries, guilty: tuple[Entry, ...]) -> dict[str, Entry]:
-        """What is held after a response of which these were refused: of their names, what was held before."""
-        result = dict(after)
-        for entry in guilty:
-            old = self.held.get(entry.name)
-            if old is None and self.type == "cds":
-                # An Envoy may refuse a new cluster when it is half made, and then counts it as warming for ever: it
-                # acknowledges no clusters any more until that one is removed (seen with 1.40: a ring hash it cannot build).
-                old = self.library.entry(self.type, entry.name, HALF_MADE)
-            if old is None:
-                result.pop(entry.name, None)
-            else:
-                result[entry.name] = old
-        return result
 
     def _landed(self) -> None:
         expected = self.held
@@ -189,4 +181,16 @@ class Topic:
     @property
     def answered(self) -> bool:
         """Nothing owed or on its way, and known what was refused."""
-        return not self.flight and not self.owed and not self.first and not self.blame.groups
+        return not self.flight and not self.owed and not self.first and not self.undo and not self.blame.groups
+
+
+def _without(after: Entries, guilty: tuple[Entry, ...], before: Entries) -> dict[str, Entry]:
+    """What is held after a response of which these were refused: of their names, what was held before."""
+    result = dict(after)
+    for entry in guilty:
+        old = before.get(entry.name)
+        if old is None:
+            result.pop(entry.name, None)
+        else:
+            result[entry.name] = old
+    return result

@@ -9,9 +9,10 @@ from reconciler.core.model import Snapshot, XdsResource
 from reconciler.seams import Seams
 from reconciler.xds.delta import Delta
 from reconciler.xds.entries import ABSENT
+from reconciler.xds.pace import Pace
 from reconciler.xds.snapshots import Library
 from reconciler.xds.sotw import Sotw
-from reconciler.xds.stream import Pace, Stream
+from reconciler.xds.stream import Stream
 from reconciler.xds.wire import TYPE_URLS
 
 from .snapshot import snapshot

@@ -142,6 +142,7 @@ def test_a_refused_content_is_not_sent_again_until_it_changes() -> None:
     peer.subscribe("cds", "d", nonce=said.nonce, error="Error adding/updating cluster(s) a: it is bad")
     absent = peer.one()
     assert absent.removed == ["d"]
+    assert absent.named == {"a": "1"}, "what it has is said again, lest it keeps half of what it refused"
     peer.ack(absent)
     assert peer.stream.acked()["cds"] == {"a": "1", "b": "1", "c": "1"}
     assert peer.refusals == [("cds", ("a",), "it is bad")]
@@ -153,6 +154,22 @@ def test_a_refused_content_is_not_sent_again_until_it_changes() -> None:
     peer.publish(raw("cds", "a", "3"), B1, C1)
     assert [told.named for told in peer.settle()] == [{"a": "3", "b": "1"}]
     assert peer.stream.synced
+
+
+def test_a_cluster_that_is_half_made_is_taken_back() -> None:
+    """After a refusal without names every new cluster of it is removed until it is tried; no refusal is answered for ever."""
+    peer = DeltaPeer()
+    peer.publish(A1)
+    peer.subscribe("cds")
+    peer.settle()
+    peer.publish(A1, B1, C1, raw("cds", "d", "1"))
+    peer.nack(peer.one(), "no")
+    tried = peer.one()
+    assert (tried.named, tried.removed) == ({"b": "1"}, ["c", "d"])
+    peer.nack(tried, "no")
+    said = peer.settle()
+    assert said[0].removed == ["b"]
+    assert peer.stream.acked()["cds"] == {"a": "1", "c": "1", "d": "1"}
 
 
 def test_when_no_name_is_given_the_guilty_is_found_by_halves() -> None:

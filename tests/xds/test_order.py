@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.model import XdsResource
-from reconciler.xds.stream import Pace
+from reconciler.xds.pace import Pace
 
 from .peer import DeltaPeer, SotwPeer
 from .snapshot import raw
@@ -19,7 +19,7 @@ def blue(version: str = "1") -> list[XdsResource]:
         raw("cds", "blue", version, eds="blue"),
         raw("eds", "blue", version),
         raw("lds", "l", version, refers=(("rds", "r"),)),
-        raw("rds", "r", version),
+        raw("rds", "r", version, refers=(("cds", "blue"),)),
     ]
 
 
@@ -121,12 +121,13 @@ def test_after_a_refusal_later_steps_wait_for_a_better_snapshot(make: type[Eithe
     peer = started(make)
     peer.publish(*green())
     peer.nack(peer.one(), "Error adding/updating cluster(s) green: no")
-    assert peer.pull() == []
+    assert [told.type for told in peer.settle()] == ["cds"], "green is taken back, and nothing goes on"
     peer.publish(*blue()[:2], *green()[2:])
     assert [told.type for told in peer.settle()] == ["lds", "rds"]
     peer = started(make)
     peer.publish(*green())
     peer.nack(peer.one(), "Error adding/updating cluster(s) green: no")
+    peer.settle()
     peer.clock.time_s += 21
     assert "lds" in [told.type for told in peer.pull()]
 
@@ -143,6 +144,21 @@ def test_a_refused_route_keeps_its_cluster(make: type[Either]) -> None:
     peer.clock.time_s += 100
     assert peer.pull() == []
     assert "blue" in peer.stream.acked()["cds"]
+
+
+@EITHER
+def test_one_refusal_does_not_keep_what_nothing_uses(make: type[Either]) -> None:
+    """A listener that cannot bind on this machine, for ever, does not hold up the removal of clusters it does not lead to."""
+    peer = started(make)
+    routes = raw("rds", "r", "2", refers=(("cds", "green"),))
+    peer.publish(raw("cds", "green", "1"), blue()[2], raw("lds", "taken", "1"), routes)
+    peer.ack(*peer.pull())
+    listeners = peer.one()
+    peer.nack(listeners, "Error adding/updating listener(s) taken: cannot bind")
+    peer.clock.time_s += 21
+    assert [told.type for told in peer.settle()][:2] == ["rds", "cds"]
+    assert set(peer.stream.acked()["cds"]) == {"green"}
+    assert not peer.stream.synced
 
 
 @EITHER
@@ -164,6 +180,21 @@ def test_the_newest_snapshot_wins(make: type[Either]) -> None:
     assert sixth.named == {"blue": "6"}
     peer.ack(fifth, sixth)
     assert peer.stream.acked()["cds"] == {"blue": "6"}
+    assert peer.pull() == []
+
+
+@EITHER
+@pytest.mark.parametrize("words", ["no", "Error adding/updating cluster(s) green: no"])
+def test_a_client_that_refuses_everything_is_left_in_peace(make: type[Either], words: str) -> None:
+    """No answer of a client can make us talk without end: what it refused is not said again, nor is what undoes it."""
+    peer = started(make)
+    peer.publish(*green(), raw("cds", "red", "1"), raw("eds", "red", "1"))
+    before = len(peer.heard)
+    for _ in range(100):
+        for told in peer.pull():
+            peer.nack(told, words)
+        peer.clock.time_s += 5
+    assert len(peer.heard) - before < 20
     assert peer.pull() == []
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from reconciler.core.model import Connected, Ref, XdsResource
 from reconciler.seams import Seams
+from reconciler.xds import server as server_module
 from reconciler.xds.identity import Identity, token
 from reconciler.xds.listen import ListenError
+from reconciler.xds.pace import Pace
 from reconciler.xds.server import Server
-from reconciler.xds.stream import Pace
 
 from .snapshot import raw, snapshot
 from .wired import ADS, Client
@@ -257,6 +258,37 @@ def test_a_taken_port_is_said(world: World) -> None:
     (port,) = server.ports.values()
     with pytest.raises(ListenError, match="taken"):
         world.server(f"127.0.0.1:{port}")
+
+
+def test_a_socket_in_use_is_not_taken_over(world: World, tmp_path: Path) -> None:
+    """Neither from another server of ours nor from anything else that answers."""
+    address = f"unix:{tmp_path / 'xds.sock'}"
+    world.server(address)
+    with pytest.raises(ListenError, match="another server"):
+        world.server(address)
+
+
+def test_who_says_nothing_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream without a request ends after a while, and one that its client ends at once leaves nothing."""
+    monkeypatch.setattr(server_module, "FIRST_REQUEST_S", 0.1)
+    server = world.server()
+    assert world.client(server).ended()[0] == "DEADLINE_EXCEEDED"
+    polite = world.client(server)
+    polite.send_bytes(None)
+    assert polite.ended()[0] == "OK"
+    assert server.connected() == {}
+
+
+def test_stopping_says_so(world: World) -> None:
+    """Streams end with a reason, so that an Envoy comes back to who serves next; a second stop does nothing."""
+    server = world.server()
+    server.publish("n", WORLD)
+    client = world.client(server)
+    client.send("cds")
+    client.read()
+    server.stop()
+    server.stop()
+    assert client.ended()[0] == "UNAVAILABLE"
 
 
 def test_a_client_that_reads_nothing_slows_nobody(world: World) -> None:

@@ -31,7 +31,8 @@ class Client:
         while (message := self._requests.get()) is not None:
             yield message
 
-    def send_bytes(self, content: bytes) -> None:
+    def send_bytes(self, content: bytes | None) -> None:
+        """Send these bytes; None: there will be no more."""
         self._requests.put(content)
 
     def send(self, type: str, **fields: Any) -> None:
