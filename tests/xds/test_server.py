@@ -1,74 +1,21 @@
 """The server over real gRPC: who gets in, what they are told, and what is known of them."""
 
-import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from reconciler.core.model import Connected, Ref, XdsResource
+from reconciler.core.model import Ref, XdsResource
 from reconciler.seams import Seams
 from reconciler.xds import server as server_module
 from reconciler.xds.identity import Identity, token
-from reconciler.xds.listen import ListenError
-from reconciler.xds.pace import Pace
-from reconciler.xds.server import Server
 
+from .conftest import World
 from .snapshot import raw, snapshot
-from .wired import ADS, Client
+from .wired import ADS
 
 KEY = b"k" * 32
 WORLD = snapshot([raw("cds", "a", "1"), raw("eds", "a", "1")])
-
-
-class World:
-    """Servers and clients of one test, all closed at its end."""
-
-    def __init__(self) -> None:
-        self.woken = threading.Event()
-        self._closing: list[Callable[[], Any]] = []
-
-    def server(self, address: str = "127.0.0.1:0", **more: Any) -> Server:
-        given = {"identity": None, "open_secret": lambda _: b"", "seams": Seams(), "pace": Pace(linger_s=0.0), **more}
-        server = Server([address], wake=self.woken.set, **given)
-        server.start()
-        self._closing.append(server.stop)
-        return server
-
-    def client(self, server: Server, **more: Any) -> Client:
-        (port,) = server.ports.values()
-        return self.client_at(f"127.0.0.1:{port}", **more)
-
-    def client_at(self, target: str, **more: Any) -> Client:
-        client = Client(target, **more)
-        self._closing.append(client.close)
-        return client
-
-    def until(self, server: Server, what: Callable[[dict[str, Connected]], bool]) -> dict[str, Connected]:
-        """What is connected, as soon as it fits; woken by the server and never by a clock alone."""
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            self.woken.clear()
-            found = dict(server.connected())
-            if what(found):
-                return found
-            self.woken.wait(0.5)
-        raise AssertionError(f"not in time: {server.connected()} {server.counters()}")
-
-    def close(self) -> None:
-        for close in reversed(self._closing):
-            close()
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    yield made
-    made.close()
 
 
 def test_a_node_is_told_its_snapshot_and_known_by_what_it_acknowledged(world: World) -> None:
@@ -227,45 +174,6 @@ def test_the_services_per_type_are_served(world: World, service: str, method: st
     client = world.client(server, method=f"/envoy.service.{service}DiscoveryService/{method}{kind}s")
     client.send("", **{"resource_names_subscribe" if method == "Delta" else "resource_names": ["x"]})
     assert len(client.read().resources) == 1
-
-
-def test_the_unix_socket_is_ours_alone_and_a_stale_one_is_no_obstacle(world: World, tmp_path: Path) -> None:
-    """What a killed server left behind does not stop the next; nobody else may connect."""
-    path = tmp_path / "xds.sock"
-    stale = socket.socket(socket.AF_UNIX)
-    stale.bind(str(path))
-    stale.close()
-    server = world.server(f"unix:{path}")
-    assert path.stat().st_mode & 0o777 == 0o600
-    server.publish("n", WORLD)
-    client = world.client_at(f"unix:{path}")
-    client.send("cds")
-    assert len(client.read().resources) == 1
-
-
-@pytest.mark.parametrize(
-    "address", ["0.0.0.0:0", "192.0.2.1:80", "[::]:0", "example.org:1", "here", "unix:relative", "127.0.0.1:99999"]
-)
-def test_plaintext_is_for_this_machine(world: World, address: str) -> None:
-    """No address that another machine could reach is listened on."""
-    with pytest.raises(ListenError):
-        world.server(address)
-
-
-def test_a_taken_port_is_said(world: World) -> None:
-    """Two servers never share a port: each would get half of the proxies."""
-    server = world.server()
-    (port,) = server.ports.values()
-    with pytest.raises(ListenError, match="taken"):
-        world.server(f"127.0.0.1:{port}")
-
-
-def test_a_socket_in_use_is_not_taken_over(world: World, tmp_path: Path) -> None:
-    """Neither from another server of ours nor from anything else that answers."""
-    address = f"unix:{tmp_path / 'xds.sock'}"
-    world.server(address)
-    with pytest.raises(ListenError, match="another server"):
-        world.server(address)
 
 
 def test_who_says_nothing_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
