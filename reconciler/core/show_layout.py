@@ -107,7 +107,11 @@ def plain(page: Iterable[Block], width: int | None = None) -> str:
 
 def _paragraph(block: Text, width: int | None) -> Iterator[Line]:
     further = block.indent + block.hang
-    indent, room = block.indent, (lambda at: None if width is None else max(width - at, 8))
+    indent = block.indent
+
+    def room(at: int) -> int | None:
+        return None if width is None else max(width - at, 8)
+
     for part in _split_lines(_clean(block.spans)):
         for line in _wrap(part, room(indent), room(further)):
             yield _indented(line, indent)
@@ -130,8 +134,8 @@ def _table(table: Table, width: int | None) -> list[Line]:
         return [line for row in rows for line in _stacked(table, row, width)]
     lines: list[Line] = []
     if any(table.heads):
-        heads = [Span(head.ljust(widths[i]) if i < last else head, "dim") for i, head in enumerate(table.heads)]
-        lines.append(_indented(_joined([(head,) for head in heads]), table.indent))
+        titles = [Span(head.ljust(widths[i]) if i < last else head, "dim") for i, head in enumerate(table.heads)]
+        lines.append(_indented(_joined([(title,) for title in titles]), table.indent))
     for row in rows:
         padded = [(*cell, Span(" " * (widths[i] - _cells(cell)))) for i, cell in enumerate(row[:last])]
         wrapped = list(_wrap(row[last], None if width is None else width - before, None if width is None else width - before))
