@@ -1,8 +1,8 @@
 """Workloads: every Container, replica and Proxy with all that its driver needs, and the digests that tell old from new."""
 
-from collections.abc import Iterable
+from functools import cache
 from math import ceil
-from typing import Any, cast
+from typing import cast
 
 from reconciler.core.bootstrap import for_node
 from reconciler.core.kinds.application import Application
@@ -18,17 +18,25 @@ PLACEMENT = frozenset({"host", "hosts", "replicas", "port"})
 STARTED_WITH = frozenset({"xds", "concurrency", "log_level", "drain_s", "bootstrap"})
 
 
-def declared(spec: Spec, fields: Iterable[str]) -> dict[str, Any]:
-    """These fields as they were written. Left out is left out, so a default that a later Convoy adds changes nothing."""
-    return spec.model_dump(mode="json", by_alias=True, exclude_unset=True, include=set(fields))
+NOTHING = digest({})
+
+
+@cache
+def _names(kind: type[Spec], fields: frozenset[str]) -> tuple[str, ...]:
+    """Fields as they are called in YAML."""
+    return tuple(kind.model_fields[field].alias or field for field in sorted(fields))
 
 
 def wants(resource: Resource) -> tuple[Want, ...]:
-    """The workloads of a Container or an Application."""
+    """The workloads of a Container or an Application.
+
+    Digests are taken over what was written. Left out is left out, so a default that a later Convoy adds changes nothing.
+    """
     spec = cast(Container | Application, resource.spec)
-    fields = type(spec).model_fields.keys()
-    instance = digest(declared(spec, fields - spec.in_place - PLACEMENT))
-    live = digest(declared(spec, spec.in_place))
+    written = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    in_place = {name: written.pop(name) for name in _names(type(spec), spec.in_place) if name in written}
+    instance = digest({name: value for name, value in written.items() if name not in PLACEMENT})
+    live = digest(in_place) if in_place else NOTHING
     if isinstance(spec, Container):
         return (Want(resource.ref, resource.uid, instance, live, spec, resource.ref, spec.host or ""),)
     names = (f"{resource.ref.name}-{n}" for n in range(1, spec.replicas + 1))
@@ -66,5 +74,6 @@ def proxy_want(resource: Resource, its_group: Resource, bootstrap: str) -> Want:
     )
     # Not the Configuration nor the ports: those reach a running Envoy. Nor the bootstrap as a whole: a later Convoy may
     # write it otherwise, and that must not replace the fleet.
-    instance = digest({"group": proxy.group, "spec": declared(group, STARTED_WITH)})
-    return Want(resource.ref, resource.uid, instance, digest({}), run, resource.ref, proxy.host or "")
+    written = group.model_dump(mode="json", by_alias=True, exclude_unset=True, include=set(STARTED_WITH))
+    instance = digest({"group": proxy.group, "spec": written})
+    return Want(resource.ref, resource.uid, instance, NOTHING, run, resource.ref, proxy.host or "")
