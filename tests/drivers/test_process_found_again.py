@@ -1,8 +1,10 @@
 """What the process driver has made it finds again, and what it has not made it leaves alone."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 import reconciler.drivers.process
 from reconciler.core.kinds.spec import Check
 from reconciler.drivers import DriverError
+from reconciler.drivers.process.shim.system import birth
+from reconciler.drivers.process.supervise import tell
 
 from .contract import act, eventually, healthy, seen, want
 from .world import ProcessWorld, alive, belonging, script, soon
@@ -189,3 +193,34 @@ def _can_run(python: str, user: int) -> bool:
         return subprocess.run([python, "-c", f"open({str(main)!r})"], user=user, check=False).returncode == 0
     except OSError:
         return False
+
+
+def test_a_signal_goes_to_whoever_wrote_the_number(world: ProcessWorld) -> None:
+    """Not even a directory whose lock is held makes us signal a process that began at another time than is written there."""
+    bystander = subprocess.Popen(["sleep", "1000"])
+    try:
+        world.directory("app").mkdir(parents=True)
+        (world.directory("app") / "lock").write_text(f"{bystander.pid} somewhen\n")
+        assert tell(world.directory("app"), signal.SIGKILL) is False
+        assert bystander.poll() is None
+        (world.directory("app") / "lock").write_text(f"{bystander.pid} {birth(bystander.pid)}\n")
+        assert tell(world.directory("app"), signal.SIGKILL) is True
+        assert bystander.wait(5.0) == -9
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_two_changes_in_one_tick_are_both_seen(world: ProcessWorld) -> None:
+    """A file replaced so soon after a look that the time stamp is the same is still read again."""
+    driver, app = world.driver(), want("app")
+    act(driver, "create", app)
+    eventually(driver, app, healthy)
+    directory = world.directory("app")
+    text = (directory / "state.json").read_text()
+    stamp = time.time_ns()
+    for restarts in (41, 42):
+        (directory / "x").write_text(text.replace('"restarts":0', f'"restarts":{restarts}'))
+        (directory / "x").replace(directory / "state.json")
+        os.utime(directory, ns=(stamp, stamp))
+        assert seen(driver)["Container/app", "i1"].fields["restarts"] == restarts
