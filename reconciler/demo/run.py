@@ -14,7 +14,8 @@ from pathlib import Path
 
 from reconciler import envoy_binary
 from reconciler.demo.fleet import PROXIES, DemoError, Fleet, free_ports
-from reconciler.demo.steps import Served, StepFailed, Steps, until
+from reconciler.demo.served import Served, StepFailed, until
+from reconciler.demo.steps import Steps
 
 Say = Callable[[str], None]
 
