@@ -22,8 +22,8 @@ MOST_PROBLEMS = 1000
 # documents can be told apart before anything is parsed, and a broken one breaks no other.
 MARKER = re.compile(rb"(?:\A|(?<=[\r\n]))(?:---|\.\.\.)(?=[ \t\r\n]|\Z)")
 LINE_BREAK = re.compile(rb"\r\n|\r|\n")
-# Blank lines, comments and directives: what may stand before the `---` of the document that it belongs to.
-PREAMBLE = re.compile(rb"(?:(?:[ \t]*(?:#[^\r\n]*)?|%[^\r\n]*)(?:\r\n|\r|\n|\Z))*\Z")
+# A line that is not blank, a comment or a directive: without one, a text can only belong to the `---` behind it.
+CONTENT = re.compile(rb"(?:\A|(?<=[\r\n]))(?:[ \t]+[^\s#]|[^\s#%])")
 DIRECTIVE = re.compile(r"(?:\A|(?<=[\r\n]))%[^\r\n]*")
 LEADING_DIRECTIVE = re.compile(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))*%")
 OUR_DIRECTIVE = re.compile(r"%YAML[ \t]+1\.2[ \t]*(?:#.*)?")
@@ -115,7 +115,7 @@ def chunks(text: bytes) -> Iterator[Chunk]:
     for marker in chain(MARKER.finditer(body), (None,)):
         end = marker.start() if marker else len(body)
         raw = body[start:end]
-        preamble = not explicit and PREAMBLE.match(raw) is not None
+        preamble = not explicit and CONTENT.search(raw) is None
         if raw:
             yield Chunk(base + start, base + end, line, column, raw, preamble)
         if marker:

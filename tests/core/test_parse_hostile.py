@@ -38,7 +38,7 @@ def test_deep_nesting_is_a_problem_and_no_crash(unit: str, depth: int) -> None:
     parsed = read(unit * depth)
     assert not parsed.documents
     assert len(parsed.problems) == 1
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 5
 
 
 def test_deep_indentation_is_a_problem() -> None:
@@ -100,7 +100,7 @@ def test_no_text_takes_long(text: str) -> None:
     """Five megabytes of whatever is worst for a parser are read or refused within seconds."""
     start = time.process_time()
     read(text)
-    assert time.process_time() - start < 6
+    assert time.process_time() - start < 10
 
 
 fragments = st.sampled_from(
