@@ -41,13 +41,10 @@ ROUTES = "envoy.extensions.filters.network.http_connection_manager.v3.Rds"
 def mentions(message: Message, path: Path = ()) -> Iterator[Mention]:
     """Every name this message mentions; paths in protobuf's field names."""
     owner = message.DESCRIPTOR.full_name
-    if owner == SECRET:
-        if message.HasField("sds_config"):
-            yield Mention("sds", message.name, (*path, "name"))
-        return
-    if owner == ROUTES:
+    if owner == SECRET and _from_us(message.sds_config):
+        yield Mention("sds", message.name, (*path, "name"))
+    elif owner == ROUTES and _from_us(message.config_source):
         yield Mention("rds", message.route_config_name, (*path, "route_config_name"))
-        return
     for field, value in message.ListFields():
         at = (*path, field.name)
         if field.message_type is not None:
@@ -58,6 +55,11 @@ def mentions(message: Message, path: Path = ()) -> Iterator[Mention]:
                 values = enumerate(value) if field.is_repeated else [(None, value)]
                 for i, name in values:
                     yield Mention("cds", name, at if i is None else (*at, i), firm)
+
+
+def _from_us(source: Message) -> bool:
+    """Whether a config source is the aggregated stream, and not a file or somebody else's server."""
+    return source.WhichOneof("config_source_specifier") in ("ads", "self")
 
 
 def _inside(field: object, value: Message, at: Path) -> Iterator[Mention]:

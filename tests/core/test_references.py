@@ -229,3 +229,36 @@ def test_broken_things_are_not_called_missing() -> None:
     clusters = "kind: Cluster\nmetadata: {name: web}\nspec: {envoy: {nme: 1}}"
     problems = written(edge=EDGE, host=HOST, configuration=CONFIGURATION, clusters=clusters).problems()
     assert problems == ["clusters.yaml:3:16: Cluster has no field 'nme' (did you mean 'name'?)"]
+
+
+def test_routes_and_secrets_from_elsewhere() -> None:
+    """Only what is asked of us must be declared; what an Envoy reads from a file of its own is its own business."""
+    raw = """
+kind: Configuration
+metadata: {name: edge}
+spec:
+  listeners:
+    - name: http
+      port: 10000
+      envoy:
+        filter_chains:
+          - filters:
+              - name: http
+                typed_config:
+                  "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                  stat_prefix: http
+                  rds: {route_config_name: theirs, config_source: {path_config_source: {path: /tmp/routes.yaml}}}
+            transport_socket:
+              name: tls
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+                common_tls_context:
+                  tls_certificate_sds_secret_configs:
+                    - {name: theirs, sds_config: {path_config_source: {path: /tmp/secret.yaml}}}
+"""
+    fleet = written(edge=EDGE, host=HOST, configuration=raw).fleet()
+    assert told(fleet, "lds", "http").refers == ()
+    problems = written(
+        edge=EDGE, host=HOST, configuration=raw.replace("path_config_source: {path: /tmp/secret.yaml}", "ads: {}")
+    ).problems()
+    assert problems == ["configuration.yaml:22:30: there is no Certificate 'theirs' (declare a Certificate of that name)"]
