@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.compile import Compiler, compile
+from reconciler.core.connect import Connector, check
 from reconciler.core.kinds.application import Application
-from reconciler.core.model import Ref, Resource
+from reconciler.core.model import ObservedState, Ref, Resource
 from reconciler.core.pieces import Translation
 from reconciler.core.translate import translate
 from tests.core.test_virtualhosts import BARE, SECOND, SHOP
@@ -123,7 +124,10 @@ CHOICES = st.fixed_dictionaries({name: st.sampled_from(texts) for name, texts in
 @settings(max_examples=60, deadline=None)
 @given(st.lists(CHOICES, min_size=2, max_size=5), st.randoms(use_true_random=False))
 def test_incremental_equals_from_scratch(revisions: list[dict[str, str]], random: Any) -> None:
-    """Whatever came before, and in whatever order documents are given, a revision compiles to the same."""
+    """Whatever came before, and in whatever order documents are given, a revision compiles to the same.
+
+    What then is told refers to nothing that is not there.
+    """
     compiler = Compiler()
     known: dict[tuple[str, str], Written] = {}
     for revision in revisions:
@@ -136,6 +140,9 @@ def test_incremental_equals_from_scratch(revisions: list[dict[str, str]], random
         incremental = compiler.compile("r", dict(shuffled), locate)
         scratch = compile("r", resources, locate)
         assert incremental == scratch
+        if scratch.fleet is not None:
+            told = Connector().connect(scratch.fleet, ObservedState({}), {})
+            assert [check(snapshot) for snapshot in told.values()] == [[]] * len(told)
 
 
 def test_a_change_elsewhere_translates_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
