@@ -100,10 +100,10 @@ class Proxies:
 
     def tell(self, actions: tuple[Action, ...]) -> None:
         for action in actions:
-            for node, snapshot in action.want.items():
-                self.seams.point("xds.publish", node, snapshot.version)
-                self.server.publish(node, snapshot)
-                self.published[node] = snapshot
+            self.seams.point("xds.publish", action)
+            self.server.publish_all(action.want)
+            self.published.update(action.want)
+            for snapshot in action.want.values():
                 for resource in snapshot.resources.get("eds", {}).values():
                     if resource.version not in self._ends:
                         self._ends[resource.version] = endpoints_of(resource)
