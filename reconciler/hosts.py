@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from reconciler.core.facts import Failure
+from reconciler.core.facts import NOT_YET, Failure
 from reconciler.core.model import Action, Key, Observed, ObservedState, Outcome, Plan
 from reconciler.drivers import Driver, DriverError
 from reconciler.seams import Seams
@@ -27,7 +27,7 @@ class Host:
         self._looking = threading.Lock()
         self._closed = threading.Event()
         self._seen: Mapping[Key, Observed] = {}
-        self._blind = "not looked at yet"
+        self._blind = NOT_YET
         self._running: set[Key] = set()
         self._ended: set[Key] = set()
         self._outcomes: list[Outcome] = []

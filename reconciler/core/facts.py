@@ -7,6 +7,9 @@ from reconciler.core.model import Connected, Key, Snapshot
 
 Endpoint = tuple[str, int]
 
+# Why a host cannot be seen in the first moments after a start: no outage, and not worth telling anybody.
+NOT_YET = "not looked at yet"
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from reconciler.core.diff import diff
-from reconciler.core.facts import Facts
+from reconciler.core.facts import NOT_YET, Facts
 from reconciler.core.kinds.application import Application
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.settings import Settings
@@ -102,7 +102,7 @@ class _Draft:
         blind = sorted({one.host for one in bearing if one.host in self.seen.blind} | (set(allowed) & self.seen.blind.keys()))
         if blind and (not bearing or any(one.host in blind for one in bearing)):
             # It may be there already: making a second one, or moving it, must wait until somebody can look.
-            self.hold(want.ref, f"host {blind[0]} cannot be seen: {self.seen.blind[blind[0]]}")
+            self.hold(want.ref, self.unseen(blind[0]))
             return
         host = place(want, [h for h in allowed if h not in self.seen.blind], bearing)
         if host is None:
@@ -128,7 +128,7 @@ class _Draft:
 
     def remove(self, one: Observed, reason: str) -> None:
         if one.host in self.seen.blind:
-            self.hold(one.ref, f"host {one.host} cannot be seen: {self.seen.blind[one.host]}", None, one.instance, "delete")
+            self.hold(one.ref, self.unseen(one.host), None, one.instance, "delete")
             return
         if one.ref.kind != "Proxy":
             node = reached_by(one, self.facts, self.running)
@@ -142,6 +142,10 @@ class _Draft:
                 return
         grace_s = float(one.fields.get("stop_s") or 20.0)
         self.act("delete", one.ref, one.instance, one.host, None, reason, grace_s + 10.0)
+
+    def unseen(self, host: str) -> str:
+        reason = self.seen.blind[host]
+        return f"host {host} is {reason}" if reason == NOT_YET else f"host {host} cannot be seen: {reason}"
 
     def tell(self) -> None:
         """One action for each ProxyGroup whose proxies are to be told something new."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from reconciler.core.facts import Facts, Failure
+from reconciler.core.facts import NOT_YET, Facts, Failure
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Observed, ObservedState, Plan, Ref
@@ -50,7 +50,13 @@ def status(
             result[ref] = Status(ref, "synced", "none", now, "no replicas")
         elif ref.kind == "Host":
             reason = seen.blind.get(ref.name)
-            result[ref] = Status(ref, "held" if reason else "synced", "unknown" if reason else "healthy", now, reason or "")
+            result[ref] = Status(
+                ref,
+                ("pending" if reason == NOT_YET else "held") if reason else "synced",
+                "unknown" if reason else "healthy",
+                now,
+                reason or "",
+            )
         elif ref.kind in TRAFFIC_KINDS:
             result[ref] = _worst(ref, [told[g] for g in carried.get(ref, ()) if g in told], now)
         else:
