@@ -49,14 +49,7 @@ def status(
         elif ref.kind == "Application":
             result[ref] = Status(ref, "synced", "none", now, "no replicas")
         elif ref.kind == "Host":
-            reason = seen.blind.get(ref.name)
-            result[ref] = Status(
-                ref,
-                ("pending" if reason == NOT_YET else "held") if reason else "synced",
-                "unknown" if reason else "healthy",
-                now,
-                reason or "",
-            )
+            result[ref] = _host(ref, seen.blind.get(ref.name, ""), now)
         elif ref.kind in TRAFFIC_KINDS:
             result[ref] = _worst(ref, [told[g] for g in carried.get(ref, ()) if g in told], now)
         else:
@@ -117,6 +110,12 @@ def _sync(
         return "pending", "missing"
     waiting = _waiting(node_id(ref), facts) if ref.kind == "Proxy" else ""
     return ("pending", waiting) if waiting else ("synced", "" if healthy else current.health.message)
+
+
+def _host(ref: Ref, blind: str, now: float) -> Status:
+    if not blind:
+        return Status(ref, "synced", "healthy", now)
+    return Status(ref, "pending" if blind == NOT_YET else "held", "unknown", now, blind)
 
 
 def _waiting(node: str, facts: Facts) -> str:
