@@ -108,13 +108,14 @@ def test_apply_gives_up_on_what_stays_failed() -> None:
 @pytest.mark.parametrize("words", [("apply", "."), ("down", "--yes")])
 def test_ctrl_c_ends_in_order(words: tuple[str, ...], convoy: Convoy, playing: Play, state: Path) -> None:
     """The loop is asked to stop, and the exit code is 130."""
+    before = signal.getsignal(signal.SIGINT)
     fake = playing(view("pending", "unknown"), lambda: os.kill(os.getpid(), signal.SIGINT), view("pending", "unknown"))
     (state / "convoy.db").touch()
     result = convoy(*words)
 
     assert fake.stopped
     assert result.exit_code == 130
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_down(convoy: Convoy, playing: Play, state: Path) -> None:
