@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from reconciler.core.connect import Connector
-from reconciler.load import Loader
-
 from reconciler.core.model import ObservedState
 from reconciler.git import Tree
+from reconciler.load import Loader
 from reconciler.seams import Seams
 
 Row = tuple[str, float, str, float | None]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from reconciler.core.connect import Connector
 
 from reconciler.core import show
+from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.model import Connected, FleetState, Health, Observed, ObservedState, Ref
 from reconciler.core.plan import plan, reached_by, running_proxies, surplus_of
