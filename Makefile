@@ -39,7 +39,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n auto -m "not slow" $(PYTEST_ARGS) $(T)
+	$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS) $(T)
 
 bench: setup
 	$(BIN)/python -m tests.bench $(if $(filter-out 0 no,$(QUICK)),--quick)
