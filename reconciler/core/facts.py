@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from reconciler.core.model import Connected, Key, Snapshot
 
@@ -23,6 +24,29 @@ class Failure:
     def retry_at(self) -> float:
         """One second after the first failure, doubling up to a minute: a failing host is visited less often."""
         return self.at + min(60.0, 2.0 ** (self.count - 1))
+
+
+OrderVerb = Literal["confirm", "suspend", "take-over", "hold"]
+
+# Subjects of orders that are about no one resource: the deletes held as a lot, and everything.
+DELETES, FLEET = "deletes", "fleet"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person told Convoy beside Git's documents, by a command or by a commit's trailer.
+
+    `confirm` a delete (subject: a printed ref, or DELETES for the lot that is held); `suspend` (a printed ref, or FLEET);
+    `take-over` (an installation's id); `hold` (`<printed ref>@<digest of the document>`: that content is not to come back).
+    `by` is who, `at` when and `until` how long (Unix seconds; None: until it is taken back).
+    """
+
+    verb: OrderVerb
+    subject: str
+    reason: str
+    by: str
+    at: float
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

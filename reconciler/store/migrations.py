@@ -29,6 +29,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE certificate_keys (ref TEXT PRIMARY KEY REFERENCES certificates (ref) ON DELETE CASCADE,
            pem {bytes} NOT NULL)""",
     ),
+    (
+        """CREATE TABLE orders (verb TEXT NOT NULL, subject TEXT NOT NULL, reason TEXT NOT NULL, author TEXT NOT NULL,
+           at DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION, PRIMARY KEY (verb, subject))""",
+        "CREATE TABLE guards (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
+    ),
 )
 BYTES = {"sqlite": "BLOB", "postgresql": "BYTEA"}
 

@@ -9,9 +9,11 @@ from typing import Any, Literal
 import orjson
 from sqlalchemy import Table, bindparam, delete, insert, select
 
+from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot
 from reconciler.seams import Seams
 from reconciler.store import lease as leases
+from reconciler.store import orders
 from reconciler.store.database import Database
 from reconciler.store.lease import Lease
 from reconciler.store.logs import append, last_row, trim
@@ -21,6 +23,7 @@ from reconciler.store.tables import (
     CERTIFICATE_KEYS,
     CERTIFICATES,
     EVENTS,
+    GUARDS,
     META,
     OUTCOMES,
     PLANS,
@@ -219,6 +222,26 @@ class Store:
                 else:
                     known[name] = body
             self._rows[table.name] = known
+
+    # What people told us beside Git, and what the guards remember
+
+    def put_order(self, order: Order) -> None:
+        """A later order about the same replaces the earlier one."""
+        orders.put(self._database, order)
+
+    def orders(self) -> tuple[Order, ...]:
+        return orders.every(self._database)
+
+    def drop_orders(self, *which: tuple[str, str]) -> int:
+        """Verb and subject of each; how many there were."""
+        return orders.drop(self._database, *which)
+
+    def put_guards(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Name ⇒ what is to be remembered as plain JSON values, or None to drop it."""
+        self._put_rows(GUARDS, changes)
+
+    def guards(self) -> dict[str, dict[str, Any]]:
+        return self._all(GUARDS)
 
     # What proxies run and refuse
 

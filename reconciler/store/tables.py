@@ -42,6 +42,19 @@ EVENTS = _log("events", _text("kind"), _text("ref"), _text("message"))
 STATUS = _table("status", Column("name", Text, primary_key=True), _text("body"))
 STATE = _table("state", Column("name", Text, primary_key=True), _text("body"))
 
+# What people told Convoy beside Git, by `convoy confirm` and the like or by a commit's trailers.
+ORDERS = _table(
+    "orders",
+    Column("verb", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    _text("reason"),
+    _text("author"),
+    Column("at", Float, nullable=False),
+    Column("until", Float),
+)
+# What the guards have to remember: name ⇒ JSON.
+GUARDS = _table("guards", Column("name", Text, primary_key=True), _text("body"))
+
 # What Envoys have refused, and what each proxy last ran without refusing anything of it.
 REFUSED = _table(
     "refused",

@@ -1,0 +1,48 @@
+"""Orders: what people told Convoy beside Git: confirmed, suspended, taken over, held."""
+
+from sqlalchemy import ColumnElement, and_, delete, insert, or_, select
+
+from reconciler.core.facts import Order
+from reconciler.store.database import Database
+from reconciler.store.tables import ORDERS
+
+
+def put(database: Database, order: Order) -> None:
+    """A later order about the same replaces the earlier one."""
+    with database.writing("orders") as connection:
+        connection.execute(delete(ORDERS).where(_about(order.verb, order.subject)))
+        connection.execute(insert(ORDERS).values(**_row(order)))
+
+
+def every(database: Database) -> tuple[Order, ...]:
+    """In the order of verb and subject."""
+    with database.reading("orders") as connection:
+        rows = connection.execute(select(ORDERS).order_by(ORDERS.c.verb, ORDERS.c.subject)).all()
+    return tuple(Order(row.verb, row.subject, row.reason, row.author, row.at, row.until) for row in rows)
+
+
+def drop(database: Database, *orders: tuple[str, str]) -> int:
+    """Verb and subject of each; how many there were. Nothing to drop writes nothing."""
+    if not orders:
+        return 0
+    which = or_(*(_about(verb, subject) for verb, subject in orders))
+    with database.reading("orders") as connection:
+        if connection.execute(select(ORDERS.c.verb).where(which)).first() is None:
+            return 0
+    with database.writing("orders") as connection:
+        return connection.execute(delete(ORDERS).where(which)).rowcount
+
+
+def _about(verb: str, subject: str) -> ColumnElement[bool]:
+    return and_(ORDERS.c.verb == verb, ORDERS.c.subject == subject)
+
+
+def _row(order: Order) -> dict[str, object]:
+    return {
+        "verb": order.verb,
+        "subject": order.subject,
+        "reason": order.reason,
+        "author": order.by,
+        "at": order.at,
+        "until": order.until,
+    }
