@@ -82,6 +82,9 @@ class Directory:
         at = self._kept(revision)[2]
         return Commit(revision, "", at, at, f"the folder {self._path}", ())
 
+    def commits(self, old: str, new: str) -> tuple[Commit, ...]:
+        return () if old == new else (self.info(new),)
+
     def changed(self, timeout_s: float | None) -> bool:
         return self._changes.wait(timeout_s)
 

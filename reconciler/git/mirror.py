@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import pygit2
 from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
 from reconciler.git.carry import carry
 from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
+from reconciler.git.history import REVISION, between, commit_of
 from reconciler.git.source import Commit, SourceError, Tree
 from reconciler.git.trees import NoDirectory
 from reconciler.git.watch import Changes
@@ -88,16 +88,12 @@ class Mirror:
     def info(self, revision: str) -> Commit:
         with self._lock, self._reading(f"revision {revision[:12]} in {self._bare.directory}", ours=True):
             self._seams.point("git.info", revision)
-            commit = self._commit(revision)
-            author = commit.author
-            return Commit(
-                str(commit.id),
-                f"{author.name} <{author.email}>",
-                float(author.time),
-                float(commit.commit_time),
-                commit.message.partition("\n")[0],
-                tuple(str(parent) for parent in commit.parent_ids),
-            )
+            return commit_of(self._commit(revision))
+
+    def commits(self, old: str, new: str) -> tuple[Commit, ...]:
+        with self._lock, self._reading(f"history of {new[:12]} in {self._bare.directory}", ours=True):
+            self._seams.point("git.commits", old, new)
+            return between(self._bare.opened(), old, self._commit(new))
 
     def changed(self, timeout_s: float | None) -> bool:
         with self._lock, contextlib.suppress(SourceError, GitFailed, OSError):
@@ -211,7 +207,7 @@ class Mirror:
             raise SourceError(no_branch(self._branch, self.shown, names)) from error
 
     def _commit(self, revision: str) -> pygit2.Commit:
-        if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        if not REVISION.fullmatch(revision):
             raise SourceError(f"{revision!r} is not a revision: 40 hexadecimal digits are expected")
         found = self._bare.opened().get(revision)
         if found is None:

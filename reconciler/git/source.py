@@ -17,6 +17,9 @@ LARGEST_FILE = 5 * 1024 * 1024
 MOST_ENTRIES = 500_000
 DEEPEST = 64
 
+# What is told of the commits between two revisions: more than anybody pushes at once, and read in a tenth of a second.
+MOST_COMMITS = 1000
+
 
 class SourceError(Exception):
     """The source could not be read. Says nothing about what is in it: least of all that it is empty."""
@@ -38,14 +41,18 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Who made a revision, and when. Times are Unix seconds; `author` is "Name <mail>", empty for a plain folder."""
+    """Who made a revision, when, and what they said. Times are Unix seconds; `author` is "Name <mail>", "" for a folder."""
 
     revision: str
     author: str
     authored_at: float
     committed_at: float
-    subject: str
+    message: str
     parents: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.message.partition("\n")[0]
 
 
 class Source(Protocol):
@@ -62,6 +69,13 @@ class Source(Protocol):
 
     def info(self, revision: str) -> Commit:
         """Who made this revision, and when."""
+
+    def commits(self, old: str, new: str) -> tuple[Commit, ...]:
+        """The commits that lead from `old` to `new`, newest first, merged ones too; at most MOST_COMMITS, the newest.
+
+        None when both are the same. Only `new` itself where `old` is "", not known, or not among what `new` descends from
+        (the branch was rewritten, or is a folder).
+        """
 
     def changed(self, timeout_s: float | None) -> bool:
         """Wait until a fetch may find something new (True), the time is over, or the source is closed (False)."""

@@ -1,0 +1,35 @@
+"""Reads commits: one of them, or those that a revision has and an older one has not."""
+
+import itertools
+import re
+
+import pygit2
+from pygit2.enums import SortMode
+
+from reconciler.git.source import MOST_COMMITS, Commit
+
+REVISION = re.compile(r"[0-9a-f]{40}")
+
+
+def commit_of(found: pygit2.Commit) -> Commit:
+    author = found.author
+    return Commit(
+        str(found.id),
+        f"{author.name} <{author.email}>",
+        float(author.time),
+        float(found.commit_time),
+        found.message,
+        tuple(str(parent) for parent in found.parent_ids),
+    )
+
+
+def between(repository: pygit2.Repository, old: str, new: pygit2.Commit) -> tuple[Commit, ...]:
+    """What `new` descends from and `old` does not, as Source.commits says. Raises pygit2's errors."""
+    if old == str(new.id):
+        return ()
+    before = repository.get(old) if REVISION.fullmatch(old) else None
+    if not isinstance(before, pygit2.Commit) or not repository.descendant_of(new.id, before.id):
+        return (commit_of(new),)
+    walk = repository.walk(new.id, SortMode.TOPOLOGICAL | SortMode.TIME)
+    walk.hide(before.id)
+    return tuple(commit_of(found) for found in itertools.islice(walk, MOST_COMMITS))
