@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from reconciler.core.facts import NOT_YET, Failure
 from reconciler.core.model import Action, Key, Observed, ObservedState, Outcome, Plan
@@ -24,15 +23,15 @@ class Host:
         self.name = name
         self._driver, self._seams, self._wake, self._may_act = driver, seams, wake, may_act
         self._lock = threading.Lock()
-        self._looking = threading.Lock()
+        self._looking = seams.lock()
         self._closed = threading.Event()
         self._seen: Mapping[Key, Observed] = {}
         self._blind = NOT_YET
         self._running: set[Key] = set()
         self._ended: set[Key] = set()
         self._outcomes: list[Outcome] = []
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"act-{name}")
-        self._thread = threading.Thread(target=self._watch, name=f"look-{name}", daemon=True)
+        self._pool = seams.pool(AT_ONCE, f"act-{name}")
+        self._thread = seams.thread(self._watch, f"look-{name}")
 
     def start(self) -> None:
         self._thread.start()

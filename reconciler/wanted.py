@@ -71,7 +71,7 @@ class Wanted:
         self._closed = threading.Event()
         self._tried = ""
         self.accepted = Accepted()
-        self._thread = threading.Thread(target=self._follow, name="wanted", daemon=True)
+        self._thread = seams.thread(self._follow, "wanted")
 
     def start(self) -> None:
         self._thread.start()

@@ -55,8 +55,8 @@ class Machine:
         self.address = address
         self.things: dict[tuple[Ref, str], Thing] = {}
         self.lock = threading.RLock()
-        self.bell = threading.Condition(self.lock)
-        self.changes = 0
+        # Set when something changes: one for each driver that listens.
+        self.bells: list[threading.Event] = []
         self._next_port = first_port
 
     def ports(self, want: Want) -> dict[str, int | str]:
@@ -74,8 +74,8 @@ class Machine:
 
     def ring(self) -> None:
         with self.lock:
-            self.changes += 1
-            self.bell.notify_all()
+            for bell in self.bells:
+                bell.set()
 
 
 class Memory:
@@ -85,8 +85,10 @@ class Memory:
         self._host, self._machine, self._installation, self._seams = host, machine, installation, seams
         self.vices = vices or Vices()
         self._past: list[tuple[Observed, ...]] = []
-        self._heard = machine.changes
+        self._bell = threading.Event()
         self._closed = False
+        with machine.lock:
+            machine.bells.append(self._bell)
 
     def observe(self) -> Iterable[Observed]:
         """Raises DriverError."""
@@ -115,15 +117,18 @@ class Memory:
             raise DriverError(f"cannot {what}: the connection was lost before the answer came")
 
     def changed(self, timeout_s: float) -> bool:
-        with self._machine.bell:
-            rung = self._machine.bell.wait_for(lambda: self._closed or self._machine.changes != self._heard, timeout_s)
-            self._heard = self._machine.changes
-            return rung and not self._closed
+        rung = self._seams.wait(self._bell, timeout_s)
+        self._bell.clear()
+        if self._closed:
+            self._bell.set()
+        return rung and not self._closed
 
     def close(self) -> None:
-        with self._machine.bell:
-            self._closed = True
-            self._machine.bell.notify_all()
+        self._closed = True
+        with self._machine.lock:
+            if self._bell in self._machine.bells:
+                self._machine.bells.remove(self._bell)
+        self._bell.set()
 
     def _point(self, name: str, what: str, *about: object) -> None:
         try:
