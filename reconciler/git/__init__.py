@@ -1,7 +1,9 @@
 """The source of wishes: a branch of a Git repository, followed by a mirror of our own, or a plain folder."""
 
+from reconciler.git.branch import Branch, Conflict, Words
 from reconciler.git.folder import Directory
 from reconciler.git.mirror import Mirror
+from reconciler.git.person import Person
 from reconciler.git.source import Commit, Source, SourceError, Tree
 
-__all__ = ["Commit", "Directory", "Mirror", "Source", "SourceError", "Tree"]
+__all__ = ["Branch", "Commit", "Conflict", "Directory", "Mirror", "Person", "Source", "SourceError", "Tree", "Words"]

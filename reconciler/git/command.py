@@ -53,8 +53,15 @@ class Git:
         self._running: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
-    def run(self, directory: Path | None, arguments: Sequence[str], settings: Mapping[str, str] | None = None) -> str:
-        """What it prints. `settings` are Git settings passed where other users cannot see them.
+    def run(
+        self,
+        directory: Path | None,
+        arguments: Sequence[str],
+        settings: Mapping[str, str] | None = None,
+        *,
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
+        """What it prints. `settings` are Git settings passed where other users cannot see them, `variables` go beside them.
 
         Raises GitFailed, or SourceError when git is not there, does not end in time, or was stopped.
         """
@@ -71,7 +78,7 @@ class Git:
                     process = self._running = subprocess.Popen(
                         [*words, *arguments],
                         cwd=directory or "/",
-                        env=environment(settings or {}),
+                        env={**environment(settings or {}), **(variables or {})},
                         stdin=subprocess.DEVNULL,
                         stdout=out,
                         stderr=err,

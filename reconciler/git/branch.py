@@ -1,0 +1,198 @@
+"""The one way of writing to the followed branch: a commit on the parent that was expected, or nothing at all."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import ObjectType
+
+from reconciler.git.bare import PYGIT2_ERRORS, Bare
+from reconciler.git.checkout import checked_out
+from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
+from reconciler.git.edit import NotEditable, edited
+from reconciler.git.history import REVISION
+from reconciler.git.mirror import checked_branch
+from reconciler.git.person import Person
+from reconciler.git.source import SourceError
+from reconciler.seams import Seams
+
+# What the user's own settings may not change about a push: what else is pushed, who is asked, what is run.
+PUSHED = {"push.gpgSign": "false", "push.followTags": "false", "push.recurseSubmodules": "no", "push.pushOption": ""}
+# A hundred pages: who needs more has put something else into a message.
+LONGEST_MESSAGE = 256 * 1024
+
+
+class Conflict(Exception):
+    """The branch is not where it was expected: `tip` is what it names now ("": it is not there). Nothing was changed."""
+
+    def __init__(self, message: str, tip: str) -> None:
+        super().__init__(message)
+        self.tip = tip
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a commit says. `author` made the change, `committer` the commit; `sign`: by the committer's own git settings."""
+
+    message: str
+    author: Person
+    committer: Person
+    sign: bool = False
+
+
+class Branch:
+    """Writes to `branch` of the repository at `url`. `directory` is the mirror that a Mirror of the same url has filled.
+
+    Every method may raise SourceError, and `push` also Conflict. Objects are made in our own mirror and change nothing for
+    anybody; only `push` does, by one comparison and one step that the other side makes or refuses as a whole. Being killed
+    anywhere leaves the branch either as it was or with the whole commit.
+    """
+
+    def __init__(self, url: str, branch: str, directory: Path, seams: Seams, *, deadline_s: float = 120.0) -> None:
+        self.shown = redacted(url)
+        self.name = checked_branch(branch)
+        self._local = local_path(url)
+        self._url, self._seams = url, seams
+        self._git = Git(deadline_s)
+        self._bare = Bare(directory, seams, deadline_s)
+
+    def commit(self, changes: Mapping[str, bytes | None], parent: str, words: Words) -> str:
+        """Make the commit and push it; the new revision."""
+        revision = self.make(changes, parent, words)
+        self.push(revision, parent)
+        return revision
+
+    def make(self, changes: Mapping[str, bytes | None], parent: str, words: Words) -> str:
+        """A commit on `parent` with these files (None: gone) in our mirror alone; its revision."""
+        with self._bare.alone(), self._failing(f"make a commit for branch {self.name} of {self.shown}"):
+            self._seams.point("git.commit", parent)
+            found = self._bare.opened().get(parent) if REVISION.fullmatch(parent) else None
+            if not isinstance(found, pygit2.Commit):
+                raise SourceError(f"revision {parent[:12]} is not in the mirror of {self.shown}: fetch first")
+            tree = edited(self._bare.opened(), str(found.tree_id), changes)
+            message = checked(words.message)
+            if words.sign:
+                return self._signed(tree, parent, words, message)
+            stamp = f"{int(self._seams.now())} +0000"
+            header = f"tree {tree}\nparent {parent}\nauthor {words.author} {stamp}\ncommitter {words.committer} {stamp}\n"
+            return str(self._bare.opened().odb.write(ObjectType.COMMIT, f"{header}\n{message}".encode()))
+
+    def _signed(self, tree: str, parent: str, words: Words, message: str) -> str:
+        """The same by `git commit-tree`, which knows the user's keys and programs (gpg.format, user.signingKey)."""
+        now = f"@{int(self._seams.now())} +0000"
+        variables = {
+            **words.author.variables("AUTHOR"),
+            **words.committer.variables("COMMITTER"),
+            "GIT_AUTHOR_DATE": now,
+            "GIT_COMMITTER_DATE": now,
+        }
+        with tempfile.NamedTemporaryFile(suffix=".message") as file:
+            file.write(message.encode())
+            file.flush()
+            arguments = ["commit-tree", tree, "-p", parent, "-S", "-F", file.name]
+            try:
+                return self._git.run(self._bare.directory, arguments, variables=variables).strip()
+            except GitFailed as error:
+                raise SourceError(
+                    f"cannot sign the commit: {error}; see that `git commit -S` works without a question (user.signingKey, "
+                    "gpg.format, an agent that has the key)"
+                ) from error
+
+    def push(self, revision: str, expected: str) -> None:
+        """Move the branch from `expected` ("": it must not be there) to this revision of our mirror, or raise Conflict."""
+        self._may_be_written()
+        with self._failing(f"push to branch {self.name} of {self.shown}"):
+            self._seams.point("git.push", self.shown, revision)
+            # What moves the branch only if it is still where it was expected, on the other side and in one step. A plain push
+            # would also bring back what somebody has just taken off the branch; and nothing is forced: the commit's parent is
+            # what was expected.
+            words = ["push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no"]
+            words += [f"--force-with-lease=refs/heads/{self.name}:{expected}", "origin", f"{revision}:refs/heads/{self.name}"]
+            try:
+                self._git.run(self._bare.directory, words, {**self._settings(), **PUSHED})
+            except (GitFailed, SourceError) as error:
+                # The answer may have been lost on its way: what counts is what the branch names.
+                tip = self._tip(error)
+                if tip == revision:
+                    return
+                if tip != expected:
+                    raise Conflict(self._moved(expected, tip), tip) from error
+                raise SourceError(
+                    f"{self.shown} does not take the commit for branch {self.name}: {heard(str(error))}"
+                ) from error
+
+    def tip(self) -> str:
+        """What the branch names now; "" when it is not there."""
+        with self._failing(f"look at branch {self.name} of {self.shown}"):
+            lines = self._git.run(self._bare.directory, ["ls-remote", "origin", f"refs/heads/{self.name}"], self._settings())
+            return next((id for id, _, ref in (line.partition("\t") for line in lines.splitlines()) if self._is(ref)), "")
+
+    def close(self) -> None:
+        self._git.stop()
+        self._bare.free()
+
+    def _is(self, ref: str) -> bool:
+        return ref == f"refs/heads/{self.name}"
+
+    def _tip(self, failed: Exception) -> str:
+        try:
+            return self.tip()
+        except SourceError as error:
+            raise SourceError(
+                f"cannot push to {self.shown}: {failed}; whether branch {self.name} has moved is not known, for it cannot be "
+                f"read either ({error})"
+            ) from failed
+
+    def _moved(self, expected: str, tip: str) -> str:
+        if not tip:
+            return f"branch {self.name} of {self.shown} is gone"
+        if not expected:
+            return f"{self.shown} has a branch {self.name} already, at {tip[:12]}: choose another name"
+        return f"branch {self.name} of {self.shown} has moved from {expected[:12]} to {tip[:12]} meanwhile"
+
+    def _may_be_written(self) -> None:
+        """Nobody's working tree may be left behind its branch: their next `commit -a` would undo what we committed."""
+        if self._local is None:
+            return
+        with self._failing(f"look at {self.shown}"):
+            tree = checked_out(self._local, self.name)
+        if tree:
+            raise SourceError(
+                f"branch {self.name} is checked out in {tree}, and committing under it would be undone by the next commit made "
+                f"there: check out another branch there, follow the repository it is pushed to, or let git bring the working "
+                f"tree along (git -C {tree} config receive.denyCurrentBranch updateInstead)"
+            )
+
+    def _settings(self) -> Mapping[str, str]:
+        return {"remote.origin.url": str(self._local.absolute())} if self._local is not None else remote_settings(self._url)
+
+    @contextmanager
+    def _failing(self, attempt: str) -> Iterator[None]:
+        try:
+            yield
+        except (SourceError, Conflict):
+            raise
+        except (GitFailed, NotEditable) as error:
+            raise SourceError(f"cannot {attempt}: {error}") from error
+        except PYGIT2_ERRORS as error:
+            raise SourceError(f"cannot {attempt}: {redacted(str(error)) or type(error).__name__}") from error
+
+
+def checked(message: str) -> str:
+    """The message as a commit holds it: no NUL, which would end it for readers, and one line break at the end."""
+    if "\0" in message or not message.strip():
+        raise SourceError("a commit's message is text, and not empty")
+    text = message.strip("\n") + "\n"
+    if len(text.encode()) > LONGEST_MESSAGE:
+        raise SourceError(f"the commit's message is longer than {LONGEST_MESSAGE} bytes: shorten it")
+    return text
+
+
+def heard(words: str) -> str:
+    """What the other side said, first: its hooks know why they refuse."""
+    said = [part.removeprefix("remote: ").strip() for part in words.split("; ") if part.startswith("remote: ")]
+    rest = [part for part in words.split("; ") if not part.startswith("remote: ")]
+    return "; ".join([part for part in said if part] + rest) if said else words
