@@ -1,56 +1,75 @@
 """Opens the database and runs transactions in it: many that read, one at a time that writes, one kind of error."""
 
 import contextlib
-import os
-import sqlite3
-import stat
 import threading
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from reconciler.seams import Seams
-from reconciler.store import migrations
+from reconciler.store import migrations, postgresql, sqlite
+from reconciler.store.tables import LEASES
 
-# How long to wait for another process that is writing: a hundred times what our longest transaction takes.
-BUSY_S = 10.0
+# Each is a module with the same functions: all that differs between the databases is in there.
+DIALECTS: dict[str, Any] = {"sqlite": sqlite, "postgresql": postgresql}
+LOOKS_LIKE = "sqlite:////var/lib/convoy/convoy.db or postgresql+psycopg://user@host/database"
 
 
 class StoreError(Exception):
     """The store could not be read or written; the message says what was attempted and where."""
 
 
-class Database:
-    """Thread-safe. `writes` counts the transactions that were made to change something, renewed leases aside."""
+class NoStore(StoreError):
+    """Nobody has made this store yet."""
 
-    def __init__(self, url: str, seams: Seams) -> None:
+
+class LeaseLost(StoreError):
+    """Another Convoy acts now; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to act, until it runs out. Every action's start checks the epoch: an old holder's no longer fits."""
+
+    name: str
+    holder: str
+    epoch: int
+
+
+class Database:
+    """Thread-safe. `writes` counts the transactions that were made to change something, renewed leases aside.
+
+    While `fence` is set, every write checks in its own transaction that nobody has taken that lease since.
+    """
+
+    def __init__(self, url: str, seams: Seams, *, make: bool = True) -> None:
         self._seams = seams
         self._writing = threading.Lock()
+        self._batch = threading.local()
         self.writes = 0
-        try:
-            parsed = make_url(url)
-        except SQLAlchemyError:
-            raise StoreError("the store's URL is not one: it looks like sqlite:////var/lib/convoy/convoy.db") from None
-        self.shown = parsed.database or "" if parsed.get_backend_name() == "sqlite" else parsed.render_as_string()
-        if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-            raise StoreError(
-                f"{self.shown or url!r} is not a store this Convoy can use: give sqlite:/// and the path of a file"
-            )
+        self.fence: Lease | None = None
+        parsed, self._dialect = understood(url)
+        self.shown: str = self._dialect.shown(parsed)
+        if not make and not self._dialect.there(parsed):
+            raise NoStore(f"there is no store {self.shown} yet")
         with self._failing("open"):
-            private(Path(parsed.database))
-            self._engine = opened(parsed)
+            self._engine = self._dialect.opened(parsed)
             try:
-                self._migrate()
+                self._migrate(make)
             except BaseException:
                 self._engine.dispose()
                 raise
 
-    def _migrate(self) -> None:
+    def _migrate(self, make: bool) -> None:
         with self.reading("schema") as connection:
             now = migrations.version(connection)
+        if now == 0 and not make:
+            raise NoStore(f"there is no store in {self.shown} yet")
         if now != len(migrations.STEPS):
             with self.writing("schema") as connection:
                 # Another process may have been quicker: only what is seen under the lock counts.
@@ -58,31 +77,87 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self, what: str) -> Iterator[Connection]:
-        """One consistent view."""
+        """One consistent view; inside a batch that has written, what it wrote is part of it."""
         with self._failing(f"read {what}"):
             self._seams.point("store.read", what)
-            with self._engine.connect() as connection:
+            batch: _Batch | None = getattr(self._batch, "now", None)
+            if batch is not None and batch.connection is not None:
+                with batch.failing():
+                    yield batch.connection
+                return
+            with self._engine.connect().execution_options(**self._dialect.READING) as connection:
                 yield connection
 
     @contextlib.contextmanager
-    def writing(self, what: str, *, counted: bool = True) -> Iterator[Connection]:
+    def writing(self, what: str, *, counted: bool = True, fenced: bool = True) -> Iterator[Connection]:
         """The one transaction that writes; what is read in it is still true when it commits."""
-        with self._failing(f"write {what}"), self._writing:
+        with self._failing(f"write {what}"):
+            batch: _Batch | None = getattr(self._batch, "now", None)
+            if batch is None:
+                with self._transaction(what, fenced) as connection:
+                    yield connection
+            else:
+                with batch.failing():
+                    if batch.connection is None:
+                        batch.connection = batch.open.enter_context(self._transaction("batch", fenced))
+                    self._seams.point("store.write", what)
+                    yield batch.connection
+                return
+            self.writes += counted
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """What this thread writes inside becomes one transaction: all of it or nothing. Nothing written, none is begun.
+
+        Others wait to write from the first write to the end of it: do nothing slow inside.
+        """
+        if getattr(self._batch, "now", None) is not None:
+            yield
+            return
+        with self._failing("write"), contextlib.ExitStack() as opened:
+            batch = self._batch.now = _Batch(opened)
+            opened.callback(setattr, self._batch, "now", None)
+            yield
+            if batch.failed:
+                raise StoreError(f"cannot write in the store {self.shown}: part of it failed, so nothing of it was written")
+            written = batch.connection is not None
+        self.writes += written
+
+    @contextlib.contextmanager
+    def _transaction(self, what: str, fenced: bool) -> Iterator[Connection]:
+        with self._writing:
             self._seams.point("store.write", what)
-            with self._engine.connect().execution_options(convoy_writing=True) as connection, connection.begin():
+            with (
+                self._engine.connect().execution_options(**self._dialect.WRITING) as connection,
+                connection.begin(),
+            ):
+                if fenced:
+                    self._check_fence(connection)
                 yield connection
                 self._seams.point("store.commit", what)
-            self.writes += counted
+
+    def _check_fence(self, connection: Connection) -> None:
+        lease = self.fence
+        if lease is None:
+            return
+        row = connection.execute(select(LEASES.c.epoch, LEASES.c.holder).where(LEASES.c.name == lease.name)).one_or_none()
+        if row is None or row.epoch != lease.epoch:
+            holder = f" ({row.holder})" if row else ""
+            raise LeaseLost(f"cannot write in the store {self.shown}: another Convoy{holder} has taken the lease")
+
+    def now(self, connection: Connection) -> float:
+        """The clock that leases are compared with: the database's own where machines share it, else this machine's."""
+        there: float | None = self._dialect.clock(connection)
+        return self._seams.now() if there is None else there
 
     @contextlib.contextmanager
     def _failing(self, verb: str) -> Iterator[None]:
         try:
             yield
-        except migrations.NewerSchema as error:
+        except (migrations.NewerSchema, postgresql.Missing) as error:
             raise StoreError(f"cannot {verb} in the store {self.shown}: {error}") from error
         except DBAPIError as error:
-            # Only the driver's own words: the statement and its values may hold keys.
-            raise StoreError(f"cannot {verb} in the store {self.shown}: {error.orig}{hint(str(error.orig))}") from None
+            raise StoreError(f"cannot {verb} in the store {self.shown}: {self._dialect.words(error.orig)}") from None
         except SQLAlchemyError as error:
             raise StoreError(f"cannot {verb} in the store {self.shown}: {type(error).__name__}") from None
         except OSError as error:
@@ -92,44 +167,37 @@ class Database:
         self._engine.dispose()
 
 
-def opened(url: URL) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
+class _Batch:
+    """One thread's batch: its transaction, once it has one, and whether a part of it failed.
 
-    @event.listens_for(engine, "connect")
-    def _connected(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver opens transactions of its own kind unless told not to, and those lose updates without an error.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        # What is precious (keys, what Envoys refuse, the lease's epoch) survives a power cut.
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
+    PostgreSQL answers the commit of a transaction in which something failed by rolling it back, without an error.
+    """
 
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("convoy_writing", False)
-        # https://www.sqlite.org/lang_transaction.html: a transaction that reads first and writes later cannot wait for another.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    def __init__(self, open: contextlib.ExitStack) -> None:
+        self.open = open
+        self.connection: Connection | None = None
+        self.failed = False
 
-    return engine
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.failed = True
+            raise
 
 
-def private(path: Path) -> None:
-    """The file is there and only ours to read, before any key is in it; SQLite gives its companions the same mode."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def understood(url: str) -> tuple[URL, ModuleType]:
+    """A store's URL and the dialect for it; raises StoreError, which never shows the URL: a password may be in it."""
     try:
-        if stat.S_IMODE(os.fstat(file).st_mode) & 0o077:
-            os.fchmod(file, 0o600)
-    finally:
-        os.close(file)
-
-
-def hint(message: str) -> str:
-    if "locked" in message:
-        return f" (another process has been writing for {BUSY_S:g} s: see what it does)"
-    if "not a database" in message or "malformed" in message:
-        return " (the file is damaged: restore a backup, or move it away and Convoy starts a new one)"
-    if "full" in message:
-        return " (make room on its disk)"
-    return ""
+        # As many write it who have used other programs.
+        parsed = make_url("postgresql://" + url.removeprefix("postgres://") if url.startswith("postgres://") else url)
+        dialect = DIALECTS.get(parsed.get_backend_name())
+    except (SQLAlchemyError, ValueError):
+        raise StoreError(f"the store's URL is not one: it looks like {LOOKS_LIKE}") from None
+    if dialect is None:
+        raise StoreError(f"a store cannot be kept in {parsed.get_backend_name()!r}: its URL looks like {LOOKS_LIKE}")
+    wrong = dialect.wrong(parsed)
+    if wrong:
+        raise StoreError(f"the store's URL does not name a store that Convoy can use: {wrong}")
+    return parsed, dialect

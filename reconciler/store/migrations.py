@@ -2,20 +2,20 @@
 
 from sqlalchemy import Connection, inspect, text
 
-# Each step is plain SQL that SQLite and PostgreSQL both read, save {bytes}: the type of a byte string, which they name
-# differently.
+# Each step is plain SQL that SQLite and PostgreSQL both read, save what they name differently: {bytes} is the type of a
+# byte string, {number} that of whole numbers that rise for ever.
 STEPS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value {bytes} NOT NULL)",
         """CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, epoch INTEGER NOT NULL,
            expires_at DOUBLE PRECISION NOT NULL, ttl_s DOUBLE PRECISION NOT NULL)""",
-        """CREATE TABLE revisions (number INTEGER PRIMARY KEY, at DOUBLE PRECISION NOT NULL, revision TEXT NOT NULL,
+        """CREATE TABLE revisions (number {number} PRIMARY KEY, at DOUBLE PRECISION NOT NULL, revision TEXT NOT NULL,
            status TEXT NOT NULL, problems TEXT NOT NULL)""",
-        """CREATE TABLE plans (number INTEGER PRIMARY KEY, at DOUBLE PRECISION NOT NULL, revision TEXT NOT NULL,
+        """CREATE TABLE plans (number {number} PRIMARY KEY, at DOUBLE PRECISION NOT NULL, revision TEXT NOT NULL,
            body TEXT NOT NULL)""",
-        "CREATE TABLE outcomes (number INTEGER PRIMARY KEY, at DOUBLE PRECISION NOT NULL, body TEXT NOT NULL)",
-        """CREATE TABLE events (number INTEGER PRIMARY KEY, at DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, ref TEXT NOT NULL,
-           message TEXT NOT NULL)""",
+        "CREATE TABLE outcomes (number {number} PRIMARY KEY, at DOUBLE PRECISION NOT NULL, body TEXT NOT NULL)",
+        """CREATE TABLE events (number {number} PRIMARY KEY, at DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL,
+           ref TEXT NOT NULL, message TEXT NOT NULL)""",
         "CREATE TABLE status (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
         "CREATE TABLE state (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
         """CREATE TABLE refused (version TEXT NOT NULL, envoy TEXT NOT NULL, type TEXT NOT NULL, name TEXT NOT NULL,
@@ -35,7 +35,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE guards (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
     ),
 )
-BYTES = {"sqlite": "BLOB", "postgresql": "BYTEA"}
+TYPES = {
+    "sqlite": {"bytes": "BLOB", "number": "INTEGER"},
+    "postgresql": {"bytes": "BYTEA", "number": "BIGINT"},
+}
 
 
 class NewerSchema(Exception):
@@ -62,5 +65,5 @@ def migrate(connection: Connection, now: int) -> None:
         connection.execute(text("INSERT INTO schema_version (version) VALUES (0)"))
     for step in STEPS[now:]:
         for statement in step:
-            connection.execute(text(statement.format(bytes=BYTES[connection.dialect.name])))
+            connection.execute(text(statement.format(**TYPES[connection.dialect.name])))
     connection.execute(text("UPDATE schema_version SET version = :version"), {"version": len(STEPS)})

@@ -1,12 +1,13 @@
 """What the store gives back, and how what it keeps is written as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import orjson
 
 from reconciler.core.model import Problem, Ref, Where
+from reconciler.store.tables import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,23 @@ class KeptCertificate:
 
 
 def as_json(value: object) -> str:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:
+        return orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def plain(value: object) -> object:
+    """What hosts and programs say may hold what JSON cannot: half characters, and numbers beyond any size."""
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
+    if isinstance(value, Mapping):
+        return {readable(str(name)): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
 
 
 def problems_json(problems: Sequence[Problem]) -> str:
@@ -49,7 +66,7 @@ def problems_json(problems: Sequence[Problem]) -> str:
         (one.where.file, one.where.line, one.where.column, one.what, one.hint, str(one.ref) if one.ref else "")
         for one in problems
     ]
-    return orjson.dumps(entries).decode()
+    return as_json(entries)
 
 
 def read_problems(body: str) -> tuple[Problem, ...]:

@@ -1,9 +1,10 @@
 """What happened and what was told to us: every fact that Convoy keeps, in one database."""
 
+import contextlib
 import secrets
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -13,37 +14,32 @@ from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot
 from reconciler.seams import Seams
 from reconciler.store import lease as leases
-from reconciler.store import orders
-from reconciler.store.database import Database
-from reconciler.store.lease import Lease
-from reconciler.store.logs import append, last_row, trim
+from reconciler.store import orders, precious
+from reconciler.store.database import Database, Lease
+from reconciler.store.logs import append, last_row
 from reconciler.store.rows import Event, KeptCertificate, Revision, as_json, problems_json, read_problems
 from reconciler.store.snapshots import Snapshots
 from reconciler.store.tables import (
-    CERTIFICATE_KEYS,
-    CERTIFICATES,
     EVENTS,
     GUARDS,
     META,
     OUTCOMES,
     PLANS,
-    REFUSED,
     REVISIONS,
     STATE,
     STATUS,
-    VERDICTS,
 )
 
-MOST_VERDICTS, MOST_REFUSED = 2_000, 10_000
 KEY_BYTES = 32
 
 
 class Store:
     """Thread-safe. Raises StoreError. Writing again what is there already writes nothing (`writes` counts transactions)."""
 
-    def __init__(self, url: str, seams: Seams) -> None:
+    def __init__(self, url: str, seams: Seams, *, make: bool = True) -> None:
+        """Without `make`, raises NoStore where nobody has made it yet."""
         self._seams = seams
-        self._database = Database(url, seams)
+        self._database = Database(url, seams, make=make)
         self._lock = threading.RLock()
         self._snapshots = Snapshots(self._database)
         self._meta: dict[str, bytes] = {}
@@ -52,6 +48,23 @@ class Store:
 
     def close(self) -> None:
         self._database.close()
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """What this thread writes inside becomes one transaction: all of it or nothing, and nothing slow may be done in it."""
+        try:
+            with self._database.batch():
+                yield
+        except BaseException:
+            with self._lock:
+                self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """Of what was thought to be in the database nothing is known."""
+        self._meta.clear()
+        self._rows.clear()
+        self._snapshots.forget()
 
     @property
     def writes(self) -> int:
@@ -89,27 +102,31 @@ class Store:
     # The lease
 
     def acquire(self, name: str, holder: str, ttl_s: float) -> Lease | None:
-        """The lease under a new epoch, or None while another holder has it."""
-        lease = leases.acquire(self._database, self._seams, name, holder, ttl_s)
+        """The lease under a new epoch, or None while another holder has it. From then on, every write checks that epoch."""
+        lease = leases.acquire(self._database, name, holder, ttl_s)
         if lease is not None:
             with self._lock:
-                self._rows.clear()
-                self._snapshots.forget()
+                self._database.fence = lease
+                self._forget()
         return lease
 
     def renew(self, lease: Lease, ttl_s: float) -> bool:
-        return leases.renew(self._database, self._seams, lease, ttl_s)
+        return leases.renew(self._database, lease, ttl_s)
 
     def release(self, lease: Lease) -> None:
         leases.release(self._database, lease)
 
     def check(self, lease: Lease) -> bool:
         """May its holder act now?"""
-        return leases.check(self._database, self._seams, lease)
+        return self.remaining(lease) > 0
+
+    def remaining(self, lease: Lease) -> float:
+        """For how many seconds more its holder may act; 0.0 when he may not."""
+        return leases.remaining(self._database, lease)
 
     def holder(self, name: str) -> str | None:
         """Who has this lease now."""
-        return leases.holder(self._database, self._seams, name)
+        return leases.holder(self._database, name)
 
     # Revisions
 
@@ -247,22 +264,12 @@ class Store:
 
     def refuse(self, version: str, envoy: str, type: str, name: str, message: str, at: float) -> None:
         """This Envoy refuses the resource of this content version; the first words about it are kept."""
-        mine = (REFUSED.c.version == version) & (REFUSED.c.envoy == envoy)
-        with self._database.reading("refused") as connection:
-            if connection.execute(select(REFUSED.c.version).where(mine)).one_or_none() is not None:
-                return
         row = {"version": version, "envoy": envoy, "type": type, "name": name, "message": message, "at": at}
-        with self._database.writing("refused") as connection:
-            connection.execute(delete(REFUSED).where(mine))
-            connection.execute(insert(REFUSED).values(row))
-            trim(connection, REFUSED, MOST_REFUSED)
+        precious.refuse(self._database, row)
 
     def refused(self, envoy: str | None = None) -> dict[str, str]:
         """Content version ⇒ the words of the Envoy that refused it; of this version of Envoy, or of any."""
-        query = select(REFUSED.c.version, REFUSED.c.message).order_by(REFUSED.c.at.desc())
-        query = query if envoy is None else query.where(REFUSED.c.envoy == envoy)
-        with self._database.reading("refused") as connection:
-            return {row.version: row.message for row in connection.execute(query)}
+        return precious.refused(self._database, envoy)
 
     def put_good(self, node: str, snapshot: Snapshot) -> None:
         """What this proxy runs now without refusing anything of it."""
@@ -279,30 +286,15 @@ class Store:
 
     def put_verdict(self, digest: str, body: str) -> None:
         """Remember what a real Envoy said about content of this digest."""
-        if self.verdict(digest) == body:
-            return
-        with self._database.writing("verdicts") as connection:
-            connection.execute(delete(VERDICTS).where(VERDICTS.c.digest == digest))
-            connection.execute(insert(VERDICTS).values(digest=digest, body=body, at=self._seams.now()))
-            trim(connection, VERDICTS, MOST_VERDICTS)
+        precious.put_verdict(self._database, digest, body, self._seams.now())
 
     def verdict(self, digest: str) -> str | None:
-        with self._database.reading("verdicts") as connection:
-            return connection.execute(select(VERDICTS.c.body).where(VERDICTS.c.digest == digest)).scalar_one_or_none()
+        return precious.verdict(self._database, digest)
 
     # Certificates
 
     def put_certificate(self, ref: Ref, certificate: KeptCertificate) -> None:
-        if self.certificate(ref) == certificate:
-            return
-        with self._database.writing("certificates") as connection:
-            connection.execute(delete(CERTIFICATES).where(CERTIFICATES.c.ref == str(ref)))
-            row = {"spec_digest": certificate.spec_digest, "chain": certificate.chain_pem, "not_after": certificate.not_after}
-            connection.execute(insert(CERTIFICATES).values(ref=str(ref), **row))
-            connection.execute(insert(CERTIFICATE_KEYS).values(ref=str(ref), pem=certificate.key_pem))
+        precious.put_certificate(self._database, ref, certificate)
 
     def certificate(self, ref: Ref) -> KeptCertificate | None:
-        query = select(CERTIFICATES, CERTIFICATE_KEYS.c.pem).join(CERTIFICATE_KEYS).where(CERTIFICATES.c.ref == str(ref))
-        with self._database.reading("certificates") as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else KeptCertificate(row.spec_digest, bytes(row.pem), bytes(row.chain), row.not_after)
+        return precious.certificate(self._database, ref)

@@ -2,9 +2,26 @@
 
 from typing import Any
 
-from sqlalchemy import Column, Float, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Dialect, Double, ForeignKey, Integer, LargeBinary, MetaData, Table
+from sqlalchemy import Text as AnyText
+from sqlalchemy.types import TypeDecorator
 
 METADATA = MetaData()
+
+
+class Text(TypeDecorator[str]):
+    """Text as every database takes it: what programs, hosts and Envoys say goes in here, and it may hold anything."""
+
+    impl = AnyText
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value if value is None or (value.isascii() and "\0" not in value) else readable(value)
+
+
+def readable(text: str) -> str:
+    """PostgreSQL knows no NUL in text, and no encoding knows half a character."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()
 
 
 def _table(name: str, *columns: "Column[Any]") -> Table:
@@ -18,15 +35,15 @@ LEASES = _table(
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    Column("ttl_s", Float, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("ttl_s", Double, nullable=False),
 )
 
 
 def _log(name: str, *columns: "Column[Any]") -> Table:
     """Append-only and capped. Numbers are given in the writing transaction, so that they become visible in their order."""
-    number = Column("number", Integer, primary_key=True, autoincrement=False)
-    return _table(name, number, Column("at", Float, nullable=False), *columns)
+    number = Column("number", BigInteger, primary_key=True, autoincrement=False)
+    return _table(name, number, Column("at", Double, nullable=False), *columns)
 
 
 def _text(name: str) -> "Column[str]":
@@ -49,8 +66,8 @@ ORDERS = _table(
     Column("subject", Text, primary_key=True),
     _text("reason"),
     _text("author"),
-    Column("at", Float, nullable=False),
-    Column("until", Float),
+    Column("at", Double, nullable=False),
+    Column("until", Double),
 )
 # What the guards have to remember: name ⇒ JSON.
 GUARDS = _table("guards", Column("name", Text, primary_key=True), _text("body"))
@@ -63,19 +80,19 @@ REFUSED = _table(
     _text("type"),
     _text("name"),
     _text("message"),
-    Column("at", Float, nullable=False),
+    Column("at", Double, nullable=False),
 )
 BLOBS = _table("blobs", Column("digest", Text, primary_key=True), Column("body", LargeBinary, nullable=False))
 SETS = _table("sets", Column("digest", Text, primary_key=True), _text("body"))
 GOODS = _table("goods", Column("node", Text, primary_key=True), _text("version"), _text("sets"))
-VERDICTS = _table("verdicts", Column("digest", Text, primary_key=True), _text("body"), Column("at", Float, nullable=False))
+VERDICTS = _table("verdicts", Column("digest", Text, primary_key=True), _text("body"), Column("at", Double, nullable=False))
 
 CERTIFICATES = _table(
     "certificates",
     Column("ref", Text, primary_key=True),
     _text("spec_digest"),
     Column("chain", LargeBinary, nullable=False),
-    Column("not_after", Float, nullable=False),
+    Column("not_after", Double, nullable=False),
 )
 # Apart from everything else, so that nothing that lists, logs or shows another table can hold a key.
 CERTIFICATE_KEYS = _table(

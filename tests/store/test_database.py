@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect
@@ -11,20 +10,17 @@ from reconciler.seams import Seams
 from reconciler.store import Store, StoreError, migrations
 from reconciler.store.database import Database
 from reconciler.store.tables import METADATA
+from tests.store.conftest import Place
 
 TIMES = 40
 
 
-def url(path: Path) -> str:
-    return f"sqlite:///{path / 'convoy.db'}"
-
-
-def together(path: Path, program: str, count: int = 4) -> list[str]:
+def together(place: Place, program: str, count: int = 4) -> list[str]:
     """Run a program in several processes that start at the same moment; what each printed."""
     gate = "import sys; from reconciler.seams import Seams; from reconciler.store import Store; sys.stdin.readline()\n"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", gate + program, url(path), str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", gate + program, place.url, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for n in range(count)
     ]
@@ -37,34 +33,34 @@ def together(path: Path, program: str, count: int = 4) -> list[str]:
     return printed
 
 
-def test_processes_that_open_a_new_store_agree(tmp_path: Path) -> None:
+def test_processes_that_open_a_new_store_agree(place: Place) -> None:
     """Whoever is first makes the tables, the id and the keys; everybody else finds them."""
-    printed = together(tmp_path, "s = Store(sys.argv[1], Seams()); print(s.installation(), s.xds_key().hex()); s.close()")
+    printed = together(place, "s = Store(sys.argv[1], Seams()); print(s.installation(), s.xds_key().hex()); s.close()")
     assert len(set(printed)) == 1
 
 
-def test_only_one_process_gets_the_lease(tmp_path: Path) -> None:
+def test_only_one_process_gets_the_lease(place: Place) -> None:
     """Of holders that ask at the same moment exactly one acts."""
     program = (
         "s = Store(sys.argv[1], Seams()); l = s.acquire('control', sys.argv[2], 60); print(l.epoch if l else '-'); s.close()"
     )
-    assert sorted(together(tmp_path, program)) == ["-", "-", "-", "1"]
+    assert sorted(together(place, program)) == ["-", "-", "-", "1"]
 
 
-def test_no_update_is_lost(tmp_path: Path) -> None:
+def test_no_update_is_lost(place: Place) -> None:
     """Numbers read and written in one transaction by several processes neither repeat nor leave gaps."""
     program = f"s = Store(sys.argv[1], Seams())\nfor n in range({TIMES}): s.event('k', sys.argv[2], str(n))\ns.close()"
-    together(tmp_path, program, 3)
-    store = Store(url(tmp_path), Seams())
+    together(place, program, 3)
+    store = Store(place.url, Seams())
     events = store.events(0, 1000)
     store.close()
     assert [event.number for event in events] == list(range(1, 3 * TIMES + 1))
     assert {(event.ref, event.message) for event in events} == {(str(p), str(n)) for p in range(3) for n in range(TIMES)}
 
 
-def test_the_steps_lead_to_the_tables(tmp_path: Path) -> None:
+def test_the_steps_lead_to_the_tables(place: Place) -> None:
     """What the migrations make is what the code works with: columns, keys, what may be null, foreign keys."""
-    database = Database(url(tmp_path), Seams())
+    database = Database(place.url, Seams())
     with database.reading("schema") as connection:
         inspector = inspect(connection)
         found = {
@@ -92,29 +88,29 @@ def test_the_steps_lead_to_the_tables(tmp_path: Path) -> None:
         assert [column for column, nullable in columns if nullable and column not in primary] == meant, name
 
 
-def test_later_steps_are_taken_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_steps_are_taken_once_and_whole(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older store is brought up to date with what it holds; a step that fails leaves it as it was."""
-    old = Store(url(tmp_path), Seams())
+    old = Store(place.url, Seams())
     installation = old.installation()
     old.close()
     broken = (*migrations.STEPS, ("CREATE TABLE extra (n INTEGER)", "CREATE TABLE extra (n INTEGER)"))
     monkeypatch.setattr(migrations, "STEPS", broken)
     with pytest.raises(StoreError, match="cannot write schema"):
-        Store(url(tmp_path), Seams())
+        Store(place.url, Seams())
     monkeypatch.setattr(migrations, "STEPS", (*broken[:-1], ("CREATE TABLE extra (n INTEGER)",)))
-    new = Store(url(tmp_path), Seams())
+    new = Store(place.url, Seams())
     assert new.installation() == installation
     new.close()
-    again = Store(url(tmp_path), Seams())
+    again = Store(place.url, Seams())
     assert again.writes == 0
     again.close()
 
 
-def test_a_newer_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_store_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older Convoy does not touch tables it does not know; it says what to do."""
     steps = migrations.STEPS
     monkeypatch.setattr(migrations, "STEPS", (*steps, ("CREATE TABLE extra (n INTEGER)",)))
-    Store(url(tmp_path), Seams()).close()
+    Store(place.url, Seams()).close()
     monkeypatch.setattr(migrations, "STEPS", steps)
     with pytest.raises(StoreError, match="use the newer Convoy"):
-        Store(url(tmp_path), Seams())
+        Store(place.url, Seams())

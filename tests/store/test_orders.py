@@ -1,22 +1,20 @@
 """What people told Convoy beside Git outlives the process, and what the guards remember does too."""
 
-from pathlib import Path
-
 from reconciler.core.facts import Order
 from reconciler.store import Store
-from tests.store.conftest import Clock, again
+from tests.store.conftest import Clock, Place, again
 
 CONFIRMED = Order("confirm", "Container/a", "it may go", "eve", 1.0)
 SUSPENDED = Order("suspend", "Container/a", "at work on it", "eve", 2.0, 3602.0)
 
 
-def test_orders_are_kept_until_dropped(store: Store, path: Path, clock: Clock) -> None:
+def test_orders_are_kept_until_dropped(store: Store, place: Place, clock: Clock) -> None:
     """In another life they are the same; the later one about the same thing wins."""
     store.put_order(CONFIRMED)
     store.put_order(SUSPENDED)
     later = Order("suspend", "Container/a", "longer", "bob", 3.0, None)
     store.put_order(later)
-    other = again(path, clock)
+    other = again(place, clock)
     assert other.orders() == (CONFIRMED, later)
     assert other.drop_orders(("suspend", "Container/a"), ("suspend", "Container/b")) == 1
     assert store.orders() == (CONFIRMED,)
@@ -31,12 +29,12 @@ def test_dropping_nothing_writes_nothing(store: Store) -> None:
     assert store.writes == writes
 
 
-def test_what_the_guards_remember_is_written_when_it_changes(store: Store, path: Path, clock: Clock) -> None:
+def test_what_the_guards_remember_is_written_when_it_changes(store: Store, place: Place, clock: Clock) -> None:
     """The same again writes nothing; another life reads it."""
     store.put_guards({"lot": {"before": 10}})
     writes = store.writes
     store.put_guards({"lot": {"before": 10}})
     assert store.writes == writes
-    other = again(path, clock)
+    other = again(place, clock)
     assert other.guards() == {"lot": {"before": 10}}
     other.close()

@@ -1,7 +1,6 @@
 """What the store keeps, and that it writes nothing when there is nothing to write."""
 
 import os
-import sqlite3
 import threading
 import uuid
 from pathlib import Path
@@ -9,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.model import Problem, Ref, Where
-from reconciler.store import KeptCertificate, Store, StoreError, logs
+from reconciler.store import KeptCertificate, LeaseLost, Store, StoreError, logs
 from reconciler.store.tables import EVENTS, REVISIONS
-from tests.store.conftest import Clock, again
+from tests.store.conftest import Clock, Place, again
 
 
-def test_keys_and_identity_are_made_once(store: Store, path: Path, clock: Clock) -> None:
+def test_keys_and_identity_are_made_once(store: Store, place: Place, clock: Clock) -> None:
     """The installation's id and keys are the same in every life, and differ from each other."""
     assert uuid.UUID(store.installation()).version == 4
     assert len({store.xds_key(), store.digest_key()}) == 2
     assert {len(store.xds_key()), len(store.digest_key())} == {32}
-    other = again(path, clock)
+    other = again(place, clock)
     assert (other.installation(), other.xds_key(), other.digest_key()) == (
         store.installation(),
         store.xds_key(),
@@ -93,37 +92,34 @@ def test_plans_and_outcomes(store: Store) -> None:
     assert store.outcomes(1) == [{"n": 2}]
 
 
-def test_only_changed_rows_are_written(store: Store, path: Path, clock: Clock) -> None:
+def test_only_changed_rows_are_written(store: Store, place: Place, clock: Clock) -> None:
     """Ten thousand statuses that are as they were write nothing, also in a new life; one that changed writes one row."""
     rows = {f"Container/c-{n}": {"sync": "synced", "n": n} for n in range(10_000)}
     store.put_status(rows)
     written = store.writes
     store.put_status(rows)
     assert store.writes == written
-    other = again(path, clock)
+    other = again(place, clock)
     other.put_status(rows)
     assert other.writes == 0
     assert other.status() == rows
-    with sqlite3.connect(path) as connection:
-        before = connection.execute("SELECT rowid, name FROM status").fetchall()
-    connection.close()
+    where = {"sqlite": "rowid", "postgresql": "ctid::text"}[place.backend]
+    before = place.rows(f"SELECT {where}, name FROM status")
     other.put_status({**rows, "Container/c-5": {"sync": "failed"}, "Container/c-6": None, "Container/none": None})
-    with sqlite3.connect(path) as connection:
-        after = connection.execute("SELECT rowid, name FROM status").fetchall()
-    connection.close()
+    after = place.rows(f"SELECT {where}, name FROM status")
     assert {name for _, name in set(before) ^ set(after)} <= {"Container/c-5", "Container/c-6"}
     assert len(other.status()) == 9_999
     assert other.status()["Container/c-5"] == {"sync": "failed"}
     other.close()
 
 
-def test_a_new_holder_of_the_lease_believes_the_database(store: Store, path: Path, clock: Clock) -> None:
+def test_a_new_holder_of_the_lease_believes_the_database(store: Store, place: Place, clock: Clock) -> None:
     """What another holder has written meanwhile is seen, so that rows that differ are written again."""
     lease = store.acquire("control", "a", 15)
     assert lease is not None
     store.put_status({"Host/h": {"sync": "synced"}})
     store.release(lease)
-    other = again(path, clock)
+    other = again(place, clock)
     assert other.acquire("control", "b", 15) is not None
     other.put_status({"Host/h": {"sync": "held"}})
     other.close()
@@ -131,6 +127,76 @@ def test_a_new_holder_of_the_lease_believes_the_database(store: Store, path: Pat
     assert store.acquire("control", "a", 15) is not None
     store.put_status({"Host/h": {"sync": "synced"}})
     assert store.status() == {"Host/h": {"sync": "synced"}}
+
+
+def test_whoever_lost_the_lease_writes_nothing(store: Store, place: Place, clock: Clock) -> None:
+    """The epoch is checked in the same transaction: late writes of an old holder are refused, people's are not."""
+    assert store.acquire("control", "a", 15) is not None
+    clock.time_s += 16
+    store.event("kind", "Host/h", "nobody has taken it")
+    other, person = again(place, clock), again(place, clock)
+    assert other.acquire("control", "b", 15) is not None
+    written = store.writes
+    with pytest.raises(LeaseLost, match=r"another Convoy \(b\) has taken the lease"):
+        store.event("kind", "Host/h", "late")
+    with pytest.raises(LeaseLost), store.batch():
+        store.put_status({"Host/h": {"n": 1}})
+    assert store.writes == written
+    person.event("kind", "Host/h", "said")
+    assert [event.message for event in store.events()] == ["nobody has taken it", "said"]
+    assert store.status() == {}
+    other.close()
+    person.close()
+
+
+def test_a_batch_is_one_transaction(store: Store, place: Place, clock: Clock) -> None:
+    """All of it or nothing; others see it when it is whole, its own thread at once; nothing written, nothing begun."""
+    other = again(place, clock)
+    written = store.writes
+    with store.batch():
+        store.status()
+    assert store.writes == written
+    with store.batch():
+        store.put_status({"Host/h": {"n": 1}})
+        with store.batch():
+            store.event("kind", "Host/h", "one")
+        store.event("kind", "Host/h", "two")
+        assert [event.message for event in store.events()] == ["one", "two"]
+        assert other.events() == []
+    assert store.writes == written + 1
+    assert [event.number for event in other.events()] == [1, 2]
+    other.close()
+
+
+def test_a_batch_that_fails_leaves_nothing(store: Store, clock: Clock) -> None:
+    """Neither in the database nor in what is remembered of it, also when part of it failed and the rest went on."""
+    installation = ""
+
+    def fail() -> None:
+        nonlocal installation
+        with store.batch():
+            store.put_status({"Host/h": {"n": 1}})
+            installation = store.installation()
+            raise ValueError("on purpose")
+
+    def fail_in_part() -> None:
+        with store.batch():
+            store.put_status({"Host/h": {"n": 1}})
+            clock.failing = "store.write"
+            with pytest.raises(StoreError, match="No space left"):
+                store.event("kind", "Host/h", "never")
+            clock.failing = ""
+            store.put_status({"Host/i": {"n": 1}})
+
+    with pytest.raises(ValueError, match="on purpose"):
+        fail()
+    assert store.status() == {}
+    assert store.installation() != installation
+    with pytest.raises(StoreError, match="part of it failed"):
+        fail_in_part()
+    assert store.status() == {}
+    store.put_status({"Host/h": {"n": 1}})
+    assert store.status() == {"Host/h": {"n": 1}}
 
 
 def test_state_of_the_fleet(store: Store) -> None:
@@ -149,8 +215,13 @@ def test_state_of_the_fleet(store: Store) -> None:
         "not a url",
         "sqlite://",
         "sqlite:///:memory:",
-        "postgresql://u:hunter2@127.0.0.1/x",
         "mysql://u:hunter2@h/x",
+        "postgresql://u:hunter2@127.0.0.1:1/x",
+        "postgresql://127.0.0.1:1/x?user=u&password=hunter2",
+        "postgresql://u:hun@hunter2@h/x",
+        "postgresql://u:hunter2@h:port/x",
+        "postgresql://u:hunter2@127.0.0.1:1",
+        "postgresql+asyncpg://u:hunter2@h/x",
         "sqlite:////nonexistent/deep/convoy.db",
         "sqlite:////proc/version",
     ],
@@ -162,11 +233,12 @@ def test_urls_that_are_no_store(url: str, clock: Clock) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_damaged_file_is_an_error(path: Path, clock: Clock) -> None:
+def test_a_damaged_file_is_an_error(tmp_path: Path, clock: Clock) -> None:
     """Something else in the file's place is named, and left as it is."""
+    path = tmp_path / "convoy.db"
     path.write_bytes(b"this is no database, but somebody's text" * 100)
     with pytest.raises(StoreError, match="the file is damaged"):
-        again(path, clock)
+        Store(f"sqlite:///{path}", clock)
     assert path.read_bytes().startswith(b"this is no database")
 
 
@@ -186,18 +258,32 @@ def test_failures_change_nothing(store: Store, clock: Clock, point: str) -> None
     assert store.status() == changes
 
 
-def test_errors_never_show_values(store: Store, path: Path) -> None:
+def test_errors_never_show_values(store: Store, place: Place) -> None:
     """A statement that fails does not put the key it was about to write into the error."""
-    connection = sqlite3.connect(path)
-    connection.execute("DROP TABLE certificate_keys")
-    connection.commit()
-    connection.close()
+    place.rows("DROP TABLE certificate_keys")
     with pytest.raises(StoreError) as caught:
         store.put_certificate(Ref("Certificate", "c"), KeptCertificate("d", b"hunter2", b"c", 1.0))
     error: BaseException | None = caught.value
     while error is not None:
         assert "hunter2" not in str(error)
         error = error.__cause__
+
+
+def test_text_that_is_no_text(store: Store) -> None:
+    """What programs say goes in whatever it holds: NUL, half a character, numbers beyond any size, a megabyte."""
+    store.event("kind", "Host/h", "a\0b \ud800 ü")
+    store.refuse("v\0", "1.40.0", "cds", "c\0", "no\0", 1.0)
+    store.put_status({"Host/h": {"why": "a\0b \udc80", "n": 2**70}})
+    store.record_revision("r\0", "refused", (Problem(Where("a\0.yaml", 1, 1), "what\0\ud800"),))
+    store.put_plan("r", {"reason": "x" * 3_000_000})
+    store.put_verdict("d", "nul\0")
+    assert [event.message for event in store.events()] == ["a\N{SYMBOL FOR NULL}b ? ü"]
+    assert list(store.refused().values()) == ["no\N{SYMBOL FOR NULL}"]
+    assert store.status()["Host/h"]["n"] == str(2**70)
+    assert store.last_plan() == {"reason": "x" * 3_000_000}
+    current = store.current()
+    assert current is not None
+    assert current.problems[0].what.startswith("what")
 
 
 def test_many_threads(store: Store) -> None:
@@ -223,9 +309,10 @@ def test_many_threads(store: Store) -> None:
     assert store.status() == {f"Host/{name}": {"n": 19} for name in range(6)}
 
 
-def test_closing_lets_go_of_the_file(path: Path, clock: Clock) -> None:
+def test_closing_lets_go_of_the_file(tmp_path: Path, clock: Clock) -> None:
     """No descriptor stays open."""
-    store = again(path, clock)
+    path = tmp_path / "convoy.db"
+    store = Store(f"sqlite:///{path}", clock)
     store.installation()
     store.close()
     open_files = [

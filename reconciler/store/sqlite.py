@@ -1,0 +1,83 @@
+"""SQLite: one file on this machine, which needs nothing set up and which one machine's Convoys share."""
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import URL, Engine
+
+# How long to wait for another process that is writing: a hundred times what our longest transaction takes.
+BUSY_S = 10.0
+
+READING = {"convoy_writing": False}
+WRITING = {"convoy_writing": True}
+
+
+def shown(url: URL) -> str:
+    """How the store is named to people."""
+    return url.database or ""
+
+
+def wrong(url: URL) -> str:
+    """What no store can be kept under, or ""."""
+    if not url.database or url.database == ":memory:":
+        return "give sqlite:/// and the path of a file"
+    return ""
+
+
+def there(url: URL) -> bool:
+    """False where nobody has made it yet; True also where only a look inside tells."""
+    return Path(url.database or "").exists()
+
+
+def opened(url: URL) -> Engine:
+    private(Path(url.database or ""))
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver opens transactions of its own kind unless told not to, and those lose updates without an error.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        # What is precious (keys, what Envoys refuse, the lease's epoch) survives a power cut.
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("convoy_writing", False)
+        # https://www.sqlite.org/lang_transaction.html: a transaction that reads first and writes later cannot wait for another.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def private(path: Path) -> None:
+    """The file is there and only ours to read, before any key is in it; SQLite gives its companions the same mode."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if stat.S_IMODE(os.fstat(file).st_mode) & 0o077:
+            os.fchmod(file, 0o600)
+    finally:
+        os.close(file)
+
+
+def clock(_connection: Connection) -> float | None:
+    """None: whoever opens this file is on this machine, and has its clock."""
+    return None
+
+
+def words(error: BaseException | None) -> str:
+    """What went wrong and what to do about it; only the driver's own words, for a statement's values may hold keys."""
+    message = str(error)
+    if "locked" in message:
+        return f"{message} (another process has been writing for {BUSY_S:g} s: see what it does)"
+    if "not a database" in message or "malformed" in message:
+        return f"{message} (the file is damaged: restore a backup, or move it away and Convoy starts a new one)"
+    if "full" in message:
+        return f"{message} (make room on its disk)"
+    return message
