@@ -49,7 +49,7 @@ class Database:
 
     def __init__(self, url: str, seams: Seams, *, make: bool = True) -> None:
         self._seams = seams
-        self._writing = threading.Lock()
+        self._writing = seams.lock()
         self._batch = threading.local()
         self.writes = 0
         self.fence: Lease | None = None
