@@ -12,7 +12,8 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2  # type: ignore
 
 from reconciler import tls
 from reconciler.core.envoy import packed
-from reconciler.core.kinds.certificate import Certificate, Sealed, SelfSigned
+from reconciler.core.kinds.certificate import Certificate, SelfSigned
+from reconciler.core.kinds.sealed import Sealed
 from reconciler.core.model import FleetState, Problem, Ref, Resource, Where, XdsResource, digest
 from reconciler.seams import Seams
 from reconciler.secrets import Opener, SecretError

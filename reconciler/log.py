@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
+from reconciler.core.hiding import hide, longest_first, parts
 from reconciler.seams import Seams
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -14,12 +15,6 @@ LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
 
 LONGEST_VALUE = 2000
 LONGEST_KEY = 100
-HIDDEN = "[hidden]"
-# What is shorter stands in innocent words too: hiding it would spoil the log and tell the secret by what is missing.
-SHORTEST_SECRET = 6
-# A line of a secret that is as long as this is hidden by itself as well: parts of keys turn up in error messages.
-SHORTEST_LINE = 16
-
 # What moves a terminal's cursor, changes its colours, ends a line or turns the direction of writing.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _CONTROLS |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
@@ -54,13 +49,8 @@ class Log:
     def hide(self, value: str | bytes) -> None:
         """From now on this secret, and each long line of it, is written as "[hidden]"."""
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        parts = [text, text.strip(), *(line.strip() for line in text.splitlines() if len(line.strip()) >= SHORTEST_LINE)]
         with self._lock:
-            new = {part for part in parts if len(part) >= SHORTEST_SECRET and not part.startswith("-----")}
-            if text.startswith("-----") and "\n" in text.strip():
-                new.add(text)
-            # Longest first, so that what holds another is hidden whole.
-            self._secrets = tuple(sorted({*self._secrets, *new}, key=len, reverse=True))
+            self._secrets = longest_first({*self._secrets, *parts(text)})
 
     def debug(self, event: str, /, **fields: object) -> None:
         self._say("debug", event, fields)
@@ -120,9 +110,7 @@ class Log:
             text = value if isinstance(value, str) else str(value)
         except Exception as error:  # noqa: BLE001 - what cannot say what it is must not stop who only wanted to log it
             text = f"<{type(value).__name__}: {type(error).__name__}>"
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, HIDDEN)
+        text = hide(text, self._secrets)
         if len(text) > longest:
             text = f"{text[:longest]}… ({len(text)} characters)"
         # Escaping shortens nothing, and half a surrogate pair could not be written.

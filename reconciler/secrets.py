@@ -4,19 +4,22 @@ import hashlib
 import hmac
 import os
 import stat
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyrage  # type: ignore[import-untyped]
 
-from reconciler.core.kinds.certificate import Sealed
+from reconciler.core.kinds.sealed import Ciphertext, Sealed
 from reconciler.core.model import Ref
 from reconciler.seams import Seams
 
 IDENTITY_FILE = "age-identity.txt"
 # An identity file holds a line per key. One this large is some other file, and must not be read into memory.
 MOST_IDENTITY_BYTES = 1 << 20
+# Hashes remembered: more than any fleet has secrets.
+MOST_KNOWN = 100_000
 
 Record = Callable[[Ref, str], None]
 
@@ -92,13 +95,16 @@ class Opener:
         self._identities = [_identity(text, f"identity {number}") for number, text in enumerate(identities, 1)]
         self.record = record
         self._lacking = lacking
+        # Hash beside a ciphertext ⇒ what this process knows the plaintext by. The key is nobody else's, and goes with us.
+        self._own_key = os.urandom(32)
+        self._known: OrderedDict[str, str] = OrderedDict()
 
     @classmethod
     def from_file(cls, path: Path, record: Record, seams: Seams | None = None) -> "Opener":
         """An Opener that reads its identities from this file whenever it opens something, so that one may be added later."""
         return _FromFile(path, record, seams or Seams())
 
-    def open(self, ref: Ref, sealed: Sealed, purpose: str) -> bytes:
+    def open(self, ref: Ref, sealed: Ciphertext, purpose: str) -> bytes:
         """The plaintext, for this purpose only; raises SecretError when it cannot be opened."""
         identities = self._loaded()
         if not identities:
@@ -109,8 +115,21 @@ class Opener:
             raise SecretError(f"cannot open the secret of {ref}: {_why(str(error))}") from None
         except UnicodeEncodeError:
             raise SecretError(f"cannot open the secret of {ref}: {_why('')}") from None
+        self._same(ref, sealed, plaintext)
         self.record(ref, purpose)
         return plaintext
+
+    def _same(self, ref: Ref, sealed: Ciphertext, plaintext: bytes) -> None:
+        """Two plaintexts under one hash: somebody put in a new ciphertext and left the hash, and nobody would see a change."""
+        if isinstance(sealed, Sealed):
+            own = keyed_hash(plaintext, self._own_key)
+            if self._known.setdefault(sealed.hash, own) != own:
+                raise SecretError(
+                    f"will not use the secret of {ref}: the hash beside it is that of another secret; "
+                    f"seal it again (`convoy secret seal`), and take over both `age` and `hash`"
+                )
+            if len(self._known) > MOST_KNOWN:
+                self._known.popitem(last=False)
 
     def _loaded(self) -> list[Any]:
         return self._identities

@@ -1,5 +1,6 @@
 """Fleets for tests: read from a folder through the real loader."""
 
+import tempfile
 from pathlib import Path
 
 from reconciler.core.model import FleetState
@@ -17,3 +18,10 @@ def load_folder(folder: Path) -> FleetState:
         source.close()
     assert loaded.fleet is not None, "\n".join(map(str, loaded.problems))
     return loaded.fleet
+
+
+def load_text(text: str) -> FleetState:
+    """The fleet that this one file makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "fleet.yaml").write_text(text)
+        return load_folder(Path(folder))

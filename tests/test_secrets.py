@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.kinds.certificate import Sealed
+from reconciler.core.kinds.sealed import Sealed
 from reconciler.core.model import Ref
 from reconciler.seams import Seams
 from reconciler.secrets import Keys, Opener, SecretError, keygen, recipient, seal, write_identity

@@ -12,6 +12,9 @@ from pydantic_core import ErrorDetails
 
 from reconciler.core.compose import said
 from reconciler.core.kinds.document import LabelName, Uid
+from reconciler.core.kinds.sealed import HASH_PATTERN
+from reconciler.core.kinds.sealed import SEALED as SEALED_TAG
+from reconciler.core.kinds.sealed import TEXT as TEXT_TAG
 from reconciler.core.kinds.spec import NAME_PATTERN, EnvironmentName
 from reconciler.core.near import did_you_mean, listing
 from reconciler.core.scalars import short
@@ -46,7 +49,7 @@ PATTERNS = {
     r"^[^\s\x00/]+$": "write a domain, without spaces or `/`",
     r"^\S+:[0-9]{1,5}$": "write address:port",
     r"^[0-9]{1,5}-[0-9]{1,5}$": "write lowest-highest, like 20000-29999",
-    r"^[0-9a-f]{64}$": "`convoy secret seal` makes these 64 hexadecimal digits",
+    HASH_PATTERN: "`convoy secret seal` makes these 64 hexadecimal digits",
     r"^-----BEGIN CERTIFICATE-----": "write a certificate in PEM form",
 }
 SEALED = "`convoy secret seal` makes this text from a secret"
@@ -94,7 +97,8 @@ def flaws(error: ValidationError, model: type[BaseModel]) -> Iterator[Flaw]:
 
 def _flaw(detail: ErrorDetails, model: type[BaseModel]) -> Flaw:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
-    loc = detail["loc"]
+    # Of a value that may be text or sealed, pydantic says which of the two it took it for.
+    loc = tuple(part for part in detail["loc"] if part not in (TEXT_TAG, SEALED_TAG))
     # Pydantic says [key] behind a mapping's key that is wrong itself.
     is_key = bool(loc) and loc[-1] == "[key]"
     path = loc[:-1] if is_key else loc
@@ -163,7 +167,7 @@ class Surroundings:
         field: FieldInfo | None = None
         secret = False
         for part in path:
-            annotation = unwrapped(annotation)
+            annotation = holder(annotation)
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
                 fields = {one.alias or name: one for name, one in annotation.model_fields.items()}
                 field = fields.get(str(part))
@@ -202,6 +206,27 @@ def unwrapped(annotation: Any) -> Any:
             annotation = next((one for one in get_args(annotation) if one is not type(None)), None)
         else:
             return annotation
+
+
+def holder(annotation: Any) -> Any:
+    """What has the parts of a value: of `text | model`, the model."""
+    found = unwrapped(annotation)
+    if isinstance(found, type):
+        for one in _choices(annotation):
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                return one
+    return found
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _choices(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for one in get_args(annotation):
+            yield from _choices(one)
+    else:
+        yield annotation
 
 
 def label(path: tuple[str | int, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from functools import cache
 from math import ceil
-from typing import cast
+from typing import Any, cast
 
 from reconciler.core.bootstrap import for_node
 from reconciler.core.kinds.application import Application
@@ -34,6 +34,9 @@ def wants(resource: Resource) -> tuple[Want, ...]:
     """
     spec = cast(Container | Application, resource.spec)
     written = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    for name in ("environment", "files"):
+        if name in written:
+            written[name] = {key: _named(value) for key, value in written[name].items()}
     in_place = {name: written.pop(name) for name in _names(type(spec), spec.in_place) if name in written}
     instance = digest({name: value for name, value in written.items() if name not in PLACEMENT})
     live = digest(in_place) if in_place else NOTHING
@@ -42,6 +45,11 @@ def wants(resource: Resource) -> tuple[Want, ...]:
     names = (f"{resource.ref.name}-{n}" for n in range(1, spec.replicas + 1))
     refs = (Ref("Container", name, resource.ref.tenant) for name in names)
     return tuple(Want(ref, resource.uid, instance, live, spec, resource.ref) for ref in refs)
+
+
+def _named(value: Any) -> Any:
+    """What a digest is taken over: of a secret its hash alone, for ciphertext is another each time it is sealed."""
+    return {"sealed": value["hash"]} if isinstance(value, dict) else value
 
 
 def node_name(ref: Ref) -> str:

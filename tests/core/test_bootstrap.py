@@ -196,6 +196,7 @@ class Rig:
             return text
 
         for name, text in run.files.items():
+            assert isinstance(text, str)
             (self.directory / name).write_text(filled(text))
         return [filled(word) for word in run.command]
 

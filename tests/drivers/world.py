@@ -16,6 +16,7 @@ from reconciler.core.kinds.spec import Run
 from reconciler.core.model import Observed
 from reconciler.drivers import Driver
 from reconciler.drivers.process import Process
+from reconciler.drivers.process.driver import OpenSecret
 
 from .contract import Faults
 
@@ -72,9 +73,16 @@ class ProcessWorld:
         self.spec = spec or Host(ports="21000-29999")
         self._drivers: list[Driver] = []
 
-    def driver(self, installation: str = "ours", spec: Host | None = None) -> Driver:
+    def driver(self, installation: str = "ours", spec: Host | None = None, open_secret: OpenSecret | None = None) -> Driver:
         driver = Process(
-            "here", spec or self.spec, self.host, installation, "/run/xds.sock", lambda node: f"token-of-{node}", self.seams
+            "here",
+            spec or self.spec,
+            self.host,
+            installation,
+            "/run/xds.sock",
+            lambda node: f"token-of-{node}",
+            self.seams,
+            open_secret,
         )
         self._drivers.append(driver)
         return driver

@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from reconciler.core.kinds.sealed import Sealed
 from reconciler.core.kinds.spec import Part, Spec, broken
 
 # A DNS name, one with `*.` before it, or an IP address.
@@ -17,20 +18,6 @@ class SelfSigned(Part):
     """DNS names and IP addresses it is for."""
     days: int = Field(90, ge=1, le=3650)
     """How long it is valid; Convoy makes a new one when a third of that is left."""
-
-
-class Sealed(Part):
-    """A secret as Git may hold it."""
-
-    # Not shown in any message: whoever put the secret itself here must not find it in a log as well.
-    age: str = Field(
-        pattern=r"^-----BEGIN AGE ENCRYPTED FILE-----\n[\s\S]+-----END AGE ENCRYPTED FILE-----\n?$",
-        max_length=1 << 20,
-        repr=False,
-    )
-    """The ciphertext, in age's armoured form."""
-    hash: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
-    """Keyed hash of the plaintext: sealing the same secret again changes nothing."""
 
 
 class Certificate(Spec):

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from reconciler.core.kinds.part import Part as Part
+from reconciler.core.kinds.part import broken as broken
+from reconciler.core.kinds.sealed import SEALED, TEXT, Sealed, Tag, told_by_shape
 
 # https://www.rfc-editor.org/rfc/rfc1123#page-13 as Kubernetes reads it: what a DNS label may be.
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -24,19 +26,6 @@ class Reference:
     path: tuple[str | int, ...]
     kinds: tuple[str, ...]
     name: str
-
-
-def broken(what: str, hint: str = "", *at: str | int) -> PydanticCustomError:
-    """A rule between fields is broken: to be raised by a model's validator. `at` leads from the model to the culprit."""
-    return PydanticCustomError("rule", "{what}", {"what": what, "hint": hint, "at": at})
-
-
-class Part(BaseModel):
-    """A piece of a spec: frozen, unknown fields refused, camelCase in YAML and snake_case in Python."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
-    )
 
 
 class Spec(Part):
@@ -61,6 +50,9 @@ EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_
 # What Linux takes for one component of a path, and for one argument (MAX_ARG_STRLEN less the name before it).
 LONGEST_COMPONENT, LONGEST_ARGUMENT = 255, 128 * 1024 - 512
 Argument = Annotated[str, Field(max_length=LONGEST_ARGUMENT)]
+# Text as it is, or a secret in its place.
+Value = Annotated[Annotated[Argument, Tag(TEXT)] | Annotated[Sealed, Tag(SEALED)], told_by_shape]
+Content = Annotated[Annotated[str, Tag(TEXT)] | Annotated[Sealed, Tag(SEALED)], told_by_shape]
 
 
 def relative(path: str) -> str:
@@ -181,12 +173,15 @@ class Run(Spec):
 
     command: tuple[Argument, ...] = Field(min_length=1, max_length=1000)
     """The program and its arguments. `${PORT}` (the first port), `${PORT_<NAME>}`, `${ADDRESS}` and `${DIR}` are filled in."""
-    environment: dict[EnvironmentName, Argument] = Field(default_factory=dict, repr=False)
-    """Added to a small clean environment (PATH, HOME, LANG, TMPDIR); the same `${...}` words are filled in."""
-    files: dict[FilePath, str] = Field(
+    environment: dict[EnvironmentName, Value] = Field(default_factory=dict, repr=False)
+    """Added to a small clean environment (PATH, HOME, LANG, TMPDIR); the same `${...}` words are filled in.
+
+    A value may be sealed (`convoy secret seal`); what is opened of it is the value as it is, without words filled in.
+    """
+    files: dict[FilePath, Content] = Field(
         default_factory=dict, json_schema_extra={"propertyNames": {"pattern": RELATIVE_PATTERN}}, repr=False
     )
-    """Files written into the instance's directory before it starts: relative path ⇒ text."""
+    """Files written into the instance's directory before it starts: relative path ⇒ text, or a sealed file."""
     working_directory: str | None = Field(None, pattern=r"^/[^\x00]*$", max_length=4096)
     """An absolute path on the host; the instance's own directory where left out."""
     ports: tuple[Port, ...] = Field((), max_length=100)

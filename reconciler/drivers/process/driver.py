@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from reconciler.core.kinds.host import Host
-from reconciler.core.model import Action, Observed, Want
+from reconciler.core.kinds.sealed import Sealed
+from reconciler.core.model import Action, Observed, Ref, Want
 from reconciler.drivers import DriverError
 from reconciler.drivers.process.bell import Bell
-from reconciler.drivers.process.fill import Filling
+from reconciler.drivers.process.fill import Filling, Open, sealed_names
 from reconciler.drivers.process.instance import HOME, Mark, name_of, own_mark, read_json, rests, write_json
 from reconciler.drivers.process.look import Look, locked
 from reconciler.drivers.process.ports import choose
@@ -24,6 +25,10 @@ from reconciler.seams import Seams
 HALF = "half"
 # A shim takes in what changed at once; this is for a machine that is busy.
 RELOAD_S = 5.0
+
+
+# Who holds it, what stands there, what for ⇒ the plaintext; raises DriverError.
+OpenSecret = Callable[[Ref, Sealed, str], bytes]
 
 
 class Process:
@@ -38,7 +43,9 @@ class Process:
         xds_socket: str,
         xds_token: Callable[[str], str],
         seams: Seams,
+        open_secret: OpenSecret | None = None,
     ) -> None:
+        self._open_secret = open_secret
         self._host, self._spec, self._directory = host, spec, Path(os.path.abspath(directory))
         self._installation, self._xds_socket, self._xds_token, self._seams = installation, xds_socket, xds_token, seams
         self._look = Look(host, str(self._directory), installation, spec.address, self._token)
@@ -89,17 +96,18 @@ class Process:
 
     def _ensure(self, action: Action, path: Path, until: Until) -> None:
         want: Want = action.want
+        opened = self._opened(want)
         mark = own_mark(path, self._installation, action)
         if mark is None and action.verb == "update":
             raise DriverError(f"cannot update {action.ref} on host {self._host}: instance {action.instance} is not there")
         if mark is None:
-            mark = self._create(action, want, path, until)
+            mark = self._create(action, want, path, until, opened)
         elif (mark.uid, mark.owner) != (want.uid, str(want.owner)):
             # The document was deleted and written anew, and asks for the very same thing.
             mark = Mark(mark.installation, mark.ref, want.uid, str(want.owner), mark.instance, mark.ports, mark.created)
             self._seams.point("process.write", path, "mark.json")
             write_json(path / "mark.json", mark.value())
-        filling = self._filling(want, path, mark)
+        filling = self._filling(want, path, mark, opened)
         filled = filling.want()
         if filled != read_json(path / "want.json"):
             self._seams.point("process.write", path, "want.json")
@@ -137,8 +145,12 @@ class Process:
             within.pause()
         return False
 
-    def _create(self, action: Action, want: Want, path: Path, until: Until) -> Mark:
+    def _create(self, action: Action, want: Want, path: Path, until: Until, opened: Open) -> Mark:
         """Make the directory whole beside its place, then move it there: it is there entirely or not at all."""
+        for field, names in sealed_names(want.run).items():
+            for name in names:
+                # Whatever cannot be opened stops it here, before anything is made.
+                opened(field, name, getattr(want.run, field)[name])
         with alone(self._directory / "lock", until, f"create {action.ref} on host {self._host}"):
             self._sweep()
             self._seams.point("process.ports", path)
@@ -151,7 +163,7 @@ class Process:
             self._seams.point("process.make", half)
             half.mkdir(mode=0o700)
             (half / HOME).mkdir(mode=0o700)
-            write_json(half / "want.json", self._filling(want, path, mark).want())
+            write_json(half / "want.json", self._filling(want, path, mark, opened).want())
             self._seams.point("process.write", half, "mark.json")
             write_json(half / "mark.json", mark.value())
             self._seams.point("process.move", path)
@@ -190,8 +202,21 @@ class Process:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._directory / HALF).mkdir(mode=0o700, exist_ok=True)
 
-    def _filling(self, want: Want, path: Path, mark: Mark) -> Filling:
-        return Filling(want, path, self._spec.address, mark.ports, self._xds_socket, self._token(mark))
+    def _filling(self, want: Want, path: Path, mark: Mark, opened: Open) -> Filling:
+        return Filling(want, path, self._spec.address, mark.ports, self._xds_socket, self._token(mark), opened)
+
+    def _opened(self, want: Want) -> Open:
+        """Opens each secret once for one action, and not before it is needed."""
+        known: dict[tuple[str, str], bytes] = {}
+
+        def open(field: str, name: str, value: Sealed) -> bytes:
+            if self._open_secret is None:
+                raise DriverError(f"cannot open what is sealed for {want.owner} as {name}: there are no keys here")
+            if (field, name) not in known:
+                known[field, name] = self._open_secret(want.owner, value, f"run: {field} {name}")
+            return known[field, name]
+
+        return open
 
     def _token(self, mark: Mark) -> str:
         """Only a proxy has business with the xDS server."""

@@ -5,15 +5,16 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from reconciler import envoy_binary
-from reconciler.core.kinds.spec import HttpRequest, Run, Stop, TcpCheck
+from reconciler.core.kinds.sealed import Sealed
+from reconciler.core.kinds.spec import LONGEST_ARGUMENT, HttpRequest, Run, Stop, TcpCheck
 from reconciler.core.model import Want
 from reconciler.drivers import DriverError
-from reconciler.drivers.process.instance import FORMAT, HOME, write
+from reconciler.drivers.process.instance import FORMAT, HOME, SEALED, write
 from reconciler.drivers.process.shim.supervisor import STOP_REQUEST_S
 from reconciler.drivers.process.shim.system import MARK
 
@@ -21,13 +22,17 @@ WORD = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+# Field, its key, what stands there ⇒ the plaintext; raises DriverError.
+Open = Callable[[str, str, Sealed], bytes]
+
+
 class Filling:
     """The words of one instance. The token is a word of files alone: command lines and environments are read by others."""
 
     def __init__(
-        self, want: Want, directory: Path, address: str, ports: Mapping[str, int | str], xds_socket: str, token: str
+        self, want: Want, directory: Path, address: str, ports: Mapping[str, int | str], xds_socket: str, token: str, open: Open
     ) -> None:
-        self._want, self._directory, self._ports = want, directory, ports
+        self._want, self._directory, self._ports, self._open = want, directory, ports, open
         self._address = address
         self._words = {"ADDRESS": address, "DIR": str(directory / HOME), "XDS_SOCKET": xds_socket}
         for position, port in enumerate(want.run.ports):
@@ -70,12 +75,14 @@ class Filling:
             "HOME": self._words["DIR"],
             "TMPDIR": self._words["DIR"],
             "LANG": "C.UTF-8",
-            **{name: self.text(value) for name, value in run.environment.items()},
+            **{name: self._value(name, value) for name, value in run.environment.items()},
             MARK: str(self._directory),
         }
         return {
             "format": FORMAT,
             "live": self._want.live,
+            # So that whoever shows what the workload says of itself knows what to leave out.
+            **({SEALED: sealed} if (sealed := sealed_names(run)) else {}),
             "start": {
                 "command": [self.text(word) for word in run.command],
                 "environment": environment,
@@ -88,6 +95,23 @@ class Filling:
             "stop": self._stop(run.stop),
             "log": run.log.model_dump(),
         }
+
+    def _value(self, name: str, value: str | Sealed) -> str:
+        """A secret is given as it is: a word in it would not be meant."""
+        if isinstance(value, str):
+            return self.text(value)
+        plaintext = self._open("environment", name, value)
+        if b"\0" in plaintext or len(plaintext) > LONGEST_ARGUMENT:
+            raise DriverError(
+                f"cannot run {self._want.ref}: what is sealed for its environment as {name} is no text for a variable "
+                f"(a NUL in it, or more than {LONGEST_ARGUMENT} bytes): seal it into `files`"
+            )
+        try:
+            return plaintext.decode()
+        except UnicodeDecodeError:
+            raise DriverError(
+                f"cannot run {self._want.ref}: what is sealed for its environment as {name} is not UTF-8: seal it into `files`"
+            ) from None
 
     def _check(self, run: Run) -> dict[str, Any] | None:
         check = run.check
@@ -132,7 +156,17 @@ class Filling:
                 folder.mkdir(mode=0o700, exist_ok=True)
                 if folder.is_symlink():
                     raise DriverError(f"cannot write file {name!r} of {self._want.ref}: {folder} is a symbolic link")
-            write(folder / path.name, self._fill(content, {**self._words, **self._secret}))
+            if isinstance(content, str):
+                write(folder / path.name, self._fill(content, {**self._words, **self._secret}).encode())
+            else:
+                write(folder / path.name, self._open("files", name, content))
+
+
+def sealed_names(run: Run) -> dict[str, list[str]]:
+    """Field ⇒ the keys under which it has secrets; what has none is left out."""
+    fields = {"environment": run.environment, "files": run.files}
+    found = {field: [name for name, value in values.items() if isinstance(value, Sealed)] for field, values in fields.items()}
+    return {field: names for field, names in found.items() if names}
 
 
 def numeric(address: str) -> str:

@@ -16,6 +16,8 @@ FORMAT = 1
 PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
 # The workload's own directory inside the instance's: ${DIR}. Beside it stands what is Convoy's.
 HOME = "home"
+# In want.json: field ⇒ keys under which it has secrets.
+SEALED = "sealed"
 
 
 class NotAMark(DriverError):
@@ -98,18 +100,18 @@ def own_mark(directory: Path, installation: str, action: Action) -> Mark | None:
     return mark
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: bytes) -> None:
     """Replace the file whole, for nobody but us to read."""
     temporary = path.with_name(f".{path.name}.new")
     # A new file each time: one that is left over might have another mode.
     temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-        file.write(text)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(content)
     os.replace(temporary, path)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    write(path, json.dumps(value, separators=(",", ":")))
+    write(path, json.dumps(value, separators=(",", ":")).encode())
 
 
 def rests(restart: str, state: Mapping[str, Any] | None) -> bool:

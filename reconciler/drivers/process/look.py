@@ -1,20 +1,26 @@
 """Looks at one host directory: what bears our mark there and how it is; what has not changed costs one stat and one lock."""
 
+import contextlib
 import fcntl
 import os
+import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from reconciler.core.hiding import hide_secrets
 from reconciler.core.model import Health, Observed
-from reconciler.drivers.process.instance import Mark, NotAMark, read_json, read_mark, rests
+from reconciler.drivers.process.instance import HOME, SEALED, Mark, NotAMark, read_json, read_mark, rests
 from reconciler.drivers.process.shim.output import NAME as LOG
 
 # Time stamps of files move in ticks of some milliseconds: a directory changed so recently may change again unseen.
 FRESH_NS = 50_000_000
 # How much of a log may stand in a message, and how far back it is read to find whole lines and whole secrets.
 TAIL_CHARACTERS, TAIL_BYTES = 400, 8192
+# What is sealed is shorter (MOST_BYTES of `convoy secret seal`).
+LONGEST_SECRET = 1 << 20
+QUIETLY = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 STATES = frozenset({"starting", "running", "stopping", "stopped", "failed"})
 
 
@@ -93,7 +99,9 @@ class Look:
             health = Health(**state["health"])
             if state["state"] not in STATES:
                 raise ValueError(state["state"])
-            return self._observed(mark, directory, want, state, state["state"], self._worded(mark, directory, state, health))
+            return self._observed(
+                mark, directory, want, state, state["state"], self._worded(mark, directory, want, state, health)
+            )
         except (ValueError, KeyError, TypeError):
             health = Health("unknown", message=f"{directory}/state.json cannot be read; its shim will write it again")
             return self._observed(mark, directory, want, None, "unknown", health)
@@ -145,19 +153,21 @@ class Look:
             fields["pid"] = None
         return Observed(mark.ref, mark.instance, self._host, fields, health, _number(source.get("since"), mark.created))
 
-    def _worded(self, mark: Mark, directory: str, state: Mapping[str, Any], health: Health) -> Health:
-        """With the last words of its log, where those say why it is not well."""
-        if health.status == "healthy" or (state["exit"] is None and not state["health"]["failed"]):
+    def _worded(
+        self, mark: Mark, directory: str, want: Mapping[str, Any] | None, state: Mapping[str, Any], health: Health
+    ) -> Health:
+        """With the last words of its log, where those say why it is not well; without its secrets, whoever prints them."""
+        if health.status == "healthy":
             return health
+        secrets = known_secrets(directory, want)
         message = health.message
-        if state["exit"] is not None and "status" not in message and "killed" not in message:
-            message += f"; its last run ended with {state['exit']}"
-        tail = _tail(f"{directory}/{LOG}", self._secret(mark))
-        if tail:
-            message += f"; last output: {tail}"
-        return Health(
-            health.status, health.checked_at, health.code, health.latency_ms, health.passed, health.failed, message[:1000]
-        )
+        if state["exit"] is not None or state["health"]["failed"]:
+            if state["exit"] is not None and "status" not in message and "killed" not in message:
+                message += f"; its last run ended with {state['exit']}"
+            tail = _tail(f"{directory}/{LOG}", self._secret(mark), secrets)
+            if tail:
+                message += f"; last output: {tail}"
+        return replace(health, message=hide_secrets(message, secrets)[:1000])
 
 
 def locked(path: str) -> bool:
@@ -186,12 +196,28 @@ def _number(value: object, otherwise: float) -> float:
     return float(value) if isinstance(value, int | float) else otherwise
 
 
-def _tail(path: str, secret: str) -> str:
+def known_secrets(directory: str, want: Mapping[str, Any] | None) -> list[str]:
+    """What was opened for this instance, from where it was put for it."""
+    sealed = (want or {}).get(SEALED)
+    if not want or not isinstance(sealed, dict):
+        return []
+    found = [want["start"]["environment"].get(name, "") for name in sealed.get("environment", ())]
+    for name in sealed.get("files", ()):
+        # The workload may have put anything in its place by now, also what would keep a reader waiting.
+        with contextlib.suppress(OSError), os.fdopen(os.open(f"{directory}/{HOME}/{name}", QUIETLY), "rb") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                found.append(file.read(LONGEST_SECRET).decode(errors="replace"))
+    return found
+
+
+def _tail(path: str, token: str, secrets: Collection[str]) -> str:
+    # So far back that a secret of one line which reaches into what is shown is seen whole.
+    length = TAIL_BYTES + max(map(len, secrets), default=0)
     for name in (path, f"{path}.1"):
         try:
             with open(name, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-                data = file.read(TAIL_BYTES)
+                file.seek(max(0, os.fstat(file.fileno()).st_size - length))
+                data = file.read(length)
         except OSError:
             continue
         if data:
@@ -199,8 +225,9 @@ def _tail(path: str, secret: str) -> str:
     else:
         return ""
     text = data.decode(errors="replace")
-    if secret:
-        text = text.replace(secret, "[token]")
+    if token:
+        text = text.replace(token, "[token]")
+    text = hide_secrets(text, secrets)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     text = " | ".join(lines)
     return text if len(text) <= TAIL_CHARACTERS else "…" + text[-TAIL_CHARACTERS:]
