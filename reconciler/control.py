@@ -16,6 +16,7 @@ from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.kinds.host import Host as HostSpec
+from reconciler.core.kinds.sealed import Sealed
 from reconciler.core.model import Connected, FleetState, ObservedState, Plan, Problem, Ref
 from reconciler.core.plan import plan
 from reconciler.core.status import Status, status
@@ -26,11 +27,12 @@ from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics
+from reconciler.openings import Openings
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.rundir import run_directory
 from reconciler.seams import Seams
-from reconciler.secrets import Opener
+from reconciler.secrets import IDENTITY_FILE, Opener, SecretError
 from reconciler.store import Lease, Store, StoreError
 from reconciler.wanted import Accepted, Wanted
 from reconciler.xds.identity import Identity, token
@@ -54,6 +56,8 @@ class Preview:
     plan: Plan | None = None
     status: Mapping[Ref, Status] = field(default_factory=dict)
     unreadable: str = ""
+    # Secrets that cannot be opened or used here: what needs them alone will not be as declared.
+    unopened: tuple[Problem, ...] = ()
 
 
 class Control:
@@ -78,8 +82,8 @@ class Control:
         self.metrics = Metrics()
         self.store = self._closing.enter_context(contextlib.closing(Store(f"sqlite:///{state / 'convoy.db'}", seams)))
         self.installation = self.store.installation()
-        opener = Opener.from_file(state / "age-identity.txt", self.store.opened)
-        self.certificates = Certificates(self.store, opener, seams)
+        self._opener = Opener.from_file(state / IDENTITY_FILE, self.store.opened, seams)
+        self.certificates = Certificates(self.store, self._opener, seams)
         envoy = envoy_binary.find()
         self.gate = Gate(envoy, self.store, seams, self._wake.set) if envoy else None
         if self.gate is None:
@@ -114,7 +118,10 @@ class Control:
         facts = Facts(snapshots=snapshots, published=published)
         now = self._seams.now()
         planned = plan(fleet, seen, facts, now)
-        return Preview(fleet.revision, fleet, (), planned, status(fleet, planned, seen, facts, {}, {}, now))
+        unopened = (*self.certificates.problems(fleet), *Openings(self._opener, self._seams).problems(fleet, None))
+        refused = {problem.ref: str(problem) for problem in unopened if problem.ref}
+        result = status(fleet, planned, seen, facts, refused, {}, now)
+        return Preview(fleet.revision, fleet, (), planned, result, unopened=unopened)
 
     def _look_once(self, fleet: FleetState) -> ObservedState:
         resources, blind = {}, {}
@@ -199,6 +206,7 @@ class Control:
             self._log,
             self._seams,
             self._wake,
+            Openings(self._opener, self._seams),
         )
         self._closing.callback(loop.close)
         self._loop = loop
@@ -241,7 +249,15 @@ class Control:
             str(self._run / "xds.sock"),
             lambda node: token(key, node),
             self._seams,
+            self._open_secret,
         )
+
+    def _open_secret(self, ref: Ref, sealed: Sealed, purpose: str) -> bytes:
+        """At a driver's last hop; raises DriverError."""
+        try:
+            return self._opener.open(ref, sealed, purpose)
+        except (SecretError, StoreError) as error:
+            raise DriverError(str(error)) from error
 
     def _take_lease(self) -> None:
         """One Convoy acts at a time: a lock on this machine, and a lease with an epoch in the store."""

@@ -16,6 +16,7 @@ from reconciler.drivers import Driver
 from reconciler.hosts import Host, Hosts
 from reconciler.log import Log
 from reconciler.metrics import Metrics
+from reconciler.openings import Openings
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.seams import Seams
@@ -65,7 +66,9 @@ class Loop:
         log: Log,
         seams: Seams,
         wake: threading.Event,
+        openings: Openings | None = None,
     ) -> None:
+        self._openings = openings
         self.wanted, self.proxies, self.certificates = wanted, proxies, certificates
         self._make_driver, self._may_act, self._record = make_driver, may_act, record
         self._metrics, self._log, self._seams, self._wake = metrics, log, seams, wake
@@ -119,7 +122,7 @@ class Loop:
                 {node_id(ref) for ref in fleet.workloads if ref.kind == "Proxy"} | self.proxies.connected.keys()
             )
         with self._metrics.stage("record"):
-            problems = self.certificates.problems(fleet)
+            problems = (*self.certificates.problems(fleet), *(self._openings.problems(fleet) if self._openings else ()))
             refused = {problem.ref: str(problem) for problem in problems if problem.ref} | self.proxies.why_refused(wanted)
             result = status(fleet, planned, seen, facts, refused, self.view.status, now)
             self._count(accepted, fleet, planned, outcomes, result, wanted, now)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reconciler.git import Source
 
 CHANGES = 2
+MOST_UNOPENED = 5
 
 
 @click.command(
@@ -55,7 +56,10 @@ def plan(call: Call, path: Path | None, source: str | None, branch: str, subdire
     if call.output == "markdown":
         call.terminal.raw(show.plan_markdown(planned, running))
     else:
-        call.page(show.plan(planned, running), show.plan_json(planned, running))
+        answer = show.plan_json(planned, running)
+        answer["unopened"] = [show.problem_json(problem) for problem in preview.unopened]
+        call.page(show.plan(planned, running), answer)
+    tell_unopened(call, preview)
     if exit_code and planned.actions:
         raise click.exceptions.Exit(CHANGES)
 
@@ -68,6 +72,16 @@ def planned_or_fail(call: Call, preview: "Preview", wishes: "Source") -> "Plan":
         show_problems(call, preview.revision, preview.problems, wishes)
         raise click.exceptions.Exit(FAILED)
     return preview.plan
+
+
+def tell_unopened(call: Call, preview: "Preview") -> None:
+    """To a person: whose secrets cannot be used here. The plan is the same without them, for it is made from hashes."""
+    for problem in preview.unopened[:MOST_UNOPENED]:
+        call.terminal.note(str(problem), "wait")
+    if len(preview.unopened) > MOST_UNOPENED:
+        call.terminal.note(
+            f"and {len(preview.unopened) - MOST_UNOPENED} more documents whose secrets cannot be used here", "wait"
+        )
 
 
 def show_problems(call: Call, revision: str, problems: "tuple[Any, ...]", wishes: "Source") -> None:

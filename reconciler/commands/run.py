@@ -12,7 +12,7 @@ import click
 from reconciler.commands import sources
 from reconciler.commands.look import kept
 from reconciler.commands.options import FAILED, INTERRUPTED, Call, Command, Failure, common, ending, quiet
-from reconciler.commands.plan import planned_or_fail, show_problems, told_before
+from reconciler.commands.plan import planned_or_fail, show_problems, tell_unopened, told_before
 
 if TYPE_CHECKING:
     from reconciler.loop import View
@@ -59,7 +59,9 @@ def apply(
     wishes = place.source(call.state, seams)
     try:
         with open_control(call.state, source=wishes, seams=seams, log=quiet()) as control:
-            planned = planned_or_fail(call, control.preview(), wishes)
+            preview = control.preview()
+            planned = planned_or_fail(call, preview, wishes)
+            tell_unopened(call, preview)
             if not call.json:
                 page = show.plan(planned, told_before(control, planned))
                 call.terminal.page((*page, show.BLANK) if show.steps(planned) else page)
