@@ -109,7 +109,7 @@ class Control:
         wanted = self._wanted(recording=False)
         accepted = wanted.look()
         fleet = accepted.fleet
-        if fleet is None or accepted.problems:
+        if fleet is None or accepted.problems or accepted.unreadable:
             return Preview(accepted.refused, None, accepted.problems, unreadable=accepted.unreadable)
         seen = self._look_once(fleet)
         snapshots = Connector().connect(fleet, seen, self.certificates.versions(fleet))

@@ -54,6 +54,7 @@ class Record:
     def _state(self, accepted: Accepted, revision: str, converged: bool) -> None:
         now = {
             "revision": revision,
+            "signer": accepted.signer,
             "refused": accepted.refused,
             "unreadable": accepted.unreadable,
             "problems": [problem_json(problem) for problem in accepted.problems],

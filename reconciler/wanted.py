@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot, Where
 from reconciler.core.plan import settings_of
 from reconciler.gate import Gate
-from reconciler.git import Source, SourceError
+from reconciler.git import Signature, Source, SourceError
 from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.metrics import Metrics
@@ -34,7 +34,8 @@ class Accepted:
     """The revision in force, and what is known of a newer one that is not.
 
     `refused` is the newer revision and `problems` what is wrong with it. `unreadable` says why the source could not be read
-    at the last try; what was accepted before stays in force. `noticed_at` is when the revision in force was first seen.
+    at the last try; what was accepted before stays in force. `noticed_at` is when the revision in force was first seen, and
+    `signer` who answers for it, where somebody has to.
     """
 
     fleet: FleetState | None = None
@@ -42,6 +43,7 @@ class Accepted:
     problems: tuple[Problem, ...] = ()
     unreadable: str = ""
     noticed_at: float = 0.0
+    signer: str = ""
 
 
 class Unchecked(Exception):
@@ -69,7 +71,7 @@ class Wanted:
         self._source, self._loader, self._gate, self._certificates = source, loader, gate, certificates
         self._store, self._metrics, self._log, self._seams, self._wake = store, metrics, log, seams, wake
         self._closed = threading.Event()
-        self._tried = ""
+        self._tried = ("", Signature())
         self.accepted = Accepted()
         self._thread = seams.thread(self._follow, "wanted")
 
@@ -88,51 +90,58 @@ class Wanted:
             with self._metrics.stage("fetch"):
                 revision = self._source.fetch()
             noticed_at = self._seams.now()
-            if revision != self._tried:
-                self._try(revision, noticed_at)
-                self._tried = revision
+            signature = self._signature(revision)
+            if (revision, signature) != self._tried:
+                self._try(revision, signature, noticed_at)
+                self._tried = (revision, signature)
             elif self.accepted.unreadable:
-                self._become(Accepted(*self._kept(), unreadable="", noticed_at=self.accepted.noticed_at))
+                self._become(replace(self.accepted, unreadable=""))
         except (SourceError, StoreError, Unchecked) as error:
             # Nothing is accepted that could not be recorded: after a restart it would have to be found again.
             if self.accepted.unreadable != str(error):
                 self._log.warning("source.unreadable", error=str(error))
-            self._become(Accepted(*self._kept(), unreadable=str(error), noticed_at=self.accepted.noticed_at))
+            self._become(replace(self.accepted, unreadable=str(error)))
         return self.accepted
 
-    def _kept(self) -> tuple[FleetState | None, str, tuple[Problem, ...]]:
-        return self.accepted.fleet, self.accepted.refused, self.accepted.problems
+    def _signature(self, revision: str) -> Signature:
+        """Who answers for it. Keys that were valid when a revision came into force need not be so for ever."""
+        at = self._store.good_since(revision) or self._seams.now()
+        return self._source.signature(revision, at, (self._store.last_good() or "") if self._recording else "")
 
-    def _try(self, revision: str, noticed_at: float) -> None:
-        fleet, problems = self._load(revision)
+    def _try(self, revision: str, signature: Signature, noticed_at: float) -> None:
+        fleet, problems = (None, (signature.problem,)) if signature.problem else self._load(revision)
         if fleet is not None and not fleet.resources and (self.accepted.fleet or self._store.last_good()):
             problems = (EMPTIED,)
         if fleet is not None and not problems:
             self._record(revision, ())
-            self._log.info("revision.accepted", revision=revision, resources=len(fleet.resources))
-            self._become(Accepted(fleet, noticed_at=noticed_at))
+            self._log.info(
+                "revision.accepted", revision=revision, resources=len(fleet.resources), signer=signature.signer or None
+            )
+            self._become(Accepted(fleet, noticed_at=noticed_at, signer=signature.signer))
             return
         self._record(revision, problems)
         first = str(problems[0]) if problems else ""
         self._log.warning("revision.refused", revision=revision, problems=len(problems), first=first)
-        good = self.accepted.fleet or self._last_good(revision)
-        self._become(Accepted(good, revision, tuple(problems), noticed_at=self.accepted.noticed_at or noticed_at))
+        good = self.accepted if self.accepted.fleet else self._last_good(revision)
+        noticed_at = self.accepted.noticed_at or noticed_at
+        self._become(replace(good, refused=revision, problems=tuple(problems), unreadable="", noticed_at=noticed_at))
 
     def _record(self, revision: str, problems: tuple[Problem, ...]) -> None:
         # What was only previewed was never in force, and must not become what a restart falls back on.
         if self._recording:
             self._store.record_revision(revision, "refused" if problems else "good", problems)
 
-    def _last_good(self, refused: str) -> FleetState | None:
+    def _last_good(self, refused: str) -> Accepted:
         """After a restart on a refused revision: the last good one, loaded again from the mirror."""
         revision = self._store.last_good()
         if not revision or revision == refused:
-            return None
+            return Accepted()
         try:
-            return self._load(revision)[0]
+            signature = self._signature(revision)
+            return Accepted(None if signature.problem else self._load(revision)[0], signer=signature.signer)
         except SourceError as error:
             self._log.warning("revision.lost", revision=revision, error=str(error))
-            return None
+            return Accepted()
 
     def _load(self, revision: str) -> tuple[FleetState | None, tuple[Problem, ...]]:
         with self._metrics.stage("load"):

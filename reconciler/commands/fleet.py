@@ -105,6 +105,7 @@ def validate(call: Call, path: Path | None, source: str | None, branch: str, sub
     """
     place = sources.place(path, source, branch, subdirectory)
     from reconciler.core import show
+    from reconciler.git import Tree
     from reconciler.load import Loader
     from reconciler.seams import Seams
 
@@ -112,7 +113,9 @@ def validate(call: Call, path: Path | None, source: str | None, branch: str, sub
     wishes = place.source(call.state if place.branch else Path(), seams)
     try:
         revision = wishes.fetch()
-        tree = wishes.tree(revision)
+        signature = wishes.signature(revision, seams.now(), "")
+        # What nobody answers for is not read.
+        tree = wishes.tree(revision) if signature.problem is None else Tree(revision, {}, (signature.problem,))
         loaded = Loader(None, seams).load(tree, wishes.read)
         problems = tuple(loaded.problems)
         if ask_envoy and not problems and loaded.fleet is not None:

@@ -30,6 +30,8 @@ class Call:
     named: Path | None
     terminal: Terminal
     output: str = "text"
+    # Whose signatures a commit needs, by option.
+    signers: dict[str, Path] = dataclasses.field(default_factory=dict)
 
     @property
     def state(self) -> Path:

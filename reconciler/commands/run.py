@@ -131,6 +131,7 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
     examples=[
         ("convoy serve --source https://git.example/fleet.git", "follow the branch main"),
         ("convoy serve --source . --branch live --subdirectory prod", "a local repository's branch, one directory of it"),
+        ("convoy serve --source https://git.example/fleet.git --signers /etc/convoy/signers", "only commits signed by these"),
         ("convoy serve --source /srv/fleet --metrics 127.0.0.1:9100 --log json", "for a service manager"),
     ],
     exits=[(0, "it was asked to end (SIGTERM)"), (1, "it cannot run here"), (130, "Ctrl-C")],
@@ -138,6 +139,7 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
 @click.option("--source", required=True, metavar="URL", help="The repository (URL or path), or a folder without Git.")
 @click.option("--branch", help="The branch to follow.  [main]")
 @click.option("--subdirectory", default="", metavar="PATH", help="The fleet's directory in the repository.")
+@sources.signed
 @click.option("--poll", type=click.FloatRange(min=0.1), metavar="SECONDS", help="How often to look for commits.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there; port 0 chooses one.")
 @click.option("--xds", multiple=True, metavar="HOST:PORT", help="Serve xDS there too, for proxies on other machines.")

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.commands.options import Failure
+from reconciler.commands.options import Failure, call
 
 if TYPE_CHECKING:
     from reconciler.core.model import Problem
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from reconciler.seams import Seams
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+SIGNERS = {"--signers": "ssh", "--revoked-signers": "revoked", "--gpg-keyring": "gpg"}
 
 # A file's text is shown around at most this many Problems' files; each is read again for it.
 MOST_FILES = 50
@@ -29,6 +31,8 @@ class Place:
     url: str
     branch: str = ""
     subdirectory: str = ""
+    # Whose commits count; by the names of reconciler.git.Files.
+    signers: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def shown(self) -> str:
@@ -39,13 +43,21 @@ class Place:
 
     def source(self, state: Path, seams: "Seams", poll_s: float | None = None) -> "Source":
         """Touches nothing yet; raises SourceError where the words cannot be right."""
-        from reconciler.git import Directory, Mirror
+        from reconciler.git import Directory, Files, Mirror
         from reconciler.git.command import redacted
 
         if not self.branch:
             return Directory(Path(self.url), seams, **({} if poll_s is None else {"poll_s": poll_s}))
         mirror = hashlib.sha256(redacted(self.url).encode()).hexdigest()[:16]
-        return Mirror(self.url, self.branch, state / "mirrors" / mirror, seams, subdirectory=self.subdirectory, poll_s=poll_s)
+        return Mirror(
+            self.url,
+            self.branch,
+            state / "mirrors" / mirror,
+            seams,
+            subdirectory=self.subdirectory,
+            poll_s=poll_s,
+            signers=Files(**self.signers),
+        )
 
     def remember(self, state: Path) -> None:
         """So that `status` and `explain` know what is followed here; without any password."""
@@ -67,7 +79,8 @@ def remembered(state: Path) -> Place | None:
 
 
 def from_anywhere(function: F) -> F:
-    """`[PATH]`, or `--source` with `--branch` and `--subdirectory`."""
+    """`[PATH]`, or `--source` with `--branch`, `--subdirectory` and whose commits count."""
+    function = signed(function)
     for option in (
         click.option("--subdirectory", default="", metavar="PATH", help="The fleet's directory in the repository."),
         click.option("--branch", default="main", show_default=True, help="The branch of --source."),
@@ -78,15 +91,53 @@ def from_anywhere(function: F) -> F:
     return function
 
 
+def signed(function: F) -> F:
+    """Whose signatures a commit needs. It is kept in the Call, where `place` finds it, so that no command can forget it."""
+
+    def keep(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+        if value is not None:
+            call(context).signers[SIGNERS[f"--{str(parameter.name).replace('_', '-')}"]] = value.absolute()
+
+    for option, words in (
+        ("--gpg-keyring", "Accept only commits signed by these GPG keys (a file from gpg --export)."),
+        ("--revoked-signers", "SSH keys that count no longer (a KRL, or public keys)."),
+        ("--signers", "Accept only commits signed by these SSH keys (an allowed-signers file)."),
+    ):
+        file = click.Path(dir_okay=False, path_type=Path)
+        function = click.option(option, type=file, metavar="FILE", callback=keep, expose_value=False, help=words)(function)
+    return function
+
+
 def place(path: Path | None, source: str | None, branch: str, subdirectory: str) -> Place:
     """What those options say together."""
+    context = click.get_current_context(silent=True)
+    signers = call(context).signers if context is not None else {}
     if source is not None:
         if path is not None:
             raise click.UsageError("give either a folder or --source, not both")
-        return Place(absolute(source), branch, subdirectory)
+        if "revoked" in signers and "ssh" not in signers:
+            raise click.UsageError("--revoked-signers belongs to --signers")
+        _outside(source, signers)
+        return Place(absolute(source), branch, subdirectory, signers)
+    if signers:
+        raise click.UsageError("a folder has no commits that anybody could sign: name a repository with --source, and a branch")
     if subdirectory:
         raise click.UsageError("--subdirectory belongs to --source: name the folder itself instead")
     return Place(str(folder(path or Path())))
+
+
+def _outside(source: str, signers: Mapping[str, Path]) -> None:
+    """Whoever can push to a repository could otherwise add themselves to those who may."""
+    from reconciler.git.command import local_path
+
+    repository = local_path(source)
+    if repository is None:
+        return
+    here = repository.resolve()
+    here = here.parent if here.name == ".git" else here
+    for file in signers.values():
+        if file.resolve().is_relative_to(here):
+            raise click.UsageError(f"{file} lies in the repository whose commits it is to judge: keep it somewhere else")
 
 
 def folder(path: Path) -> Path:

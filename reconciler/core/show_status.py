@@ -39,6 +39,7 @@ class Standing:
     problems: tuple[Problem, ...] = ()
     acting: bool | None = None
     source: str = ""
+    signer: str = ""
 
 
 def standing(state: Mapping[str, Any], acting: bool | None = None, source: str = "") -> Standing:
@@ -55,6 +56,7 @@ def standing(state: Mapping[str, Any], acting: bool | None = None, source: str =
         found,
         acting,
         source,
+        state.get("signer", ""),
     )
 
 
@@ -98,6 +100,8 @@ def _head(fleet: Standing, declared: Sequence[Row]) -> Iterable[Block]:
         if unhealthy:
             parts += [Span(f"{unhealthy:,} unhealthy", "bad"), ", "]
         yield text(Span("not as declared", "wait"), f": {size}; ", *parts[:-1], Span(f"  {short(fleet.revision)}", "dim"))
+    if fleet.signer:
+        yield text(Span("signed by", "dim"), f" {fleet.signer}", hang=2)
     if fleet.unreadable:
         yield text(Span("source unreadable", "bad"), f": {fleet.unreadable}; what was read before stays in force", hang=2)
     if fleet.acting is False:
@@ -141,6 +145,7 @@ def status_json(fleet: Standing, state: Mapping[str, Any], rows: Mapping[str, Ro
     declared = [row for row in rows.values() if row.get("declared", True)]
     return {
         "revision": fleet.revision,
+        "signer": fleet.signer,
         "refused": fleet.refused,
         "unreadable": fleet.unreadable,
         "converged": fleet.converged,

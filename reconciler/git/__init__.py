@@ -4,6 +4,20 @@ from reconciler.git.branch import Branch, Conflict, Words
 from reconciler.git.folder import Directory
 from reconciler.git.mirror import Mirror
 from reconciler.git.person import Person
-from reconciler.git.source import Commit, Source, SourceError, Tree
+from reconciler.git.signers import Files
+from reconciler.git.source import Commit, Signature, Source, SourceError, Tree
 
-__all__ = ["Branch", "Commit", "Conflict", "Directory", "Mirror", "Person", "Source", "SourceError", "Tree", "Words"]
+__all__ = [
+    "Branch",
+    "Commit",
+    "Conflict",
+    "Directory",
+    "Files",
+    "Mirror",
+    "Person",
+    "Signature",
+    "Source",
+    "SourceError",
+    "Tree",
+    "Words",
+]

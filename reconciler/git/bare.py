@@ -37,7 +37,9 @@ class Bare:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """No other process works here meanwhile (`convoy plan` beside `convoy serve`); raises SourceError when one does."""
-        self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # `parents=True` would make those above readable by everybody: one of them may be the state directory.
+        for missing in reversed([one for one in self.directory.parents if not one.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
         name = self.directory.with_name(self.directory.name + ".lock")
         file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -136,12 +136,21 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "SSH_ASKPASS_REQUIRE": "never",
         "GCM_INTERACTIVE": "never",
+        # A commit is what its own bytes say, whatever a repository would put in its place.
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_GRAFT_FILE": os.devnull,
         "LC_ALL": "C",
         "GIT_CONFIG_COUNT": str(len(settings)),
     }
     for index, (key, value) in enumerate(settings.items()):
         result |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
     return result
+
+
+def plain_environment() -> dict[str, str]:
+    """For a program that is to know nothing of anybody's settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "TZ") if name in os.environ}
+    return kept | {"LC_ALL": "C", "HOME": "/nonexistent"}
 
 
 def redacted(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.core.model import Problem, Where
-from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, Commit, SourceError, Tree, is_document
+from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, Commit, Signature, SourceError, Tree, is_document
 from reconciler.git.trees import bad_name
 from reconciler.git.watch import Changes
 from reconciler.seams import Seams
@@ -63,6 +63,9 @@ class Directory:
             while len(self._revisions) > MOST_REVISIONS:
                 del self._revisions[next(iter(self._revisions))]
         return revision
+
+    def signature(self, revision: str, at: float, after: str) -> Signature:
+        return Signature()
 
     def tree(self, revision: str) -> Tree:
         return self._kept(revision)[0]

@@ -12,7 +12,8 @@ from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
 from reconciler.git.carry import carry
 from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
 from reconciler.git.history import REVISION, between, commit_of
-from reconciler.git.source import Commit, SourceError, Tree
+from reconciler.git.signers import Files, Signers
+from reconciler.git.source import Commit, Signature, SourceError, Tree
 from reconciler.git.trees import NoDirectory
 from reconciler.git.watch import Changes
 from reconciler.seams import Seams
@@ -22,6 +23,7 @@ LOCAL_POLL_S, REMOTE_POLL_S = 1.0, 30.0
 # The owner of a repository on this machine may be another user. Its data is read; none of its programs runs (uploadpack
 # takes hooks from protected settings only).
 LOCAL_UPLOAD = "git -c 'safe.directory=*' upload-pack"
+NOBODY = Files()
 
 
 class Mirror:
@@ -37,6 +39,7 @@ class Mirror:
         subdirectory: str = "",
         poll_s: float | None = None,
         deadline_s: float = 120.0,
+        signers: Files = NOBODY,
     ) -> None:
         """Touches nothing yet; raises SourceError when the words themselves cannot be right."""
         self.shown = redacted(url)
@@ -45,6 +48,7 @@ class Mirror:
         self._url = url
         self._branch = checked_branch(branch)
         self._root = checked_subdirectory(subdirectory)
+        self._signers = Signers(signers, seams) if signers else None
         self._seams = seams
         self._git = Git(deadline_s)
         self._bare = Bare(directory, seams, deadline_s)
@@ -68,10 +72,20 @@ class Mirror:
             tip = self._local_tip(self._local)
             return tip if tip == self._tip and not self._damaged else self._fetch(tip)
 
+    def signature(self, revision: str, at: float, after: str) -> Signature:
+        with self._lock, self._reading(f"revision {revision[:12]} in {self._bare.directory}", ours=True):
+            if self._signers is None:
+                return Signature()
+            return self._signers.signature(self._bare.opened(), self._commit(revision), at, after)
+
     def tree(self, revision: str) -> Tree:
         with self._lock, self._reading(f"revision {revision[:12]} in {self._bare.directory}", ours=True):
             self._seams.point("git.tree", revision)
             commit = self._commit(revision)
+            if self._signers is not None and not self._signers.vouch(revision):
+                raise SourceError(
+                    f"revision {revision[:12]} of {self.shown} is not read: nobody who counts is known to sign it"
+                )
             try:
                 files, problems = self._bare.trees().files(commit.tree_id, self._root)
             except NoDirectory:

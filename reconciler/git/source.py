@@ -55,14 +55,33 @@ class Commit:
         return self.message.partition("\n")[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who answers for a revision ("" where nobody is asked), and why it may not be used, where it may not."""
+
+    signer: str = ""
+    problem: Problem | None = None
+
+
 class Source(Protocol):
     """Where the wishes are. Every method may raise SourceError and nothing else."""
 
     def fetch(self) -> str:
         """The revision that is wanted now, after getting everything needed to read it."""
 
+    def signature(self, revision: str, at: float, after: str) -> Signature:
+        """Who answers for this revision. Without signers to judge by: nobody is asked, and nothing is wrong.
+
+        Keys have to be valid at `at` (Unix seconds: now, or when the revision was accepted, never what a commit says).
+        `after` is the revision in force, from which a signed one has to lead on, or "" to look at a revision alone. To ask
+        again costs nothing.
+        """
+
     def tree(self, revision: str) -> Tree:
-        """The files of a revision that `fetch` has returned, now or in an earlier life."""
+        """The files of a revision that `fetch` has returned, now or in an earlier life.
+
+        Where there are signers to judge by, `signature` has found nothing wrong with it before.
+        """
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         """The contents of blobs that a Tree names."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Table, bindparam, delete, insert, select
+from sqlalchemy import Table, bindparam, delete, func, insert, select
 
 from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot
@@ -143,6 +143,12 @@ class Store:
 
     def last_good(self) -> str | None:
         query = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good").order_by(REVISIONS.c.number.desc()).limit(1)
+        with self._database.reading("revisions") as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def good_since(self, revision: str) -> float | None:
+        """When this revision was first found good, as far back as is kept."""
+        query = select(func.min(REVISIONS.c.at)).where(REVISIONS.c.revision == revision, REVISIONS.c.status == "good")
         with self._database.reading("revisions") as connection:
             return connection.execute(query).scalar_one_or_none()
 

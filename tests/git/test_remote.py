@@ -208,6 +208,8 @@ def test_the_callers_environment_does_not_lead_git_astray(
         "GIT_CONFIG_COUNT",
         "GIT_CONFIG_GLOBAL",
         "GIT_CONFIG_NOSYSTEM",
+        "GIT_GRAFT_FILE",
+        "GIT_NO_REPLACE_OBJECTS",
         "SSH_ASKPASS_REQUIRE",
     }
 
