@@ -14,15 +14,17 @@ from typing import cast
 from reconciler import envoy_binary
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
-from reconciler.core.facts import Facts
+from reconciler.core.facts import FLEET, RETAINED, Facts, Order
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.kinds.sealed import Sealed
-from reconciler.core.model import Connected, FleetState, ObservedState, Plan, Problem, Ref
+from reconciler.core.model import Connected, FleetState, Key, ObservedState, Plan, Problem, Ref
+from reconciler.core.place import without_lost
 from reconciler.core.plan import plan
 from reconciler.core.status import Status, status
 from reconciler.drivers import DRIVERS, Driver, DriverError
 from reconciler.gate import Gate
 from reconciler.git import Source
+from reconciler.guards import Guards
 from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.loop import Loop, View
@@ -111,11 +113,12 @@ class Control:
         fleet = accepted.fleet
         if fleet is None or accepted.problems or accepted.unreadable:
             return Preview(accepted.refused, None, accepted.problems, unreadable=accepted.unreadable)
-        seen = self._look_once(fleet)
+        seen = without_lost(fleet, self._look_once(fleet))
         snapshots = Connector().connect(fleet, seen, self.certificates.versions(fleet))
         kept = {node: self.store.good(node) for node in snapshots}
         published = {node: good.version for node, good in kept.items() if good is not None}
         facts = Facts(snapshots=snapshots, published=published)
+        facts = Guards(self.store, self._log, self._seams).know(facts, accepted.orders, accepted.noticed_at, ())
         now = self._seams.now()
         planned = plan(fleet, seen, facts, now)
         unopened = (*self.certificates.problems(fleet), *Openings(self._opener, self._seams).problems(fleet, None))
@@ -125,15 +128,17 @@ class Control:
 
     def _look_once(self, fleet: FleetState) -> ObservedState:
         resources, blind = {}, {}
+        foreign: dict[Key, str] = {}
         specs = {directory.name: HostSpec() for directory in self._hosts_directory().iterdir()}
         specs |= {resource.ref.name: cast(HostSpec, resource.spec) for resource in fleet.of("Host")}
         for name, spec in specs.items():
             try:
                 with contextlib.closing(self._driver(name, spec)) as driver:
                     resources.update({one.key: one for one in driver.observe()})
+                    foreign |= {(name, *what): whose for what, whose in driver.foreign().items()}
             except DriverError as error:
                 blind[name] = str(error)
-        return ObservedState(resources, blind)
+        return ObservedState(resources, blind, foreign)
 
     def run(self, until: Callable[[View], bool] | None = None, deadline_s: float | None = None) -> View:
         """The loop in the foreground, until `until`, the deadline or `stop`. What runs on the hosts is left running."""
@@ -142,13 +147,18 @@ class Control:
         wanted.start()
         return self._go(loop, until, deadline_s)
 
-    def down(self, deadline_s: float = 120.0) -> View:
-        """Remove everything that bears this installation's mark; returns when nothing is left, or at the deadline."""
-        nothing = Accepted(FleetState("down", {}, {}))
+    def down(self, deadline_s: float = 120.0, *, retained: bool = False) -> View:
+        """Remove everything that bears this installation's mark, with `retained` also what its deletion policy retains;
+        returns when nothing else is left, or at the deadline."""
+        subjects = (FLEET, RETAINED) if retained else (FLEET,)
+        orders = tuple(Order("confirm", subject, "convoy down", "", self._seams.now()) for subject in subjects)
+        nothing = Accepted(FleetState("down", {}, {}), orders=orders)
         loop = self._start(_Fixed(nothing))
 
         def gone(view: View) -> bool:
-            return not loop.hosts.observed()[0].resources and not loop.hosts.observed()[0].blind and view.converged
+            seen = loop.hosts.observed()[0]
+            left = view.plan.left if view.plan else {}
+            return view.converged and not seen.blind and all(one.ref in left for one in seen.resources.values())
 
         return self._go(loop, gone, deadline_s)
 
@@ -194,6 +204,7 @@ class Control:
         self._closing.callback(server.stop, 1.0)
         proxies = Proxies(server, self.store, self._log, self._seams)
         proxies.recall()
+        guards = Guards(self.store, self._log, self._seams)
         record = Record(self.store, self._log, self._seams)
         loop = Loop(
             wanted,
@@ -201,6 +212,7 @@ class Control:
             self.certificates,
             self._driver,
             self._may_act,
+            guards,
             record,
             self.metrics,
             self._log,

@@ -26,6 +26,7 @@ class Host:
         self._looking = seams.lock()
         self._closed = threading.Event()
         self._seen: Mapping[Key, Observed] = {}
+        self._foreign: Mapping[Key, str] = {}
         self._blind = NOT_YET
         self._running: set[Key] = set()
         self._ended: set[Key] = set()
@@ -56,12 +57,13 @@ class Host:
         try:
             self._seams.point("driver.observe", self.name)
             found = {one.key: one for one in self._driver.observe()}
+            foreign: Mapping[Key, str] = {(self.name, *what): whose for what, whose in self._driver.foreign().items()}
             blind = ""
         except DriverError as error:
-            found, blind = dict(self._seen), str(error)
+            found, foreign, blind = dict(self._seen), self._foreign, str(error)
         with self._lock:
-            changed = found != self._seen or blind != self._blind or bool(ended)
-            self._seen, self._blind = found, blind
+            changed = found != self._seen or foreign != self._foreign or blind != self._blind or bool(ended)
+            self._seen, self._foreign, self._blind = found, foreign, blind
             if not blind:
                 # What was done counts as under way until a look that began after it: only that look proves anything.
                 self._ended -= ended
@@ -77,10 +79,11 @@ class Host:
                 self._running.add(action.key)
             self._pool.submit(self._act, action)
 
-    def state(self) -> tuple[Mapping[Key, Observed], str, frozenset[Key]]:
-        """The last look, why the host is blind ("" when it is not), and what is under way."""
+    def state(self) -> tuple[ObservedState, frozenset[Key]]:
+        """The last look, why the host is blind where it is, and what is under way."""
         with self._lock:
-            return self._seen, self._blind, frozenset(self._running)
+            blind = {self.name: self._blind} if self._blind else {}
+            return ObservedState(self._seen, blind, self._foreign), frozenset(self._running)
 
     def outcomes(self) -> list[Outcome]:
         """What became of actions since the last call."""
@@ -136,14 +139,15 @@ class Hosts:
         """What every host showed last, which of them are blind, and what is under way."""
         resources: dict[Key, Observed] = {}
         blind: dict[str, str] = {}
+        foreign: dict[Key, str] = {}
         running: set[Key] = set()
-        for name, worker in self.workers.items():
-            seen, reason, busy = worker.state()
-            resources.update(seen)
+        for worker in self.workers.values():
+            seen, busy = worker.state()
+            resources.update(seen.resources)
+            blind.update(seen.blind)
+            foreign.update(seen.foreign)
             running |= busy
-            if reason:
-                blind[name] = reason
-        return ObservedState(resources, blind), frozenset(running)
+        return ObservedState(resources, blind, foreign), frozenset(running)
 
     def hand(self, actions: Iterable[Action]) -> None:
         by_host: dict[str, list[Action]] = {}

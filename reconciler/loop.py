@@ -10,9 +10,11 @@ from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.model import XDS, FleetState, Key, Outcome, Plan, Problem, Ref, Snapshot
+from reconciler.core.place import without_lost
 from reconciler.core.plan import node_id, plan, reached_by, running_proxies, surplus_of
 from reconciler.core.status import Status, status
 from reconciler.drivers import Driver
+from reconciler.guards import Guards
 from reconciler.hosts import Host, Hosts
 from reconciler.log import Log
 from reconciler.metrics import Metrics
@@ -61,6 +63,7 @@ class Loop:
         certificates: Certificates,
         make_driver: Callable[[str, HostSpec], Driver],
         may_act: Callable[[], bool],
+        guards: Guards,
         record: Record,
         metrics: Metrics,
         log: Log,
@@ -70,7 +73,7 @@ class Loop:
     ) -> None:
         self._openings = openings
         self.wanted, self.proxies, self.certificates = wanted, proxies, certificates
-        self._make_driver, self._may_act, self._record = make_driver, may_act, record
+        self._make_driver, self._may_act, self._guards, self._record = make_driver, may_act, guards, record
         self._metrics, self._log, self._seams, self._wake = metrics, log, seams, wake
         self.hosts = Hosts()
         self._connector = Connector()
@@ -96,6 +99,7 @@ class Loop:
         with self._metrics.stage("observe"):
             outcomes = self.hosts.outcomes()
             seen, in_flight = self.hosts.observed()
+            seen = without_lost(fleet, seen)
             self.proxies.look()
         with self._metrics.stage("connect"):
             wanted = self._connector.connect(fleet, seen, self.certificates.versions(fleet))
@@ -111,10 +115,12 @@ class Loop:
             surplus = surplus_of(fleet, seen)
             self._let_go = {o.key: self._let_go.get(o.key, now) for o in surplus if not reached_by(o, facts, running)}
             facts = replace(facts, let_go=self._let_go)
+            facts = self._guards.know(facts, accepted.orders, accepted.noticed_at, outcomes)
         with self._metrics.stage("plan"):
             planned = plan(fleet, seen, facts, now)
             facts = replace(facts, failures=self.hosts.still_failing(planned))
         with self._metrics.stage("act"):
+            self._guards.keep(fleet, seen, facts, accepted.noticed_at)
             if planned.actions and self._may_act():
                 self.proxies.tell(tuple(a for a in planned.actions if a.host == XDS))
                 self.hosts.hand(a for a in planned.actions if a.host != XDS)

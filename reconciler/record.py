@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.core.model import FleetState, Observed, ObservedState, Outcome, Plan, Ref
 from reconciler.core.show import outcome_json, plan_json, problem_json
-from reconciler.core.status import Status
+from reconciler.core.status import Status, leftovers
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Store
@@ -40,7 +40,7 @@ class Record:
         bearing: dict[Ref, list[Observed]] = defaultdict(list)
         for one in seen.resources.values():
             bearing[one.ref].append(one)
-        self._statuses(fleet, result, bearing)
+        self._statuses(fleet, planned, result, bearing)
         if planned != self._plan:
             self._plan = planned
             self._store.put_plan(planned.revision, plan_json(planned), self._seams.now())
@@ -64,11 +64,14 @@ class Record:
             self._written_state = now
             self._store.put_state(now)
 
-    def _statuses(self, fleet: FleetState, result: Mapping[Ref, Status], bearing: Mapping[Ref, list[Observed]]) -> None:
+    def _statuses(
+        self, fleet: FleetState, planned: Plan, result: Mapping[Ref, Status], bearing: Mapping[Ref, list[Observed]]
+    ) -> None:
         changed: dict[str, dict[str, Any] | None] = {}
+        left = leftovers({ref: found for ref, found in bearing.items() if ref not in result}, planned)
         for ref in result.keys() | bearing.keys():
             instances = tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance)))
-            now = (result.get(ref) or leftover(ref, instances), instances)
+            now = (result.get(ref) or left[ref], instances)
             before = self._written.get(ref)
             if before == now:
                 continue
@@ -84,11 +87,6 @@ class Record:
             changed.update(dict.fromkeys(self._left - {str(known) for known in self._written}))
         if changed:
             self._store.put_status(changed)
-
-
-def leftover(ref: Ref, instances: tuple[Observed, ...]) -> Status:
-    """How something stands that is on a host and that no revision declares any more."""
-    return Status(ref, "pending", instances[0].health.status, instances[0].since, "no longer declared")
 
 
 def status_json(fleet: FleetState, ref: Ref, status: Status, instances: tuple[Observed, ...]) -> dict[str, Any]:

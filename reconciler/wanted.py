@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
+from reconciler.core.facts import Order
 from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot, Where
 from reconciler.core.plan import settings_of
 from reconciler.gate import Gate
@@ -44,6 +45,8 @@ class Accepted:
     unreadable: str = ""
     noticed_at: float = 0.0
     signer: str = ""
+    # What people said, where it is not in the store: `convoy down` says that everything may go.
+    orders: tuple[Order, ...] | None = None
 
 
 class Unchecked(Exception):

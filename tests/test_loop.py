@@ -17,6 +17,7 @@ from reconciler.core.kinds.settings import Settings
 from reconciler.core.kinds.spec import Run
 from reconciler.core.model import FleetState, Ref, Resource, Source, Want
 from reconciler.drivers.memory import Machine, Memory, Vices
+from reconciler.guards import Guards
 from reconciler.log import Log
 from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics
@@ -73,8 +74,8 @@ class World:
                 return Memory(name, self.machines[name], store.installation(), seams, self.vices)
 
             proxies = Proxies(server, store, log, seams)
-            record = Record(store, log, seams)
-            loop = Loop(self.wish, proxies, certificates, driver, may_act, record, Metrics(), log, seams, wake)
+            guards, record = Guards(store, log, seams), Record(store, log, seams)
+            loop = Loop(self.wish, proxies, certificates, driver, may_act, guards, record, Metrics(), log, seams, wake)
             stack.callback(loop.close)
             yield loop, store
 

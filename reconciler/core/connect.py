@@ -9,8 +9,8 @@ from reconciler.core import envoy
 from reconciler.core.clusters import eds_target, is_address
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.model import XDS_TYPES, FleetState, Observed, ObservedState, Ref, Snapshot, Want, XdsResource, digest
-from reconciler.core.place import place
-from reconciler.core.plan import allowed_hosts, node_id
+from reconciler.core.place import Hosts, place
+from reconciler.core.plan import node_id
 
 Group = Mapping[str, Mapping[str, XdsResource]]
 
@@ -36,6 +36,7 @@ class Connector:
         self._told: dict[Ref, _Told] = {}
         self._fleet: FleetState | None = None
         self._wanted: dict[Ref, list[Want]] = {}
+        self._hosts = Hosts(FleetState("", {}, {}))
 
     def connect(self, fleet: FleetState, seen: ObservedState, certificate_versions: Mapping[Ref, str]) -> dict[str, Snapshot]:
         """Node id ⇒ its snapshot, for every declared Proxy. A secret without a version has one that says it is absent."""
@@ -45,7 +46,7 @@ class Connector:
         for group in fleet.traffic.values():
             for cluster in group.get("cds", {}).values():
                 if cluster.eds and cluster.eds not in assignments:
-                    assignments[cluster.eds] = self._assignment(cluster, fleet, seen, by_owner)
+                    assignments[cluster.eds] = self._assignment(cluster, seen, by_owner)
         self._assignments = {name: self._assignments[name] for name in assignments}
         told = {ref: self._group(ref, group, assignments, certificate_versions) for ref, group in fleet.traffic.items()}
         self._told = told
@@ -62,20 +63,18 @@ class Connector:
     def _know(self, fleet: FleetState) -> None:
         if fleet is self._fleet:
             return
-        self._fleet, wanted = fleet, defaultdict(list)
+        self._fleet, self._hosts, wanted = fleet, Hosts(fleet), defaultdict(list)
         for want in fleet.workloads.values():
             wanted[want.owner].append(want)
         self._wanted = wanted
 
-    def _assignment(
-        self, cluster: XdsResource, fleet: FleetState, seen: ObservedState, by_owner: Mapping[str, Sequence[Observed]]
-    ) -> XdsResource:
+    def _assignment(self, cluster: XdsResource, seen: ObservedState, by_owner: Mapping[str, Sequence[Observed]]) -> XdsResource:
         target = eds_target(cluster.eds)
         endpoints: tuple[envoy.Endpoint, ...] = ()
         owner = cluster.owner
         if target is not None:
             owner, port = target
-            serving = choose(self._wanted.get(owner, ()), by_owner.get(str(owner), ()), fleet, seen)
+            serving = choose(self._wanted.get(owner, ()), by_owner.get(str(owner), ()), self._hosts, seen)
             endpoints = tuple(sorted({end for one in serving if (end := _endpoint(one, port)) is not None}))
         known = self._assignments.get(cluster.eds)
         if known is None or known[0] != endpoints or known[1].origin != cluster.origin:
@@ -136,7 +135,7 @@ def _by_owner(fleet: FleetState, seen: ObservedState) -> Mapping[str, list[Obser
     return found
 
 
-def choose(wants: Iterable[Want], seen: Iterable[Observed], fleet: FleetState, state: ObservedState) -> list[Observed]:
+def choose(wants: Iterable[Want], seen: Iterable[Observed], hosts: Hosts, state: ObservedState) -> list[Observed]:
     """The instances that requests go to.
 
     What is declared is preferred: as soon as an instance is as wanted and healthy, older ones of its name are left out, so that
@@ -150,7 +149,7 @@ def choose(wants: Iterable[Want], seen: Iterable[Observed], fleet: FleetState, s
     healthy = declared = False
     for want in wants:
         declared = True
-        current, older = _split(want, by_ref.pop(want.ref, []), fleet, state)
+        current, older = _split(want, by_ref.pop(want.ref, []), hosts, state)
         if any(_healthy(one) for one in current):
             healthy = True
             chosen.extend(current)
@@ -162,16 +161,14 @@ def choose(wants: Iterable[Want], seen: Iterable[Observed], fleet: FleetState, s
     return chosen
 
 
-def _split(
-    want: Want, bearing: list[Observed], fleet: FleetState, state: ObservedState
-) -> tuple[list[Observed], list[Observed]]:
+def _split(want: Want, bearing: list[Observed], hosts: Hosts, state: ObservedState) -> tuple[list[Observed], list[Observed]]:
     """The instance as wanted, where it belongs; and everything else of its name."""
     current = [one for one in bearing if one.instance == want.instance and one.fields.get("uid", want.uid) == want.uid]
     if len(current) == 1 and not want.host:
         host = current[0].host
     elif current:
         # The same choice as the planner's, for what it will delete must be what is left out here.
-        allowed = [host for host in allowed_hosts(want, fleet) if host not in state.blind]
+        allowed = [host for host in hosts.open(want, bearing) if host not in state.blind]
         host = place(want, allowed, bearing) or current[0].host
     else:
         return [], bearing

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reconciler.core.kinds.document import SUPERVISION
 from reconciler.core.model import Observed, Want
 
 # States in which nothing supervises the instance any more, so that only we can start it again.
@@ -17,6 +18,8 @@ class Difference:
     surplus: tuple[Observed, ...]
     # Why `current` needs an update; empty when it is as declared.
     changed: str = ""
+    # The fields that differ, as drift policies name them; empty where the driver cannot tell which.
+    fields: tuple[str, ...] = ()
 
 
 def diff(want: Want, host: str, seen: Iterable[Observed]) -> Difference:
@@ -28,10 +31,22 @@ def diff(want: Want, host: str, seen: Iterable[Observed]) -> Difference:
             current = one
         else:
             surplus.append(one)
-    changed = ""
-    if current is not None:
-        if current.fields.get("state") in ENDED:
-            changed = "its supervisor is gone"
-        elif current.fields.get("live") != want.live:
-            changed = "changed in place"
-    return Difference(current, tuple(surplus), changed)
+    if current is None or as_declared(want, current):
+        return Difference(current, tuple(surplus))
+    if current.fields.get("state") in ENDED:
+        return Difference(current, tuple(surplus), "its supervisor is gone", (SUPERVISION,))
+    fields = _fields(want, current)
+    words = f"changed in place: {', '.join(fields)}" if fields else "changed in place"
+    return Difference(current, tuple(surplus), words, fields)
+
+
+def as_declared(want: Want, one: Observed) -> bool:
+    """Whether this instance, which is the one declared, needs nothing done to it."""
+    return one.fields.get("state") not in ENDED and one.fields.get("live") == want.live
+
+
+def _fields(want: Want, one: Observed) -> tuple[str, ...]:
+    seen = one.fields.get("fields")
+    if not isinstance(seen, dict):
+        return ()
+    return tuple(sorted(name for name in {*seen, *want.fields} if seen.get(name) != want.fields.get(name)))

@@ -11,7 +11,7 @@ import orjson
 from pydantic import ValidationError
 
 from reconciler.core.compose import said
-from reconciler.core.kinds.document import DocumentModel, document_model
+from reconciler.core.kinds.document import PRESENCE, SUPERVISION, DocumentModel, Metadata, document_model
 from reconciler.core.kinds.spec import NAME_PATTERN, Reference, Run, Spec
 from reconciler.core.model import DEFAULT_TENANT, Problem, Ref, Resource, Where
 from reconciler.core.near import did_you_mean, listing
@@ -61,6 +61,8 @@ def check(document: Document, tenant: str, kinds: Mapping[str, type[Spec]]) -> C
     except ValidationError as error:
         wrong += [flaw for flaw in flaws(error, model) if known or not _about_kind(flaw)]
         return Checked(ref, None, tuple(problem(document, flaw, ref) for flaw in wrong))
+    if known:
+        wrong += _policies(read.metadata, kinds[str(kind)])
     if ref is not None and not wrong:
         most = LONGEST_NAME - read.spec.suffix_length()
         if len(ref.name) <= most:
@@ -74,12 +76,37 @@ def _checked(document: Document, ref: Ref, read: DocumentModel, text: bytes) -> 
     spec: Spec = read.spec
     uid = read.metadata.uid or uid_of(ref)
     digest = hashlib.sha256(text).hexdigest()[:16]
-    resource = Resource(ref, uid, spec, document.source, read.metadata.labels, digest)
+    metadata = read.metadata
+    drift = metadata.drift if isinstance(metadata.drift, dict) else {"": metadata.drift} if metadata.drift else {}
+    resource = Resource(ref, uid, spec, document.source, metadata.labels, metadata.deletion, drift, digest)
     references = tuple(spec.references())
     needs = tuple(tuple((kind, ref.tenant, one.name) for kind in one.kinds) for one in references)
     fixed = isinstance(spec, Run) and any(port.port is not None for port in spec.ports)
     kinds = tuple(sorted({kind for one in references for kind in one.kinds}))
     return Checked(ref, resource, (), references, needs, kinds, read.metadata.uid, fixed)
+
+
+def _policies(metadata: Metadata, kind: type[Spec]) -> list[Flaw]:
+    """What is said about deletes and drift where nothing runs would protect nothing: better to hear of it."""
+    said_of = [name for name in ("deletion", "drift") if name in metadata.model_fields_set]
+    if not kind.runs:
+        hint = "it is for what runs: Container, Application, Proxy"
+        return [
+            Flaw(("metadata", name), f"nothing runs because of a {kind.__name__}: `{name}` says nothing", hint)
+            for name in said_of
+        ]
+    if not isinstance(metadata.drift, dict):
+        return []
+    fields = {PRESENCE, SUPERVISION, *(kind.model_fields[name].alias or name for name in kind.in_place)}
+    return [
+        Flaw(
+            ("metadata", "drift", name),
+            f"no field {quoted(name)} can drift",
+            did_you_mean(name, fields, f"these can: {listing(fields)}"),
+        )
+        for name in metadata.drift
+        if name not in fields
+    ]
 
 
 def uid_of(ref: Ref) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reconciler.core.model import Connected, Key, Snapshot
+from reconciler.core.model import Connected, Key, Ref, Snapshot
 
 Endpoint = tuple[str, int]
 
@@ -26,10 +26,11 @@ class Failure:
         return self.at + min(60.0, 2.0 ** (self.count - 1))
 
 
-OrderVerb = Literal["confirm", "suspend", "take-over", "hold"]
+OrderVerb = Literal["confirm", "suspend", "resume", "take-over", "hold"]
 
-# Subjects of orders that are about no one resource: the deletes held as a lot, and everything.
-DELETES, FLEET = "deletes", "fleet"
+# Subjects of orders that are about no one resource: the deletes held as a lot; everything; and, for `convoy down`, also what
+# is retained.
+DELETES, FLEET, RETAINED = "deletes", "fleet", "retained"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Order:
     """What a person told Convoy beside Git's documents, by a command or by a commit's trailer.
 
     `confirm` a delete (subject: a printed ref, or DELETES for the lot that is held); `suspend` (a printed ref, or FLEET);
+    `resume` (a printed ref): go on correcting what something else keeps changing;
     `take-over` (an installation's id); `hold` (`<printed ref>@<digest of the document>`: that content is not to come back).
     `by` is who, `at` when and `until` how long (Unix seconds; None: until it is taken back).
     """
@@ -64,6 +66,17 @@ class Facts:
     reaches: Mapping[str, frozenset[Endpoint] | None] = field(default_factory=dict)
     # Instance ⇒ since when no running proxy reaches it (Unix seconds).
     let_go: Mapping[Key, float] = field(default_factory=dict)
+    # What people said that is in force now: (verb, subject) ⇒ order.
+    orders: Mapping[tuple[str, str], Order] = field(default_factory=dict)
+    # Workload ⇒ instance, live digest and host as it was last seen to be as declared: what differs from that without a
+    # commit has drifted.
+    settled: Mapping[Ref, tuple[str, str, str]] = field(default_factory=dict)
+    # Workload ⇒ when we put right what something else had changed (Unix seconds), the last few times.
+    corrections: Mapping[Ref, tuple[float, ...]] = field(default_factory=dict)
+    # How many workloads there were before the deletes that are to be judged now; None: as many as are seen.
+    before: int | None = None
+    # Deletes that the budget has let pass, or that a person has released with their lot.
+    passed: frozenset[Ref] = frozenset()
 
 
 NO_FACTS = Facts()

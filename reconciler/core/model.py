@@ -84,6 +84,10 @@ class Resource:
     spec: Spec
     source: Source
     labels: Mapping[str, str] = field(default_factory=dict)
+    # What becomes of what runs when the document is gone: delete, retain or confirm.
+    deletion: str = "delete"
+    # What is done with differences no commit made: field ⇒ correct, report or ignore; "" stands for every other field.
+    drift: Mapping[str, str] = field(default_factory=dict)
     # Digest of the document's content: equal digests mean an equal spec, so work may be memoised by it.
     digest: str = ""
 
@@ -95,6 +99,7 @@ class Want:
     `instance` is the digest of the fields that only a replacement changes; `live` of those that change in place.
     `run` carries `${...}` words that only the host can fill (see `drivers/process`): PORT, PORT_<NAME>, ADDRESS, DIR, ENVOY,
     XDS_TOKEN. `owner` is the declared resource it comes from; `host` names the only host it may run on, or is empty.
+    `fields` are the digests of the fields that change in place, one by one; `deletion` and `drift` are as in Resource.
     """
 
     ref: Ref
@@ -104,6 +109,9 @@ class Want:
     run: Run
     owner: Ref
     host: str = ""
+    deletion: str = "delete"
+    drift: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +149,8 @@ class Health:
 class Observed:
     """One thing on a host that bears our mark.
 
-    `fields` for a workload: `uid`, `owner` (printed ref), `live` (digest), `state` (starting | running | stopping |
+    `fields` for a workload: `uid`, `owner` (printed ref), `deletion` (what its mark says), `live` (digest), `fields` (digests
+    of the fields that change in place, where the driver can tell them), `state` (starting | running | stopping |
     stopped | failed; lost: nothing supervises it, so an update must start it again; unknown), `address`, `ports` (name ⇒
     number or socket path), `pid`, `restarts`, `exit` (status of the last run), `log` (path of its newest output), `stop_s`
     (the longest an orderly end may take). `since` is when its health last changed.
@@ -168,12 +177,14 @@ class ObservedState:
 
     resources: Mapping[Key, Observed]
     blind: Mapping[str, str] = field(default_factory=dict)
+    # What bears the mark of another installation ⇒ that installation's id. Never touched unless it is taken over.
+    foreign: Mapping[Key, str] = field(default_factory=dict)
 
     def of(self, ref: Ref) -> list[Observed]:
         return [seen for key, seen in self.resources.items() if key[1] == ref]
 
 
-Verb = Literal["create", "update", "delete"]
+Verb = Literal["take-over", "create", "update", "delete"]
 
 # The host that `Action.host` names when what acts is the xDS server.
 XDS = "xds"
@@ -181,7 +192,10 @@ XDS = "xds"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One step for one host. `want` is None for a delete; `deadline_s` is how long the step may take."""
+    """One step for one host. `deadline_s` is how long the step may take.
+
+    `want` is a Want for a create and an update, None for a delete, the other installation's id for a take-over.
+    """
 
     verb: Verb
     ref: Ref
@@ -201,7 +215,9 @@ class Action:
 class Held:
     """What the plan would do but must not yet: why, and until when (Unix seconds; None: until a fact changes).
 
-    `verb` is None where nobody can tell what will be to do (a host that cannot be seen).
+    `verb` is None where nobody can tell what will be to do (a host that cannot be seen). `release` is what a person has to do
+    about it; empty where time or the next look releases it by itself. `drifted`: what runs differs though no commit asked
+    for it, and is left as it is because the drift policy says so.
     """
 
     ref: Ref
@@ -209,16 +225,22 @@ class Held:
     until: float | None = None
     instance: str = ""
     verb: Verb | None = None
+    release: str = ""
+    drifted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now, what is held back, and when to look again even if nothing happens (Unix seconds)."""
+    """What to do now, what is held back, and when to look again even if nothing happens (Unix seconds).
+
+    `left` is what differs and is meant to: kept by its deletion policy, or a drift that is ignored (ref ⇒ why).
+    """
 
     revision: str
     actions: tuple[Action, ...]
     held: tuple[Held, ...] = ()
     wake_at: float | None = None
+    left: Mapping[Ref, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

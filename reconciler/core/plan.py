@@ -4,15 +4,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from reconciler.core.diff import diff
-from reconciler.core.facts import NOT_YET, Facts
-from reconciler.core.kinds.application import Application
+from reconciler.core import guard
+from reconciler.core.diff import Difference, diff
+from reconciler.core.facts import NOT_YET, Facts, Order
+from reconciler.core.kinds.document import PRESENCE
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.model import XDS, Action, FleetState, Held, Observed, ObservedState, Plan, Ref, Snapshot, Verb, Want
-from reconciler.core.place import place
+from reconciler.core.place import Hosts, place
 
 STARTING_S = 30.0
+TAKE_OVER_S = 60.0
 
 
 def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> Plan:
@@ -21,17 +23,16 @@ def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> P
     bearing: dict[Ref, list[Observed]] = defaultdict(list)
     for one in seen.resources.values():
         bearing[one.ref].append(one)
+    draft.take_over()
     for ref in sorted(wanted.workloads):
         draft.workload(wanted.workloads[ref], bearing.get(ref, []))
-    for ref in sorted(bearing.keys() - wanted.workloads.keys()):
-        for one in sorted(bearing[ref], key=lambda o: (o.host, o.instance)):
-            draft.remove(one, "no longer declared")
+    draft.undeclared([one for ref in sorted(bearing.keys() - wanted.workloads.keys()) for one in bearing[ref]], len(bearing))
     draft.tell()
-    order = {"create": 0, "update": 1, "delete": 2}
+    order = {"take-over": 0, "create": 1, "update": 2, "delete": 3}
     actions = sorted(draft.actions, key=lambda a: (order[a.verb], a.host, a.ref, a.instance))
     held = sorted(draft.held, key=lambda h: (h.ref, h.instance, h.reason))
     wakes = [h.until for h in held if h.until is not None]
-    return Plan(wanted.revision, tuple(actions), tuple(held), min(wakes, default=None))
+    return Plan(wanted.revision, tuple(actions), tuple(held), min(wakes, default=None), draft.left)
 
 
 def settings_of(fleet: FleetState) -> Settings:
@@ -44,23 +45,15 @@ def node_id(ref: Ref) -> str:
     return str(ref).removeprefix("Proxy/")
 
 
-def allowed_hosts(want: Want, fleet: FleetState) -> list[str]:
-    """The declared hosts that may bear this workload."""
-    hosts = sorted(host.ref.name for host in fleet.of("Host"))
-    if want.host:
-        return [want.host] if want.host in hosts else []
-    owner = fleet.resources.get(want.owner)
-    if owner is not None and isinstance(owner.spec, Application) and owner.spec.hosts:
-        return [host for host in hosts if host in owner.spec.hosts]
-    return hosts
-
-
 def surplus_of(wanted: FleetState, seen: ObservedState) -> list[Observed]:
     """Every seen instance that is not the one declared: what will be deleted once nothing uses it."""
+    hosts = Hosts(wanted)
     return [
         one
         for one in seen.resources.values()
-        if one.ref not in wanted.workloads or wanted.workloads[one.ref].instance != one.instance
+        if one.ref not in wanted.workloads
+        or wanted.workloads[one.ref].instance != one.instance
+        or one.host not in hosts.open(wanted.workloads[one.ref], (one,))
     ]
 
 
@@ -92,43 +85,97 @@ class _Draft:
     def __init__(self, wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> None:
         self.wanted, self.seen, self.facts, self.now = wanted, seen, facts, now
         self.settings = settings_of(wanted)
+        self.hosts = Hosts(wanted)
         self.running = running_proxies(seen)
         self.busy = {(host, ref) for host, ref, _ in facts.in_flight}
+        self.foreign = {ref: (host, whose) for (host, ref, _), whose in sorted(seen.foreign.items())}
         self.actions: list[Action] = []
         self.held: list[Held] = []
+        self.left: dict[Ref, str] = {}
+
+    def take_over(self) -> None:
+        """What bears the mark of an installation that a person said is ours to take."""
+        for (host, ref, instance), whose in sorted(self.seen.foreign.items()):
+            if guard.ordered(self.facts, "take-over", whose) is not None:
+                self.act("take-over", ref, instance, host, whose, f"taken over from installation {whose}", TAKE_OVER_S)
 
     def workload(self, want: Want, bearing: list[Observed]) -> None:
-        allowed = allowed_hosts(want, self.wanted)
-        blind = sorted({one.host for one in bearing if one.host in self.seen.blind} | (set(allowed) & self.seen.blind.keys()))
+        may = self.hosts.may_bear(want)
+        blind = sorted({one.host for one in bearing if one.host in self.seen.blind} | (set(may) & self.seen.blind.keys()))
         if blind and (not bearing or any(one.host in blind for one in bearing)):
             # It may be there already: making a second one, or moving it, must wait until somebody can look.
-            self.hold(want.ref, self.unseen(blind[0]))
+            self.unseen(want.ref, blind[0])
             return
-        host = place(want, [h for h in allowed if h not in self.seen.blind], bearing)
+        if want.ref in self.foreign:
+            there, whose = self.foreign[want.ref]
+            if guard.ordered(self.facts, "take-over", whose) is not None:
+                return
+            reason = f"on host {there} it bears the mark of installation {whose}"
+            self.hold(want.ref, reason, release=f"`convoy take-over {whose}` if that one is no more, or remove it there")
+            return
+        removed = sorted({one.host for one in bearing if one.host not in self.hosts.declared})
+        if removed:
+            reason = f"host {removed[0]} is no longer declared and still bears it"
+            release = f"declare Host/{removed[0]} again: `state: draining` empties it, `state: lost` writes it off"
+            self.hold(want.ref, reason, release=release)
+            return
+        open_hosts = [host for host in self.hosts.open(want, bearing) if host not in self.seen.blind]
+        host = place(want, open_hosts, bearing)
         if host is None:
-            self.hold(want.ref, "no Host may bear it")
+            reason, release = self.hosts.why_none(want)
+            self.hold(want.ref, reason, release=release)
             return
-        found = diff(want, host, bearing)
-        if found.current is None:
-            self.act("create", want.ref, want.instance, host, want, self._why_create(want, bearing), STARTING_S)
-        elif found.changed:
-            self.act("update", want.ref, want.instance, host, want, found.changed, STARTING_S)
+        self.carry(want, host, diff(want, host, bearing), bearing, open_hosts)
+
+    def carry(self, want: Want, host: str, found: Difference, bearing: list[Observed], open_hosts: list[str]) -> None:
+        if found.current is None or found.changed:
+            what = found.changed or "it is gone"
+            drifted = not found.surplus and guard.drifted(want, self.facts, open_hosts)
+            fields = found.fields if found.changed else (PRESENCE,)
+            left = guard.leave(want, fields, what, self.facts, self.settings) if drifted else ""
+            if isinstance(left, Held):
+                self.held.append(left)
+            elif left:
+                self.left[want.ref] = left
+            elif found.current is None:
+                self.act("create", want.ref, want.instance, host, want, self._why_create(want, bearing), STARTING_S)
+            else:
+                self.act("update", want.ref, want.instance, host, want, found.changed, STARTING_S)
         for one in found.surplus:
             if found.current is None or found.current.health.status != "healthy":
                 self.hold(one.ref, "its replacement is not healthy yet", None, one.instance, "delete")
+            elif one.ref.kind == "Proxy" and self.now < (over := self._learning(found.current)):
+                reason = "its replacement has not acknowledged its configuration yet"
+                self.hold(one.ref, reason, over, one.instance, "delete")
             else:
-                self.remove(one, "replaced")
+                self.remove(one, "replaced" if one.instance != want.instance else f"moved to host {host}")
 
     def _why_create(self, want: Want, bearing: list[Observed]) -> str:
         if not bearing:
             return "missing"
         if any(one.instance == want.instance for one in bearing):
-            return "on another host"
+            return f"moves from host {bearing[0].host}"
         return "changed: made before the old one is removed"
+
+    def undeclared(self, gone: list[Observed], running: int) -> None:
+        """What no document declares: retained, held, or deleted within the budget. `running`: how many workloads there are."""
+        before, passed = guard.remembered_lot(gone, self.facts, self.settings, running)
+        waiting = guard.lot(gone, self.facts) - passed
+        for one in sorted(gone, key=lambda o: (o.ref, o.host, o.instance)):
+            kept = guard.kept(one, self.facts)
+            if kept:
+                self.left[one.ref] = kept
+                continue
+            sure = guard.confirmed(one, self.facts)
+            held = None if sure else guard.why_not_deleted(one, waiting, before, self.settings)
+            if held is not None:
+                self.held.append(held)
+            else:
+                self.remove(one, "no longer declared")
 
     def remove(self, one: Observed, reason: str) -> None:
         if one.host in self.seen.blind:
-            self.hold(one.ref, self.unseen(one.host), None, one.instance, "delete")
+            self.unseen(one.ref, one.host, one.instance, "delete")
             return
         if one.ref.kind != "Proxy":
             node = reached_by(one, self.facts, self.running)
@@ -141,11 +188,24 @@ class _Draft:
                 self.hold(one.ref, "draining", over, one.instance, "delete")
                 return
         grace_s = float(one.fields.get("stop_s") or 20.0)
-        self.act("delete", one.ref, one.instance, one.host, None, reason, grace_s + 10.0)
+        self.act("delete", one.ref, one.instance, one.host, None, reason, grace_s + 10.0, guard.owner_of(one))
 
-    def unseen(self, host: str) -> str:
+    def unseen(self, ref: Ref, host: str, instance: str = "", verb: Verb | None = None) -> None:
         reason = self.seen.blind[host]
-        return f"host {host} is {reason}" if reason == NOT_YET else f"host {host} cannot be seen: {reason}"
+        if reason == NOT_YET:
+            self.hold(ref, f"host {host} is {reason}", None, instance, verb)
+        else:
+            release = f"bring host {host} back; when it is gone for good, commit `state: lost` in Host/{host}"
+            self.hold(ref, f"host {host} cannot be seen: {reason}", None, instance, verb, release)
+
+    def _learning(self, proxy: Observed) -> float:
+        """Until when an Envoy that does not run yet what it is to run is waited for; 0 when it does."""
+        node = node_id(proxy.ref)
+        connected, snapshot = self.facts.connected.get(node), self.facts.snapshots.get(node)
+        if snapshot is None or (connected is not None and connected.synced and connected.sent == snapshot.version):
+            return 0.0
+        # No longer than this: the one that does not acknowledge may be the very one that is to go.
+        return proxy.since + self.settings.start_deadline_s
 
     def tell(self) -> None:
         """One action for each ProxyGroup whose proxies are to be told something new."""
@@ -156,6 +216,11 @@ class _Draft:
             snapshot = self.facts.snapshots.get(node_id(ref))
             if snapshot is not None and self.facts.published.get(node_id(ref)) != snapshot.version:
                 group = Ref("ProxyGroup", cast(Proxy, self.wanted.resources[ref].spec).group, ref.tenant)
+                order = guard.suspended(ref, str(group), XDS, self.facts)
+                if order is not None:
+                    reason, until, release = _words(order)
+                    self.hold(ref, reason, until, "", "update", release)
+                    continue
                 changed[group][node_id(ref)] = snapshot
         for group, told in changed.items():
             versions = sorted({snapshot.version for snapshot in told.values()})
@@ -163,7 +228,14 @@ class _Draft:
                 Action("update", group, "+".join(versions[:3]), XDS, told, f"new configuration for {_some(told)}")
             )
 
-    def act(self, verb: Verb, ref: Ref, instance: str, host: str, want: object, reason: str, deadline_s: float) -> None:
+    def act(
+        self, verb: Verb, ref: Ref, instance: str, host: str, want: object, reason: str, deadline_s: float, owner: str = ""
+    ) -> None:
+        order = guard.suspended(ref, str(want.owner) if isinstance(want, Want) else owner, host, self.facts)
+        if order is not None:
+            reason, until, release = _words(order)
+            self.hold(ref, reason, until, instance, verb, release)
+            return
         if (host, ref) in self.busy:
             self.hold(ref, "a step for it is under way", None, instance, verb)
             return
@@ -174,8 +246,21 @@ class _Draft:
             return
         self.actions.append(Action(verb, ref, instance, host, want, reason, deadline_s=deadline_s))
 
-    def hold(self, ref: Ref, reason: str, until: float | None = None, instance: str = "", verb: Verb | None = None) -> None:
-        self.held.append(Held(ref, reason, until, instance, verb))
+    def hold(
+        self,
+        ref: Ref,
+        reason: str,
+        until: float | None = None,
+        instance: str = "",
+        verb: Verb | None = None,
+        release: str = "",
+    ) -> None:
+        self.held.append(Held(ref, reason, until, instance, verb, release))
+
+
+def _words(order: Order) -> tuple[str, float | None, str]:
+    """What a suspension is shown as: why, until when, and how it ends."""
+    return f"suspended by {order.by}: {order.reason}", order.until, f"`convoy resume {order.subject}`"
 
 
 def _some(names: Iterable[str], most: int = 5) -> str:

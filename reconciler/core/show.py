@@ -5,7 +5,8 @@ A page is plain data (`show_layout`); who has a terminal colours its lines, and 
 
 from reconciler.core.show_explain import Known, explain, explain_json, one
 from reconciler.core.show_layout import BLANK, Line, Page, Span, Style, lay_out, plain, text
-from reconciler.core.show_plan import outcome, outcome_json, plan, plan_json, plan_markdown, steps
+from reconciler.core.show_outcome import outcome, outcome_json
+from reconciler.core.show_plan import plan, plan_json, plan_markdown, steps
 from reconciler.core.show_problems import count, problem_json, problems, problems_markdown, validated
 from reconciler.core.show_status import (
     Row,

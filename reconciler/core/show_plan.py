@@ -1,26 +1,29 @@
-"""Words plans and outcomes: the size of a change first, then each resource, what happens to it and why."""
+"""Words plans: the size of a change first, then each resource, what happens to it and why."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from reconciler.core.model import XDS, XDS_TYPES, Action, Held, Outcome, Plan, Ref, Snapshot
+from reconciler.core.model import XDS, XDS_TYPES, Action, Held, Plan, Ref, Snapshot
+from reconciler.core.show_holds import WAITS, held_json, holds, holds_markdown, left
 from reconciler.core.show_layout import BLANK, Block, Line, Page, Span, Style, Table, text
 from reconciler.core.show_problems import code, count, inert, short
 
-Change = Literal["create", "replace", "update", "delete", "tell", "hold"]
+Change = Literal["take-over", "create", "replace", "update", "delete", "tell", "hold"]
 
 SIGNS: Mapping[Change, tuple[str, Style]] = {
+    "take-over": ("⇐", "change"),
     "create": ("+", "add"),
     "replace": ("±", "change"),
     "update": ("~", "change"),
     "delete": ("-", "remove"),
     "tell": ("→", "change"),
-    "hold": ("…", "wait"),
+    "hold": WAITS,
 }
 # Words for the summary: what is done to how many.
 SUMMARY: Mapping[Change, str] = {
+    "take-over": "to take over",
     "create": "to create",
     "replace": "to replace",
     "update": "to update in place",
@@ -32,7 +35,6 @@ XDS_WORDS = {"cds": "cluster", "eds": "endpoint assignment", "sds": "secret", "l
 REPLACED = "its replacement is not healthy yet"
 # More of an Envoy's resources by name would hide the rest of the plan.
 MOST_NAMED = 20
-DONE = {"create": "created", "update": "updated", "delete": "deleted"}
 
 
 @dataclass(slots=True)
@@ -70,7 +72,7 @@ def steps(planned: Plan) -> list[Step]:
 def _step(ref: Ref, actions: list[Action], held: list[Held]) -> Step:
     verbs = {action.verb for action in actions}
     hosts = sorted({action.host for action in actions if action.host != XDS})
-    if not actions and all(hold.verb == "delete" for hold in held):
+    if not actions and all(hold.verb == "delete" and not hold.release for hold in held):
         return Step("delete", ref, [], f"not yet: {held[0].reason}", actions, held)
     if not actions:
         return Step("hold", ref, [], held[0].reason, actions, held)
@@ -86,7 +88,8 @@ def plan(planned: Plan, running: Mapping[str, Snapshot] | None = None) -> Page:
     """`running`: node ⇒ what that proxy was last told, where that is known; only then can differences be named."""
     listed = steps(planned)
     if not listed:
-        return (text(Span("nothing to do", "good"), ": the fleet is as declared", Span(f"  {short(planned.revision)}", "dim")),)
+        done = text(Span("nothing to do", "good"), ": the fleet is as declared", Span(f"  {short(planned.revision)}", "dim"))
+        return (done, BLANK, *_left(planned)) if planned.left else (done,)
     order = list(SIGNS)
     listed.sort(key=lambda step: (order.index(step.change), step.ref))
     page: list[Block] = [
@@ -98,10 +101,17 @@ def plan(planned: Plan, running: Mapping[str, Snapshot] | None = None) -> Page:
     for step in listed:
         if step.change == "tell":
             page += [*_tell(step, running or {}), BLANK]
-    holds = tuple(_hold(hold) for step in listed for hold in step.held if _stands_alone(hold, step))
-    if holds:
-        page += [text(Span("held back", "wait")), Table(("", "", ""), holds, 2), BLANK]
+    alone = [hold for step in listed for hold in step.held if _stands_alone(hold, step)]
+    if alone:
+        page += [text(Span("held back", "wait")), *holds(alone), BLANK]
+    if planned.left:
+        page += [*_left(planned), BLANK]
     return tuple(page[:-1])
+
+
+def _left(planned: Plan) -> Iterable[Block]:
+    yield text(Span("left alone", "dim"))
+    yield from left(planned.left)
 
 
 def _summary(listed: Iterable[Step]) -> Line:
@@ -126,12 +136,12 @@ def _row(step: Step) -> tuple[Line, ...]:
 
 def _stands_alone(hold: Held, step: Step) -> bool:
     """Not what the step's own row says already: that a replacement or a delete takes its time."""
-    return step.change == "hold" or hold.verb != "delete" or (step.change == "replace" and hold.reason != REPLACED)
-
-
-def _hold(hold: Held) -> tuple[Line, ...]:
-    instance = f" {hold.instance[:8]}" if hold.instance else ""
-    return (Span(*SIGNS["hold"]),), (Span(str(hold.ref), "name"), Span(instance, "dim")), (Span(hold.reason),)
+    return (
+        step.change == "hold"
+        or bool(hold.release)
+        or hold.verb != "delete"
+        or (step.change == "replace" and hold.reason != REPLACED)
+    )
 
 
 def _told(step: Step) -> Mapping[str, Snapshot]:
@@ -207,10 +217,11 @@ def plan_json(planned: Plan, running: Mapping[str, Snapshot] | None = None) -> d
                 "reason": step.reason,
                 "hosts": step.hosts,
                 "actions": [_action_json(action, running or {}) for action in step.actions],
-                "held": [_held_json(hold) for hold in step.held],
+                "held": [held_json(hold) for hold in step.held],
             }
             for step in listed
         ],
+        "left": {str(ref): why for ref, why in sorted(planned.left.items())},
         "wakeAt": planned.wake_at,
     }
 
@@ -227,10 +238,6 @@ def _action_json(action: Action, running: Mapping[str, Snapshot]) -> dict[str, A
             for node, one in told.items()
         }
     return result
-
-
-def _held_json(hold: Held) -> dict[str, Any]:
-    return {"verb": hold.verb, "reason": hold.reason, "until": hold.until, "instance": hold.instance}
 
 
 def plan_markdown(planned: Plan, running: Mapping[str, Snapshot] | None = None) -> str:
@@ -252,8 +259,7 @@ def plan_markdown(planned: Plan, running: Mapping[str, Snapshot] | None = None) 
             for told, who in _alike(_told(step), running or {}):
                 lines.append(f"| {code('→')} | {code(str(step.ref))} | {inert(', '.join(who))} | {inert(_told_words(told))} |")
     for step in listed:
-        for hold in step.held:
-            lines.append(f"| {code('…')} | {code(str(hold.ref))} | | held: {inert(hold.reason)} |")
+        lines += holds_markdown(step.held)
     return "\n".join([*lines, "", "</details>"]) + "\n"
 
 
@@ -262,31 +268,3 @@ def _told_words(told: Told) -> str:
     for sign, names in (("+", told.added), ("~", told.changed), ("-", told.removed)):
         parts += [f"{sign}{count(len(names[type]), XDS_WORDS[type])}" for type in XDS_TYPES if names.get(type)]
     return ", ".join(parts)
-
-
-def outcome(done: Outcome) -> Line:
-    """One line for a step that is over."""
-    action = done.action
-    if done.status == "done":
-        sign, verb = Span("✓", "good"), DONE[action.verb]
-    elif done.status == "failed":
-        sign, verb = Span("✗", "bad"), f"could not {action.verb}"
-    else:
-        sign, verb = Span("·", "dim"), f"skipped {action.verb} of"
-    took = f" ({done.seconds:.1f} s)" if done.seconds >= 0.05 else ""
-    line = (sign, Span(f" {verb} "), Span(str(action.ref), "name"), Span(f" on {action.host}{took}", "dim"))
-    return (*line, Span(f": {done.error}", "bad")) if done.error else line
-
-
-def outcome_json(done: Outcome) -> dict[str, Any]:
-    action = done.action
-    return {
-        "verb": action.verb,
-        "ref": str(action.ref),
-        "instance": action.instance,
-        "host": action.host,
-        "status": done.status,
-        "error": done.error,
-        "at": done.at,
-        "seconds": round(done.seconds, 3),
-    }

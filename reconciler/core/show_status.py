@@ -19,6 +19,7 @@ STOPPED = "down"
 SYNC: Mapping[str, tuple[str, Style]] = {
     "synced": ("✓", "good"),
     "pending": ("…", "wait"),
+    "drifted": ("≠", "wait"),
     "held": ("‖", "wait"),
     "failed": ("✗", "bad"),
     "refused": ("✗", "bad"),

@@ -1,17 +1,18 @@
 """status(): for every declared resource, whether it is as declared, how it fares, since when, and why not."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from reconciler.core.facts import NOT_YET, Facts, Failure
+from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.virtualhost import VirtualHost
-from reconciler.core.model import FleetState, Observed, ObservedState, Plan, Ref
+from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref
 from reconciler.core.plan import node_id, settings_of
 
-Sync = Literal["synced", "pending", "held", "failed", "refused"]
+Sync = Literal["synced", "pending", "drifted", "held", "failed", "refused"]
 TRAFFIC_KINDS = frozenset({"ProxyGroup", "Configuration", "Cluster", "VirtualHost", "Certificate"})
 
 
@@ -49,7 +50,8 @@ def status(
         elif ref.kind == "Application":
             result[ref] = Status(ref, "synced", "none", now, "no replicas")
         elif ref.kind == "Host":
-            result[ref] = _host(ref, seen.blind.get(ref.name, ""), now)
+            state = cast(Host, wanted.resources[ref].spec).state
+            result[ref] = _host(ref, seen.blind.get(ref.name, ""), state, now)
         elif ref.kind in TRAFFIC_KINDS:
             result[ref] = _worst(ref, [told[g] for g in carried.get(ref, ()) if g in told], now)
         else:
@@ -69,19 +71,53 @@ def _workloads(
     doing = {action.ref: f"{action.verb}: {action.reason}" for action in plan.actions}
     instances = {ref: want.instance for ref, want in wanted.workloads.items()}
     failures = {key[1]: failure for key, failure in facts.failures.items() if instances.get(key[1]) == key[2]}
-    holding: dict[Ref, str] = {}
-    for held in plan.held:
-        holding.setdefault(held.ref, held.reason)
+    holding = _holding(plan)
     deadline_s = settings_of(wanted).start_deadline_s
     works: dict[Ref, list[Status]] = defaultdict(list)
     for ref, want in wanted.workloads.items():
         current = bearing.get((ref, want.instance))
-        sync, why = _sync(ref, current, refused, failures, doing, holding, deadline_s, facts, now)
-        one = Status(ref, sync, current.health.status if current else "unknown", now, why)
+        if ref in plan.left:
+            one = Status(ref, "synced", current.health.status if current else "none", now, plan.left[ref])
+        else:
+            sync, why = _sync(ref, current, refused, failures, doing, holding, deadline_s, facts, now)
+            one = Status(ref, sync, current.health.status if current else "unknown", now, why)
         works[ref].append(one)
         if want.owner != ref:
             works[want.owner].append(one)
     return works
+
+
+def _holding(plan: Plan) -> dict[Ref, Held]:
+    """Workload ⇒ its hold, one that waits for a person before all others."""
+    holding: dict[Ref, Held] = {}
+    for held in plan.held:
+        if held.ref not in holding or (held.release and not holding[held.ref].release):
+            holding[held.ref] = held
+    return holding
+
+
+def _held(held: Held) -> tuple[Sync, str]:
+    if not held.release:
+        return "pending", held.reason
+    return ("drifted" if held.drifted else "held"), f"{held.reason}; to go on: {held.release}"
+
+
+def leftovers(instances: Mapping[Ref, Sequence[Observed]], plan: Plan) -> dict[Ref, Status]:
+    """How things stand that are on a host and that no revision declares any more."""
+    holding = _holding(plan)
+    result: dict[Ref, Status] = {}
+    for ref, found in instances.items():
+        first = found[0]
+        sync: Sync
+        why: str
+        if ref in plan.left:
+            sync, why = "synced", plan.left[ref]
+        elif ref in holding and holding[ref].release:
+            sync, why = _held(holding[ref])
+        else:
+            sync, why = "pending", "no longer declared"
+        result[ref] = Status(ref, sync, first.health.status, first.since, why)
+    return result
 
 
 def _sync(
@@ -90,7 +126,7 @@ def _sync(
     refused: Mapping[Ref, str],
     failures: Mapping[Ref, Failure],
     doing: Mapping[Ref, str],
-    holding: Mapping[Ref, str],
+    holding: Mapping[Ref, Held],
     deadline_s: float,
     facts: Facts,
     now: float,
@@ -105,16 +141,18 @@ def _sync(
     if ref in doing:
         return "pending", doing[ref]
     if ref in holding:
-        return ("held" if "cannot be seen" in holding[ref] else "pending"), holding[ref]
+        return _held(holding[ref])
     if current is None:
         return "pending", "missing"
     waiting = _waiting(node_id(ref), facts) if ref.kind == "Proxy" else ""
     return ("pending", waiting) if waiting else ("synced", "" if healthy else current.health.message)
 
 
-def _host(ref: Ref, blind: str, now: float) -> Status:
+def _host(ref: Ref, blind: str, state: str, now: float) -> Status:
+    if state == "lost":
+        return Status(ref, "synced", "none", now, state)
     if not blind:
-        return Status(ref, "synced", "healthy", now)
+        return Status(ref, "synced", "healthy", now, "" if state == "active" else state)
     return Status(ref, "pending" if blind == NOT_YET else "held", "unknown", now, blind)
 
 
@@ -159,7 +197,7 @@ def _carried(wanted: FleetState) -> dict[Ref, set[Ref]]:
     return carried
 
 
-_ORDER: tuple[Sync, ...] = ("synced", "pending", "held", "failed", "refused")
+_ORDER: tuple[Sync, ...] = ("synced", "pending", "drifted", "held", "failed", "refused")
 _HEALTH = ("none", "healthy", "starting", "unknown", "unhealthy")
 
 

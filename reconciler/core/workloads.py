@@ -39,12 +39,26 @@ def wants(resource: Resource) -> tuple[Want, ...]:
             written[name] = {key: _named(value) for key, value in written[name].items()}
     in_place = {name: written.pop(name) for name in _names(type(spec), spec.in_place) if name in written}
     instance = digest({name: value for name, value in written.items() if name not in PLACEMENT})
-    live = digest(in_place) if in_place else NOTHING
+    live = _live(resource, in_place)
+    fields = {name: digest(value) for name, value in in_place.items()}
     if isinstance(spec, Container):
-        return (Want(resource.ref, resource.uid, instance, live, spec, resource.ref, spec.host or ""),)
+        own = spec.host or ""
+        return (
+            Want(
+                resource.ref, resource.uid, instance, live, spec, resource.ref, own, resource.deletion, resource.drift, fields
+            ),
+        )
     names = (f"{resource.ref.name}-{n}" for n in range(1, spec.replicas + 1))
     refs = (Ref("Container", name, resource.ref.tenant) for name in names)
-    return tuple(Want(ref, resource.uid, instance, live, spec, resource.ref) for ref in refs)
+    policies = (resource.deletion, resource.drift)
+    return tuple(Want(ref, resource.uid, instance, live, spec, resource.ref, "", *policies, fields) for ref in refs)
+
+
+def _live(resource: Resource, in_place: dict[str, Any]) -> str:
+    """The digest of what changes in place. Marks carry the deletion policy, so it is a part where it is not the default."""
+    if resource.deletion != "delete":
+        in_place = {**in_place, "deletion": resource.deletion}
+    return digest(in_place) if in_place else NOTHING
 
 
 def _named(value: Any) -> Any:
@@ -84,4 +98,5 @@ def proxy_want(resource: Resource, its_group: Resource, bootstrap: str) -> Want:
     # write it otherwise, and that must not replace the fleet.
     written = group.model_dump(mode="json", by_alias=True, exclude_unset=True, include=set(STARTED_WITH))
     instance = digest({"group": proxy.group, "spec": written})
-    return Want(resource.ref, resource.uid, instance, NOTHING, run, resource.ref, proxy.host or "")
+    live, own = _live(resource, {}), proxy.host or ""
+    return Want(resource.ref, resource.uid, instance, live, run, resource.ref, own, resource.deletion, resource.drift)

@@ -1,9 +1,9 @@
 """What a driver is: it looks at one host, and it does one action there. Both may be repeated without harm."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from reconciler.core.model import Action, Observed
+from reconciler.core.model import Action, Observed, Ref
 
 
 class DriverError(Exception):
@@ -15,6 +15,9 @@ class Driver(Protocol):
 
     def observe(self) -> Iterable[Observed]:
         """Everything on the host that bears our mark; raises DriverError when it cannot be seen whole."""
+
+    def foreign(self) -> Mapping[tuple[Ref, str], str]:
+        """What the last look found that bears another installation's mark: (ref, instance) ⇒ that installation."""
 
     def apply(self, action: Action) -> None:
         """Carry out one action within `action.deadline_s`; raises DriverError. Doing it twice is as doing it once."""

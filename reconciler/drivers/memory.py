@@ -1,7 +1,7 @@
 """A host that exists in memory alone, with the vices of real ones; for tests and rehearsals, with time from its Seams."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,6 +40,8 @@ class Thing:
     ports: dict[str, int | str]
     created: float
     live: str
+    # What is in force of the fields that change in place; a test that changes one plays somebody who meddles.
+    fields: dict[str, str] = field(default_factory=dict)
     looks: int = 0
     restarts: int = 0
     # What a test says of its health; None: by the rules of the Vices.
@@ -101,6 +103,11 @@ class Memory:
             del self._past[: -1 - self.vices.stale_looks]
             return self._past[0]
 
+    def foreign(self) -> Mapping[tuple[Ref, str], str]:
+        with self._machine.lock:
+            others = (thing for thing in self._machine.things.values() if thing.installation != self._installation)
+            return {(thing.want.ref, thing.want.instance): thing.installation for thing in others}
+
     def apply(self, action: Action) -> None:
         """Raises DriverError."""
         what = f"{action.verb} {action.ref} on host {self._host}"
@@ -146,6 +153,10 @@ class Memory:
     def _act(self, action: Action, what: str) -> None:
         key = (action.ref, action.instance)
         thing = self._machine.things.get(key)
+        if action.verb == "take-over":
+            if thing is not None and thing.installation == action.want:
+                thing.installation = self._installation
+            return
         if thing is not None and thing.installation != self._installation:
             if action.verb == "delete":
                 return
@@ -153,7 +164,7 @@ class Memory:
         if action.verb == "delete":
             self._machine.things.pop(key, None)
         elif thing is not None:
-            thing.want, thing.live = action.want, action.want.live
+            thing.want, thing.live, thing.fields = action.want, action.want.live, dict(action.want.fields)
             if thing.state == "lost":
                 thing.state, thing.looks, thing.created = "running", 0, self._seams.now()
                 thing.health, thing.healthy_since = None, None
@@ -161,7 +172,9 @@ class Memory:
             raise DriverError(f"cannot {what}: instance {action.instance} is not there")
         else:
             want: Want = action.want
-            self._machine.things[key] = Thing(self._installation, want, self._machine.ports(want), self._seams.now(), want.live)
+            self._machine.things[key] = Thing(
+                self._installation, want, self._machine.ports(want), self._seams.now(), want.live, dict(want.fields)
+            )
 
     def _show(self, thing: Thing, now: float) -> Observed:
         thing.looks += 1
@@ -180,7 +193,9 @@ class Memory:
             **self.vices.extra_fields,
             "uid": thing.want.uid,
             "owner": str(thing.want.owner),
-            "live": thing.live,
+            "live": thing.live if thing.fields == thing.want.fields else f"{thing.live} meddled with",
+            "fields": dict(thing.fields),
+            "deletion": thing.want.deletion,
             "state": thing.state,
             "address": self._machine.address,
             "ports": dict(thing.ports),

@@ -1,5 +1,6 @@
 """Scenarios as folders: `fleet/*.yaml` and `observed.yaml` in, `plan.txt` out. `pytest --update` writes plan.txt anew."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import yaml
 
 from reconciler.core import show
 from reconciler.core.connect import Connector
-from reconciler.core.facts import Facts
+from reconciler.core.facts import Facts, Order
 from reconciler.core.model import Connected, FleetState, Health, Observed, ObservedState, Ref
+from reconciler.core.place import without_lost
 from reconciler.core.plan import plan, reached_by, running_proxies, surplus_of
 from tests.fleets import load_folder
 
@@ -32,7 +34,8 @@ def test_the_plan_is_as_written(case: Path, request: pytest.FixtureRequest) -> N
 
 
 def observed(fleet: FleetState, told: dict[str, Any]) -> ObservedState:
-    """`instances` (ref, host, instance: `wanted` or any word, health, state, port, age_s) and `blind` (host ⇒ reason)."""
+    """`instances` (ref, host, instance: `wanted` or any word, health, state, port, age_s, deletion, owner, meddled: fields that
+    somebody changed), `blind` (host ⇒ reason) and `foreign` (ref, host, installation)."""
     resources = {}
     for one in told.get("instances", ()):
         ref = Ref.parse(one["ref"])
@@ -40,7 +43,10 @@ def observed(fleet: FleetState, told: dict[str, Any]) -> ObservedState:
         current = one.get("instance", "wanted") == "wanted"
         fields = {
             "uid": want.uid if want else "gone",
-            "live": one.get("live") or (want.live if want and current else "other"),
+            "live": one.get("live") or (want.live if want and current and "meddled" not in one else "other"),
+            "fields": {**(want.fields if want else {}), **dict.fromkeys(one.get("meddled", ()), "meddled with")},
+            "deletion": one.get("deletion", want.deletion if want else "delete"),
+            "owner": one.get("owner") or str(want.owner if want else ref),
             "state": one.get("state", "running"),
             "address": "127.0.0.1",
             "ports": {"http": one["port"]} if "port" in one else {},
@@ -48,11 +54,18 @@ def observed(fleet: FleetState, told: dict[str, Any]) -> ObservedState:
         instance = want.instance if want and current else one["instance"]
         seen = Observed(ref, instance, one["host"], fields, Health(one.get("health", "healthy")), NOW - one.get("age_s", 100))
         resources[seen.key] = seen
-    return ObservedState(resources, told.get("blind", {}))
+    foreign = {
+        (one["host"], Ref.parse(one["ref"]), one.get("instance", "theirs")): one["installation"]
+        for one in told.get("foreign", ())
+    }
+    return without_lost(fleet, ObservedState(resources, told.get("blind", {}), foreign))
 
 
 def known(fleet: FleetState, seen: ObservedState, told: dict[str, Any]) -> Facts:
-    """`reaches` (node ⇒ ports its acknowledged content names), `told` (nodes that already run what is wanted), `drained`."""
+    """`reaches` (node ⇒ ports its acknowledged content names), `told` (nodes that already run what is wanted), `drained`.
+
+    For the guards: `orders` (verb, subject, reason, until_s from now), `settled` (workload ⇒ the host where it was last as
+    declared), `corrected` (workload ⇒ seconds ago), `before` (workloads before the deletes), `passed` (their refs)."""
     snapshots = Connector().connect(fleet, seen, {})
     reaches = {node: frozenset(("127.0.0.1", port) for port in ports) for node, ports in told.get("reaches", {}).items()}
     connected = {node: Connected(node, "1.40.0", 0.0, "", True, {}) for node in reaches}
@@ -61,4 +74,24 @@ def known(fleet: FleetState, seen: ObservedState, told: dict[str, Any]) -> Facts
     since = 0.0 if told.get("drained") else NOW
     running = running_proxies(seen)
     let_go = {one.key: since for one in surplus_of(fleet, seen) if not reached_by(one, facts, running)}
-    return Facts(connected=connected, snapshots=snapshots, published=published, reaches=dict(reaches), let_go=let_go)
+    return replace(facts, let_go=let_go, **guarded(fleet, told))
+
+
+def guarded(fleet: FleetState, told: dict[str, Any]) -> dict[str, Any]:
+    orders = {}
+    for one in told.get("orders", ()):
+        until = NOW + one["until_s"] if "until_s" in one else None
+        orders[one["verb"], one["subject"]] = Order(one["verb"], one["subject"], one.get("reason", ""), "eve", NOW, until)
+    settled = {}
+    for text, host in told.get("settled", {}).items():
+        want = fleet.workloads[Ref.parse(text)]
+        settled[want.ref] = (want.instance, want.live, host)
+    corrections = {Ref.parse(ref): tuple(NOW - ago for ago in times) for ref, times in told.get("corrected", {}).items()}
+    passed = frozenset(Ref.parse(ref) for ref in told.get("passed", ()))
+    return {
+        "orders": orders,
+        "settled": settled,
+        "corrections": corrections,
+        "before": told.get("before"),
+        "passed": passed,
+    }

@@ -68,7 +68,7 @@ def test_what_is_wrong_with_an_envelope(text: str, found: str) -> None:
     ("kind", "spec", "found"),
     [
         ("Host", "{adress: a}", "8: unknown field `adress` (did you mean 'address'?)"),
-        ("Host", "{zzz: a}", "8: unknown field `zzz` (known here: driver, address, ports)"),
+        ("Host", "{zzz: a}", "8: unknown field `zzz` (known here: state, driver, address, ports)"),
         ("Host", "{driver: proces}", "16: `driver` must be 'process', not 'proces' (did you mean 'process'?)"),
         ("Host", "{ports: 30000-20000}", "'30000-20000' is not a range of ports"),
         ("Host", "{ports: 1-99999}", "is not a range of ports"),

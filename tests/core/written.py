@@ -75,7 +75,7 @@ def written(**files: str) -> Written:
             tenant = {"tenant": name.partition("__")[0]} if "__" in name else {}
             ref = Ref(document.value["kind"], document.value["metadata"]["name"], **tenant)
             spec = KINDS[ref.kind].model_validate(document.value.get("spec") or {})
-            resources[ref] = Resource(ref, f"uid-{ref}", spec, document.source, {}, digest(document.value))
+            resources[ref] = Resource(ref, f"uid-{ref}", spec, document.source, digest=digest(document.value))
             documents[ref] = document
     return Written(resources, documents)
 

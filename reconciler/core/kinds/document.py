@@ -10,6 +10,10 @@ from reconciler.core.kinds.spec import Name, Part, Spec
 API_VERSION = "convoy/v1"
 
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?$")]
+# What is done with a difference that no commit made.
+Drift = Literal["correct", "report", "ignore"]
+# What a person may say of one field, besides those that change in place: that the thing is there, and that it is supervised.
+PRESENCE, SUPERVISION = "presence", "supervision"
 Uid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
 
 
@@ -24,6 +28,12 @@ class Metadata(Part):
     """For selecting."""
     annotations: dict[LabelName, str] = Field(default_factory=dict, max_length=100)
     """For reading; nothing follows from them."""
+    deletion: Literal["delete", "retain", "confirm"] = "delete"
+    """When this document is gone: delete what runs, retain it (it goes on running), or delete it once a person confirms it."""
+    drift: Drift | dict[str, Drift] | None = None
+    """When what runs differs though no commit asked for it: correct it, report it, or ignore it. One word for all of it, or a
+    word for each field: `presence` (it is gone), `supervision` (nothing watches over it), or a field that changes in place.
+    Left out: as Settings says."""
 
 
 class DocumentModel(Part):

@@ -10,7 +10,7 @@ from reconciler.core.kinds.spec import Spec, broken
 class Host(Spec):
     """A place where workloads run."""
 
-    in_place: ClassVar[frozenset[str]] = frozenset({"address", "ports"})
+    in_place: ClassVar[frozenset[str]] = frozenset({"address", "ports", "state"})
     example: ClassVar[dict[str, Any]] = {
         "apiVersion": "convoy/v1",
         "kind": "Host",
@@ -18,6 +18,9 @@ class Host(Spec):
         "spec": {"driver": "process", "address": "127.0.0.1"},
     }
 
+    state: Literal["active", "cordoned", "draining", "lost"] = "active"
+    """active: bears workloads. cordoned: keeps what it bears and gets nothing new. draining: what it bears moves elsewhere,
+    the new before the old goes. lost: it is gone for good, and what it bore is made again elsewhere without waiting for it."""
     driver: Literal["process"] = "process"
     """What makes things there; `process` runs them as local processes."""
     address: str = Field("127.0.0.1", min_length=1, max_length=253)

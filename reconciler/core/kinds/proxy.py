@@ -12,6 +12,7 @@ from reconciler.core.kinds.traffic import XdsName
 class Proxy(Spec):
     """One Envoy: which group it belongs to, where it runs, and on which ports it listens."""
 
+    runs: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
         "apiVersion": "convoy/v1",
         "kind": "Proxy",

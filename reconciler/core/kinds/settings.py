@@ -4,9 +4,25 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from reconciler.core.kinds.document import Drift
 from reconciler.core.kinds.recipient import Recipient
 from reconciler.core.kinds.sealed import Ciphertext
-from reconciler.core.kinds.spec import Seconds, Spec, broken
+from reconciler.core.kinds.spec import Part, Seconds, Spec, broken
+
+
+class DeleteBudget(Part):
+    """How many workloads one change may delete because they are no longer declared. Replacements do not count."""
+
+    count: int = Field(20, ge=0, le=1_000_000)
+    """At most so many, whatever the fleet's size."""
+    share: float = Field(0.3, ge=0, le=1)
+    """At most this share of what ran before: 0.3 is 30 %."""
+    always: int = Field(5, ge=0, le=1_000_000)
+    """So many are no accident in a fleet of any size: `share` does not go below it, `count` does."""
+
+    def allows(self, before: int) -> int:
+        """How many deletes, where so many workloads ran before."""
+        return min(self.count, max(self.always, int(self.share * before)))
 
 
 class Settings(Spec):
@@ -16,7 +32,7 @@ class Settings(Spec):
         "apiVersion": "convoy/v1",
         "kind": "Settings",
         "metadata": {"name": "fleet"},
-        "spec": {"drainSeconds": 10, "startDeadlineSeconds": 60},
+        "spec": {"drainSeconds": 10, "startDeadlineSeconds": 60, "deleteBudget": {"count": 10, "share": 0.2}},
     }
 
     validate_with_envoy: bool = True
@@ -25,6 +41,11 @@ class Settings(Spec):
     """How long an instance goes on running after the last proxy has let go of it."""
     start_deadline_s: Seconds = Field(60.0, alias="startDeadlineSeconds")
     """How long a new instance may take to become healthy before it is reported as failed."""
+    delete_budget: DeleteBudget = Field(default_factory=DeleteBudget)
+    """What goes beyond it is held as a lot, until the documents come back or a person confirms it."""
+    drift: Drift = "correct"
+    """When what runs differs though no commit asked for it: correct it, report it, or ignore it. `metadata.drift` of a
+    document says otherwise for itself."""
     recipients: tuple[Recipient, ...] = Field((), max_length=100, repr=False)
     """Whom secrets are sealed for, as `convoy secret recipient` prints them: every Convoy that runs this fleet, and people."""
     hash_key: Ciphertext | None = None

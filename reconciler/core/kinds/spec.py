@@ -33,6 +33,8 @@ class Spec(Part):
 
     # Fields that change on a running thing without replacing it; every other field is changed by replacement.
     in_place: ClassVar[frozenset[str]] = frozenset()
+    # Whether something runs because of it, so that there is something to delete and something that can drift.
+    runs: ClassVar[bool] = False
     # One document that shows the kind at its best; schemas/ carries it.
     example: ClassVar[dict[str, Any]] = {}
 
@@ -170,6 +172,7 @@ class Run(Spec):
     """What one running instance is made of."""
 
     in_place: ClassVar[frozenset[str]] = frozenset({"check", "restart", "stop", "log"})
+    runs: ClassVar[bool] = True
 
     command: tuple[Argument, ...] = Field(min_length=1, max_length=1000)
     """The program and its arguments. `${PORT}` (the first port), `${PORT_<NAME>}`, `${ADDRESS}` and `${DIR}` are filled in."""

@@ -5,7 +5,8 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.core.kinds.host import Host
@@ -14,7 +15,7 @@ from reconciler.core.model import Action, Observed, Ref, Want
 from reconciler.drivers import DriverError
 from reconciler.drivers.process.bell import Bell
 from reconciler.drivers.process.fill import Filling, Open, sealed_names
-from reconciler.drivers.process.instance import HOME, Mark, name_of, own_mark, read_json, rests, write_json
+from reconciler.drivers.process.instance import HOME, Mark, name_of, own_mark, read_json, read_mark, rests, write_json
 from reconciler.drivers.process.look import Look, locked
 from reconciler.drivers.process.ports import choose
 from reconciler.drivers.process.supervise import Until, alone, end, reap, start, tell
@@ -61,6 +62,9 @@ class Process:
             self._seams.point("process.observe", self._host)
             return self._look()
 
+    def foreign(self) -> Mapping[tuple[Ref, str], str]:
+        return self._look.foreign
+
     def changed(self, timeout_s: float) -> bool:
         """Rung by the shims; where no socket can be made, every second counts as a change."""
         if self._closed.is_set():
@@ -90,6 +94,8 @@ class Process:
             path = self._directory / name
             if action.verb == "delete":
                 self._delete(action, path, until)
+            elif action.verb == "take-over":
+                self._take_over(action, path, until)
             else:
                 self._make_host()
                 self._ensure(action, path, until)
@@ -102,9 +108,9 @@ class Process:
             raise DriverError(f"cannot update {action.ref} on host {self._host}: instance {action.instance} is not there")
         if mark is None:
             mark = self._create(action, want, path, until, opened)
-        elif (mark.uid, mark.owner) != (want.uid, str(want.owner)):
-            # The document was deleted and written anew, and asks for the very same thing.
-            mark = Mark(mark.installation, mark.ref, want.uid, str(want.owner), mark.instance, mark.ports, mark.created)
+        elif (mark.uid, mark.owner, mark.deletion) != (want.uid, str(want.owner), want.deletion):
+            # The document was deleted and written anew, and asks for the very same thing; or its deletion policy changed.
+            mark = replace(mark, uid=want.uid, owner=str(want.owner), deletion=want.deletion)
             self._seams.point("process.write", path, "mark.json")
             write_json(path / "mark.json", mark.value())
         filling = self._filling(want, path, mark, opened)
@@ -157,7 +163,14 @@ class Process:
             sockets = run_directory(self._directory)
             ports = choose(self._directory, sockets, path.name, want, self._spec.ports)
             mark = Mark(
-                self._installation, want.ref, want.uid, str(want.owner), want.instance, ports, round(self._seams.now(), 3)
+                self._installation,
+                want.ref,
+                want.uid,
+                str(want.owner),
+                want.instance,
+                ports,
+                round(self._seams.now(), 3),
+                want.deletion,
             )
             half = self._directory / HALF / path.name
             self._seams.point("process.make", half)
@@ -172,6 +185,18 @@ class Process:
                 os.replace(path, self._directory / HALF / f"{path.name}.unmarked")
             os.replace(half, path)
         return mark
+
+    def _take_over(self, action: Action, path: Path, until: Until) -> None:
+        """Put our mark in the place of the one that was said to be ours to take; any other stays."""
+        mark = read_mark(path)
+        if mark is None or mark.installation != action.want:
+            return
+        if mark.ref.kind == "Proxy":
+            # It was started with a token of the other installation, and ours lets only our own in: it has to start again.
+            self._seams.point("process.stop", path)
+            end(path, until)
+        self._seams.point("process.write", path, "mark.json")
+        write_json(path / "mark.json", replace(mark, installation=self._installation).value())
 
     def _delete(self, action: Action, path: Path, until: Until) -> None:
         mark = own_mark(path, self._installation, action)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.core.hiding import hide_secrets
-from reconciler.core.model import Health, Observed
+from reconciler.core.model import Health, Observed, Ref
 from reconciler.drivers.process.instance import HOME, SEALED, Mark, NotAMark, read_json, read_mark, rests
 from reconciler.drivers.process.shim.output import NAME as LOG
 
@@ -31,6 +31,8 @@ class _Entry:
     # As it is to be shown while its shim is alive, and when it is not; None when it does not bear our mark.
     alive: Observed | None
     dead: Observed | None
+    # Another installation's mark.
+    foreign: Mark | None = None
 
 
 class Look:
@@ -40,6 +42,8 @@ class Look:
         self._host, self._directory, self._installation, self._address = host, directory, installation, address
         self._secret = secret
         self._entries: dict[tuple[str, int], _Entry] = {}
+        # (ref, instance) ⇒ installation, of what bears another installation's mark.
+        self.foreign: Mapping[tuple[Ref, str], str] = {}
 
     def __call__(self) -> list[Observed]:
         """Raises DriverError, OSError."""
@@ -59,6 +63,8 @@ class Look:
                 found.append(entry.alive)
             entries[name, inode] = entry
         self._entries = entries
+        others = [entry.foreign for entry in entries.values() if entry.foreign is not None]
+        self.foreign = {(mark.ref, mark.instance): mark.installation for mark in others}
         return found
 
     def _scan(self) -> Iterator[tuple[str, int, int]]:
@@ -81,7 +87,7 @@ class Look:
         except NotAMark:
             mark = None
         if mark is None or mark.installation != self._installation:
-            return _Entry(stamp, settled, None, None)
+            return _Entry(stamp, settled, None, None, mark)
         want, state = read_json(f"{directory}/want.json"), read_json(f"{directory}/state.json")
         begun = state is not None or os.path.exists(f"{directory}/state.json")
         return _Entry(
@@ -138,6 +144,7 @@ class Look:
         fields = {
             "uid": mark.uid,
             "owner": mark.owner,
+            "deletion": mark.deletion,
             # What the shim says it has taken in, not what was written for it.
             "live": source.get("live", ""),
             "state": word,

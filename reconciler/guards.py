@@ -1,0 +1,114 @@
+"""What the guards remember from one round to the next and over restarts, and what people told Convoy: kept in the store."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from reconciler.core import guard
+from reconciler.core.diff import as_declared
+from reconciler.core.facts import DELETES, Facts, Order
+from reconciler.core.model import FleetState, Observed, ObservedState, Outcome, Ref
+from reconciler.core.plan import settings_of
+from reconciler.log import Log
+from reconciler.seams import Seams
+from reconciler.store import Store
+
+LOT, SETTLED = "lot", "settled/"
+
+
+class Guards:
+    """Called from the loop's thread alone. Nothing is acted upon before what allowed it is kept."""
+
+    def __init__(self, store: Store, log: Log, seams: Seams) -> None:
+        self._store, self._log, self._seams = store, log, seams
+        self._corrections: dict[Ref, tuple[float, ...]] = {}
+        self.recall()
+
+    def recall(self) -> None:
+        """What an earlier Convoy has kept."""
+        rows = self._store.guards()
+        kept = rows.get(LOT, {})
+        self._before: int | None = kept.get("before")
+        self._passed = frozenset(Ref.parse(text) for text in kept.get("passed", ()))
+        self._settled: dict[Ref, tuple[str, str, str]] = {
+            Ref.parse(name.removeprefix(SETTLED)): tuple(row["as"]) for name, row in rows.items() if name.startswith(SETTLED)
+        }
+
+    def know(self, facts: Facts, orders: Iterable[Order] | None, noticed_at: float, outcomes: Iterable[Outcome]) -> Facts:
+        """These facts, with what is remembered. `orders`: instead of those in the store; `noticed_at`: when the revision in
+        force was first seen."""
+        now = self._seams.now()
+        every = self._store.orders() if orders is None else orders
+        # What a commit said holds for the revision that it came with, not for the one before.
+        mine = (one for one in every if one.subject != DELETES or one.at <= noticed_at)
+        said: dict[tuple[str, str], Order] = {
+            (one.verb, one.subject): one for one in mine if one.until is None or now < one.until
+        }
+        for outcome in outcomes:
+            if outcome.status == "done" and guard.corrects(outcome.action, replace(facts, settled=self._settled)):
+                ref = outcome.action.ref
+                self._corrections[ref] = (*self._corrections.get(ref, ()), outcome.at)[-guard.FIGHT_TIMES :]
+                self._log.warning("drift.corrected", ref=str(ref), reason=outcome.action.reason)
+        for verb, subject in said:
+            if verb == "resume":
+                self._corrections = {ref: times for ref, times in self._corrections.items() if str(ref) != subject}
+        return replace(
+            facts,
+            orders=said,
+            settled=self._settled,
+            corrections=self._corrections,
+            before=self._before,
+            passed=self._passed,
+        )
+
+    def keep(self, fleet: FleetState, seen: ObservedState, facts: Facts, noticed_at: float) -> None:
+        """Write down what this round has let pass and found to be as declared; before any of its actions begins."""
+        gone = [one for one in seen.resources.values() if one.ref not in fleet.workloads]
+        running = len({one.ref for one in seen.resources.values()})
+        before: int | None
+        before, passed = guard.remembered_lot(gone, facts, settings_of(fleet), running)
+        if seen.blind:
+            # What is not seen now has not gone: nothing is forgotten, and the fleet's size is not known.
+            before, passed = self._before, passed | self._passed
+        changes: dict[str, Mapping[str, Any] | None] = {}
+        if (before, passed) != (self._before, self._passed):
+            changes[LOT] = {"before": before, "passed": sorted(str(ref) for ref in passed)}
+        settled = guard.settled(fleet.workloads, _as_declared(fleet, seen), self._settled)
+        changes |= {f"{SETTLED}{ref}": {"as": value} if value else None for ref, value in settled.items()}
+        if changes:
+            self._store.put_guards(changes)
+        self._before, self._passed = before, passed
+        if settled:
+            kept = self._settled | {ref: value for ref, value in settled.items() if value}
+            self._settled = {ref: value for ref, value in kept.items() if settled.get(ref, value) is not None}
+        self._store.drop_orders(*self._done(fleet, seen, facts, gone, noticed_at))
+
+    def _done(
+        self, fleet: FleetState, seen: ObservedState, facts: Facts, gone: Iterable[Observed], noticed_at: float
+    ) -> list[tuple[str, str]]:
+        """The orders that have had their effect."""
+        names = {str(one.ref) for one in gone} | {guard.owner_of(one) for one in gone}
+        declared = {str(ref) for ref in (*fleet.resources, *fleet.workloads)}
+        installations = set(seen.foreign.values())
+        done: list[tuple[str, str]] = []
+        for (verb, subject), order in facts.orders.items():
+            if verb == "take-over":
+                over = subject not in installations and not seen.blind
+            elif verb == "confirm" and subject == DELETES:
+                over = not seen.blind
+            elif verb == "confirm" and order.at <= noticed_at:
+                over = subject in declared or (subject not in names and not seen.blind)
+            else:
+                over = verb == "resume"
+            done += [(verb, subject)] if over else []
+        return done
+
+
+def _as_declared(fleet: FleetState, seen: ObservedState) -> dict[Ref, str]:
+    """Workload ⇒ the host on which it is as declared now."""
+    found: dict[Ref, str] = {}
+    for one in seen.resources.values():
+        want = fleet.workloads.get(one.ref)
+        if want is not None and one.instance == want.instance and one.host not in seen.blind and as_declared(want, one):
+            found[one.ref] = one.host
+    return found
