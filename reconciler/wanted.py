@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
-from reconciler.core.facts import Order
+from reconciler.core.facts import DELETES, Order
 from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot, Where
 from reconciler.core.plan import settings_of
+from reconciler.core.told import Said, Told, brought_back, heard
 from reconciler.gate import Gate
-from reconciler.git import Signature, Source, SourceError
+from reconciler.git import MOST_COMMITS, Signature, Source, SourceError
 from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.metrics import Metrics
@@ -21,12 +22,14 @@ from reconciler.store import Store, StoreError
 RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 # How long a real Envoy may take over one revision before that is reported as a Problem.
 GATE_DEADLINE_S = 120.0
+NOTHING = Told()
 
 
 EMPTIED = Problem(
     Where("."),
     "this revision declares nothing at all, and the one before did",
-    "an emptied repository never empties a fleet: bring the documents back, or remove everything on purpose with `convoy down`",
+    "an emptied repository never empties a fleet: bring the documents back; or, where that is meant, commit (an empty commit "
+    "will do) with the trailer `Convoy-Confirm: deletes`",
 )
 
 
@@ -36,7 +39,8 @@ class Accepted:
 
     `refused` is the newer revision and `problems` what is wrong with it. `unreadable` says why the source could not be read
     at the last try; what was accepted before stays in force. `noticed_at` is when the revision in force was first seen, and
-    `signer` who answers for it, where somebody has to.
+    `signer` who answers for it, where somebody has to. `notes` are about trailers of the newest revision that are of no use:
+    they stop nothing.
     """
 
     fleet: FleetState | None = None
@@ -45,6 +49,7 @@ class Accepted:
     unreadable: str = ""
     noticed_at: float = 0.0
     signer: str = ""
+    notes: tuple[str, ...] = ()
     # What people said, where it is not in the store: `convoy down` says that everything may go.
     orders: tuple[Order, ...] | None = None
 
@@ -113,26 +118,62 @@ class Wanted:
 
     def _try(self, revision: str, signature: Signature, noticed_at: float) -> None:
         fleet, problems = (None, (signature.problem,)) if signature.problem else self._load(revision)
-        if fleet is not None and not fleet.resources and (self.accepted.fleet or self._store.last_good()):
-            problems = (EMPTIED,)
+        # Nothing is heard from whoever does not count.
+        said = NOTHING if signature.problem else self._told(revision, noticed_at)
         if fleet is not None and not problems:
-            self._record(revision, ())
+            problems = self._guarded(fleet, said)
+        for words in said.words:
+            self._log.warning("trailer.useless", revision=revision, why=words)
+        if fleet is not None and not problems:
+            self._record(revision, (), said)
             self._log.info(
                 "revision.accepted", revision=revision, resources=len(fleet.resources), signer=signature.signer or None
             )
-            self._become(Accepted(fleet, noticed_at=noticed_at, signer=signature.signer))
+            self._become(Accepted(fleet, noticed_at=noticed_at, signer=signature.signer, notes=said.words))
             return
         self._record(revision, problems)
         first = str(problems[0]) if problems else ""
         self._log.warning("revision.refused", revision=revision, problems=len(problems), first=first)
         good = self.accepted if self.accepted.fleet else self._last_good(revision)
         noticed_at = self.accepted.noticed_at or noticed_at
-        self._become(replace(good, refused=revision, problems=tuple(problems), unreadable="", noticed_at=noticed_at))
+        seen = replace(good, refused=revision, problems=tuple(problems), unreadable="", notes=said.words)
+        self._become(replace(seen, noticed_at=noticed_at))
 
-    def _record(self, revision: str, problems: tuple[Problem, ...]) -> None:
+    def _told(self, revision: str, noticed_at: float) -> Told:
+        """What the trailers of the commits since the last accepted revision say."""
+        commits = self._source.commits(self._store.last_good() or "", revision)
+        said = heard(
+            (Said(one.revision, one.author, one.message) for one in reversed(commits)), self._store.orders(), noticed_at
+        )
+        if len(commits) < MOST_COMMITS:
+            return said
+        return replace(said, words=(*said.words, f"only the newest {MOST_COMMITS} commits were asked for trailers"))
+
+    def _guarded(self, fleet: FleetState, said: Told) -> tuple[Problem, ...]:
+        """What speaks against a revision that has nothing wrong in itself."""
+        if not fleet.resources and not said.tells("confirm", DELETES) and self._declared_before(fleet.revision):
+            return (EMPTIED,)
+        return brought_back(fleet, said.holds(self._store.orders()), lambda blob: self._source.read([blob])[blob])
+
+    def _declared_before(self, revision: str) -> bool:
+        """Whether the last good revision, another one than this, declares anything; one that is lost may have."""
+        if self.accepted.fleet is not None:
+            return bool(self.accepted.fleet.resources)
+        if self._store.last_good() in (None, revision):
+            return False
+        good = self._last_good(revision).fleet
+        return good is None or bool(good.resources)
+
+    def _record(self, revision: str, problems: tuple[Problem, ...], said: Told = NOTHING) -> None:
         # What was only previewed was never in force, and must not become what a restart falls back on.
-        if self._recording:
-            self._store.record_revision(revision, "refused" if problems else "good", problems)
+        if not self._recording:
+            return
+        # With the revision or not at all: killed here, neither is an order lost nor does one stand without its revision.
+        self._store.record_revision(revision, "refused" if problems else "good", problems, said.put, said.drop)
+        for order in said.put:
+            self._log.info(f"order.{order.verb}", subject=order.subject, by=order.by, reason=order.reason)
+        for verb, subject in said.drop:
+            self._log.info(f"order.{verb}.dropped", subject=subject)
 
     def _last_good(self, refused: str) -> Accepted:
         """After a restart on a refused revision: the last good one, loaded again from the mirror."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.certificates import Certificates
+from reconciler.core.model import Ref
 from reconciler.git import Mirror
 from reconciler.load import Loader
 from reconciler.log import Log
@@ -29,9 +30,9 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Origin:
 
 
 @contextmanager
-def following(tmp_path: Path, origin: Origin) -> Iterator[Wanted]:
+def following(tmp_path: Path, origin: Origin, seams: Seams | None = None) -> Iterator[Wanted]:
     """A follower as `convoy serve` has it, without an Envoy to ask; looked at by hand."""
-    seams = Seams()
+    seams = seams or Seams()
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(f"sqlite:///{tmp_path / 'convoy.db'}", seams)))
         certificates = Certificates(store, Opener.from_file(tmp_path / "none", store.opened), seams)
@@ -96,6 +97,113 @@ def test_an_emptied_repository_is_refused(tmp_path: Path, origin: Origin) -> Non
         accepted = wanted.look()
         assert accepted.fleet is not None
         assert accepted.fleet.revision == good
+
+
+def test_a_repository_is_emptied_on_purpose(tmp_path: Path, origin: Origin) -> None:
+    """The commit that empties it, or one on top of it, says that this is meant; then the order is there to be found."""
+    origin.commit({"a.yaml": HOST})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+        origin.commit({"a.yaml": None, "README.md": "nothing here\n"})
+        assert wanted.look().problems[0].hint.endswith("with the trailer `Convoy-Confirm: deletes`")
+        meant = origin.commit({}, message="Yes, all of it\n\nConvoy-Confirm: deletes\n")
+        accepted = wanted.look()
+        assert accepted.fleet is not None
+        assert (accepted.fleet.revision, accepted.problems) == (meant, ())
+        (order,) = wanted._store.orders()
+        assert (order.verb, order.subject, order.at) == ("confirm", "deletes", accepted.noticed_at)
+        origin.commit({"README.md": "still nothing\n"})
+        assert wanted.look().problems == ()
+    with following(tmp_path, origin) as wanted:
+        assert wanted.look().problems == ()
+    origin.commit({"README.md": "nothing yet\n"})
+    with following(tmp_path, origin) as wanted:
+        assert wanted.look().problems == ()
+
+
+def digest_of(wanted: Wanted, ref: Ref) -> str:
+    assert wanted.accepted.fleet is not None
+    return wanted.accepted.fleet.resources[ref].digest
+
+
+def test_held_content_does_not_come_back(tmp_path: Path, origin: Origin) -> None:
+    """Refused at the document's first word, after a restart too; other content goes on, and a trailer releases it."""
+    bad = "# first\n---\n# second\n" + HOST.replace("process", "process, address: 127.0.0.9")
+    origin.commit({"a.yaml": bad})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+        digest = digest_of(wanted, Ref("Host", "h1"))
+        good = origin.commit({"a.yaml": HOST}, message=f"Back to one address\n\nConvoy-Hold: Host/h1@{digest}\n")
+        assert wanted.look().problems == ()
+    back = origin.commit({"a.yaml": bad}, message="Try again")
+    with following(tmp_path, origin) as wanted:
+        accepted = wanted.look()
+        assert accepted.fleet is not None
+        assert (accepted.fleet.revision, accepted.refused) == (good, back)
+        (problem,) = accepted.problems
+        assert (str(problem.where), problem.ref) == ("a.yaml:4:1", Ref("Host", "h1"))
+        assert f"Back to one address ({good[:12]}), by A Person <person@example.org>" in problem.what
+        assert "`Convoy-Release: Host/h1`" in problem.hint
+        onward = origin.commit({"a.yaml": bad.replace("0.9", "0.8")})
+        assert wanted.look().fleet.revision == onward  # type: ignore[union-attr]
+        origin.commit({"a.yaml": bad})
+        assert wanted.look().refused
+        released = origin.commit({}, message="It was the network\n\nConvoy-Release: Host/h1\n")
+        assert wanted.look().fleet.revision == released  # type: ignore[union-attr]
+        assert wanted._store.orders() == ()
+
+
+def test_a_trailer_that_makes_no_sense_stops_nothing(tmp_path: Path, origin: Origin) -> None:
+    """It is noted with the revision until the next one."""
+    origin.commit({"a.yaml": HOST}, message="x\n\nConvoy-Hold: Host/h1\n")
+    with following(tmp_path, origin) as wanted:
+        accepted = wanted.look()
+        assert accepted.fleet is not None
+        assert "`Convoy-Hold: Host/h1` has no digest" in accepted.notes[0]
+        origin.commit({"b.yaml": OTHER})
+        assert wanted.look().notes == ()
+
+
+def test_a_preview_hears_but_keeps_nothing(tmp_path: Path, origin: Origin) -> None:
+    """What trailers say counts for what is shown, and is not an order yet."""
+    origin.commit({"a.yaml": HOST})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+    origin.commit({"a.yaml": None}, message="All of it\n\nConvoy-Confirm: deletes\n")
+    with following(tmp_path, origin) as wanted:
+        wanted._recording = False
+        assert wanted.look().problems == ()
+        assert wanted._store.orders() == ()
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("point", ["store.write", "store.commit"])
+def test_an_order_comes_with_its_revision_or_not_at_all(point: str, tmp_path: Path, origin: Origin) -> None:
+    """Killed while the revision is recorded, neither is there; the next life takes both, once."""
+    origin.commit({"a.yaml": HOST})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+    told = origin.commit({"b.yaml": OTHER}, message="x\n\nConvoy-Confirm: Host/h1\n")
+
+    class Deadly(Seams):
+        def point(self, name: str, *about: object) -> None:
+            if (name, *about) == (point, "revisions"):
+                raise Killed
+
+    with following(tmp_path, origin, Deadly()) as wanted, pytest.raises(Killed):
+        wanted.look()
+    with following(tmp_path, origin) as wanted:
+        assert (wanted._store.orders(), wanted._store.last_good() == told) == ((), False)
+        wanted.look()
+        assert [one.subject for one in wanted._store.orders()] == ["Host/h1"]
+        assert wanted._store.last_good() == told
+        wanted._store.drop_orders(("confirm", "Host/h1"))
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+        assert wanted._store.orders() == ()
 
 
 def test_a_new_repository_may_be_empty(tmp_path: Path, origin: Origin) -> None:

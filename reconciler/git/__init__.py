@@ -5,9 +5,10 @@ from reconciler.git.folder import Directory
 from reconciler.git.mirror import Mirror
 from reconciler.git.person import Person
 from reconciler.git.signers import Files
-from reconciler.git.source import Commit, Signature, Source, SourceError, Tree
+from reconciler.git.source import MOST_COMMITS, Commit, Signature, Source, SourceError, Tree
 
 __all__ = [
+    "MOST_COMMITS",
     "Branch",
     "Commit",
     "Conflict",

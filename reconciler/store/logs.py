@@ -21,16 +21,21 @@ def last_row(database: Database, table: Table) -> Any:
 def append(database: Database, seams: Seams, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows without an `at` happened now. The last good revision is never dropped."""
     with database.writing(table.name) as connection:
-        last = connection.execute(select(func.max(table.c.number))).scalar_one() or 0
-        now, kept = seams.now(), KEPT[table]
-        connection.execute(insert(table), [{"at": now, **row, "number": last + place} for place, row in enumerate(rows, 1)])
-        end = last + len(rows)
-        if last // (kept // 10) != end // (kept // 10):
-            old = table.c.number <= end - kept
-            if table is REVISIONS:
-                good = select(func.max(table.c.number)).where(table.c.status == "good").scalar_subquery()
-                old = old & (table.c.number < func.coalesce(good, 0))
-            connection.execute(delete(table).where(old))
+        add(connection, seams.now(), table, rows)
+
+
+def add(connection: Connection, now: float, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The same, in a transaction that is open."""
+    last = connection.execute(select(func.max(table.c.number))).scalar_one() or 0
+    kept = KEPT[table]
+    connection.execute(insert(table), [{"at": now, **row, "number": last + place} for place, row in enumerate(rows, 1)])
+    end = last + len(rows)
+    if last // (kept // 10) != end // (kept // 10):
+        old = table.c.number <= end - kept
+        if table is REVISIONS:
+            good = select(func.max(table.c.number)).where(table.c.status == "good").scalar_subquery()
+            old = old & (table.c.number < func.coalesce(good, 0))
+        connection.execute(delete(table).where(old))
 
 
 def trim(connection: Connection, table: Table, most: int) -> None:

@@ -1,6 +1,8 @@
 """Orders: what people told Convoy beside Git: confirmed, suspended, taken over, held."""
 
-from sqlalchemy import ColumnElement, and_, delete, insert, or_, select
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select
 
 from reconciler.core.facts import Order
 from reconciler.store.database import Database
@@ -10,7 +12,14 @@ from reconciler.store.tables import ORDERS
 def put(database: Database, order: Order) -> None:
     """A later order about the same replaces the earlier one."""
     with database.writing("orders") as connection:
-        connection.execute(delete(ORDERS).where(_about(order.verb, order.subject)))
+        change(connection, (order,), ())
+
+
+def change(connection: Connection, kept: Iterable[Order], dropped: Iterable[tuple[str, str]]) -> None:
+    """In a transaction that is open."""
+    for verb, subject in (*dropped, *((order.verb, order.subject) for order in kept)):
+        connection.execute(delete(ORDERS).where(_about(verb, subject)))
+    for order in kept:
         connection.execute(insert(ORDERS).values(**_row(order)))
 
 

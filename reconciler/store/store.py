@@ -14,21 +14,12 @@ from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot
 from reconciler.seams import Seams
 from reconciler.store import lease as leases
-from reconciler.store import orders, precious
+from reconciler.store import orders, precious, revisions
 from reconciler.store.database import Database, Lease
 from reconciler.store.logs import append, last_row
-from reconciler.store.rows import Event, KeptCertificate, Revision, as_json, problems_json, read_problems
+from reconciler.store.rows import Event, KeptCertificate, Revision, as_json, read_problems
 from reconciler.store.snapshots import Snapshots
-from reconciler.store.tables import (
-    EVENTS,
-    GUARDS,
-    META,
-    OUTCOMES,
-    PLANS,
-    REVISIONS,
-    STATE,
-    STATUS,
-)
+from reconciler.store.tables import EVENTS, GUARDS, META, OUTCOMES, PLANS, REVISIONS, STATE, STATUS
 
 KEY_BYTES = 32
 
@@ -130,11 +121,16 @@ class Store:
 
     # Revisions
 
-    def record_revision(self, revision: str, status: Literal["good", "refused"], problems: Sequence[Problem]) -> None:
-        body = problems_json(problems)
-        current = last_row(self._database, REVISIONS)
-        if current is None or (current.revision, current.status, current.problems) != (revision, status, body):
-            append(self._database, self._seams, REVISIONS, [{"revision": revision, "status": status, "problems": body}])
+    def record_revision(
+        self,
+        revision: str,
+        status: Literal["good", "refused"],
+        problems: Sequence[Problem],
+        told: Sequence[Order] = (),
+        taken_back: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """`told` and `taken_back` (verb and subject): the orders its commits carry, kept with it or not at all."""
+        revisions.record(self._database, self._seams, revision, status, problems, told, taken_back)
 
     def current(self) -> Revision | None:
         """The revision that was judged last."""
