@@ -1,5 +1,6 @@
 """Secrets: sealed with age for Git to hold, opened here alone, and every opening names its purpose and is recorded."""
 
+import base64
 import hashlib
 import hmac
 import os
@@ -62,11 +63,8 @@ def recipient(identity: str) -> str:
     return str(_identity(identity, "it").to_public())
 
 
-def seal(plaintext: bytes, recipients: Iterable[str], hash_key: bytes) -> Sealed:
-    """Seal for every one of `recipients` (`age1…`); raises SecretError when one is none, or there is none at all.
-
-    The ciphertext is another each time; the keyed hash beside it tells whether the plaintext is.
-    """
+def encrypt(plaintext: bytes, recipients: Iterable[str]) -> str:
+    """Age's armour around it, for every one of `recipients` (`age1…`), another each time; raises SecretError."""
     public = []
     for number, text in enumerate(recipients, 1):
         try:
@@ -76,8 +74,17 @@ def seal(plaintext: bytes, recipients: Iterable[str], hash_key: bytes) -> Sealed
             raise SecretError(f"recipient {number} is no age recipient ({error}): it looks like age1…") from None
     if not public:
         raise SecretError("cannot seal for nobody: name at least one age recipient (age1…)")
-    armored = pyrage.encrypt(plaintext, public, armored=True).decode("ascii")
-    return Sealed(age=armored, hash=keyed_hash(plaintext, hash_key))
+    return str(pyrage.encrypt(plaintext, public, armored=True).decode("ascii"))
+
+
+def seal(plaintext: bytes, recipients: Iterable[str], hash_key: bytes | None) -> Sealed:
+    """Seal for every one of `recipients`; raises SecretError when one is none, or there is none at all.
+
+    The keyed hash beside the ciphertext tells whether the plaintext is another. Without a key the hash is drawn by lot, and
+    the same secret sealed once more counts as another.
+    """
+    hash = unkeyed_hash() if hash_key is None else keyed_hash(plaintext, hash_key)
+    return Sealed(age=encrypt(plaintext, recipients), hash=hash)
 
 
 def keyed_hash(plaintext: bytes, hash_key: bytes) -> str:
@@ -181,3 +188,24 @@ def _why(said: str) -> str:
     if "No matching keys" in said:
         return "it is sealed for others: seal it again for this installation's recipient (`convoy secret recipient`)"
     return "it is damaged or no age file: seal it again (`convoy secret seal`)"
+
+
+def recipients_in(sealed: Ciphertext) -> int | None:
+    """For how many recipients it is sealed, as its header says; whom, no age file tells. None when it is none.
+
+    https://github.com/C2SP/C2SP/blob/main/age.md#header; stanzas of other types are padding that no key opens.
+    """
+    lines = [line.strip() for line in sealed.age.strip().splitlines()]
+    try:
+        content = base64.b64decode("".join(lines[1:-1]), validate=True)
+    except ValueError:
+        return None
+    header, found, _ = content.partition(b"\n--- ")
+    if not found or not header.startswith(b"age-encryption.org/v1\n"):
+        return None
+    return sum(line.startswith(b"-> X25519 ") for line in header.split(b"\n"))
+
+
+def unkeyed_hash() -> str:
+    """Stands for one plaintext sealed by somebody who has no key for hashes: drawn by lot, so it tells nobody anything."""
+    return f"unkeyed-{os.urandom(16).hex()}"

@@ -166,6 +166,7 @@ def _for_a_person(error: Exception) -> bool:
         ("reconciler.store", "StoreError"),
         ("reconciler.drivers", "DriverError"),
         ("reconciler.secrets", "SecretError"),
+        ("reconciler.sealed_files", "SealedFileError"),
         ("reconciler.demo.fleet", "DemoError"),
         ("reconciler.demo.steps", "StepFailed"),
     ):

@@ -1,14 +1,14 @@
 """`convoy secret`: keys, and secrets sealed so that Git may hold them."""
 
-from contextlib import closing
+from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from reconciler.commands.options import Call, Command, Failure, common
-
-# A certificate's key is a few kilobytes; what is larger is some other file.
-MOST_BYTES = 1 << 20
+from reconciler.commands.sealing import MOST_BYTES, chosen, keys, make_private, own_recipient, sealing, yaml_of
+from reconciler.commands.secret_edit import edit
+from reconciler.commands.secret_rekey import rekey
 
 
 @click.group(short_help="Keys, and secrets sealed so that Git may hold them.")
@@ -31,7 +31,7 @@ def keygen(call: Call) -> None:
     from reconciler.core import show
     from reconciler.seams import Seams
 
-    _make_private(call)
+    make_private(call)
     path = call.state / secrets.IDENTITY_FILE
     keys = secrets.keygen()
     secrets.write_identity(path, keys, Seams())
@@ -56,28 +56,29 @@ def recipient(call: Call) -> None:
     """Print whom to seal for: the public half of this Convoy's key."""
     from reconciler.core import show
 
-    own = _recipient(call)
+    own = own_recipient(call)
     call.page((show.text(own),), {"recipient": own})
 
 
 @secret.command(
     cls=Command,
     examples=[
-        ("convoy secret seal < shop.key", "for this Convoy; put what it prints under `key:` of a Certificate"),
+        ("convoy secret seal < shop.key", "put what it prints in place of a Certificate's `key`"),
+        ("convoy secret seal < token.txt", "or of a Container's `environment` or `files`"),
         ("convoy secret seal shop.key -r age1… -r age1…", "for others"),
     ],
     exits=[(0, "it is sealed"), (1, "it could not be")],
 )
 @click.argument("file", type=click.File("rb"), default="-")
-@click.option("-r", "--recipient", "recipients", multiple=True, metavar="AGE1…", help="Whom to seal for.  [this Convoy's key]")
+@chosen
 @common()
-def seal(call: Call, file: BinaryIO, recipients: tuple[str, ...]) -> None:
-    """Seal FILE (or standard input) and print the YAML that a document holds in its place."""
-    from reconciler import secrets
-    from reconciler.seams import Seams
-    from reconciler.store import Store
+def seal(call: Call, file: BinaryIO, recipients: tuple[str, ...], fleet: Path | None) -> None:
+    """Seal FILE (or standard input) and print the YAML that a document holds in its place.
 
-    recipients = recipients or (_recipient(call),)
+    Inside a fleet's directory, for the recipients in its Settings as well as for this Convoy.
+    """
+    from reconciler import secrets
+
     if file.isatty():
         call.terminal.note("type or paste the secret, then Ctrl-D")
     plaintext = file.read(MOST_BYTES + 1)
@@ -85,33 +86,45 @@ def seal(call: Call, file: BinaryIO, recipients: tuple[str, ...]) -> None:
         raise Failure("there is nothing to seal: name a file, or send the secret to standard input")
     if len(plaintext) > MOST_BYTES:
         raise Failure(f"the secret is longer than {MOST_BYTES} bytes: seal a key that opens it instead")
-    _make_private(call)
-    with closing(Store(f"sqlite:///{call.state / 'convoy.db'}", Seams())) as store:
-        sealed = secrets.seal(plaintext, recipients, store.digest_key())
+    with keys(call) as (store, opener):
+        how = sealing(call, store, opener, recipients, fleet or Path())
+        sealed = secrets.seal(plaintext, how.recipients, how.hash_key)
+    if plaintext.count(b"\n") == 1 and plaintext.endswith(b"\n"):
+        call.terminal.note("the line break at its end is sealed with it (`printf %s` writes none)", "wait")
     if call.json:
         call.terminal.json({"age": sealed.age, "hash": sealed.hash})
         return
-    armored = "".join(f"  {line}\n" for line in sealed.age.splitlines())
-    call.terminal.raw(f"age: |\n{armored}hash: {sealed.hash}")
+    call.terminal.raw(yaml_of(sealed.age, sealed.hash))
 
 
-def _recipient(call: Call) -> str:
+@secret.command(
+    "hash-key",
+    cls=Command,
+    examples=[("convoy secret hash-key", "put what it prints under `spec:` of the Settings")],
+    exits=[(0, "it is printed"), (1, "there is nobody to seal it for, or the one in force cannot be opened here")],
+)
+@chosen
+@common()
+def hash_key(call: Call, recipients: tuple[str, ...], fleet: Path | None) -> None:
+    """Print the key that hashes of secrets are made with, sealed for all recipients.
+
+    In Settings, it lets everybody who can open secrets seal them so that the same secret has the same hash, and no change is
+    planned for it. Without one, only this Convoy can.
+    """
     from reconciler import secrets
 
-    path = call.state / secrets.IDENTITY_FILE
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        hint = "make one with `convoy secret keygen`, or say whom to seal for with --recipient"
-        raise Failure(f"there is no key in {path} ({error.strerror}): {hint}") from error
-    for line in lines:
-        if line.strip() and not line.startswith("#"):
-            return secrets.recipient(line.strip())
-    raise Failure(f"{path} holds no key: remove it and make one with `convoy secret keygen`")
+    with keys(call) as (store, opener):
+        how = sealing(call, store, opener, recipients, fleet or Path())
+        if how.hash_key is None:
+            raise Failure(
+                "the Settings hold a hash key that cannot be opened here: ask somebody who can (`convoy secret rekey`)"
+            )
+        sealed = secrets.encrypt(how.hash_key, how.recipients)
+    if call.json:
+        call.terminal.json({"hashKey": {"age": sealed}})
+        return
+    call.terminal.raw(yaml_of(sealed, None, "hashKey"))
 
 
-def _make_private(call: Call) -> None:
-    try:
-        call.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise Failure(f"cannot make {call.state}: {error.strerror or error}") from error
+secret.add_command(edit)
+secret.add_command(rekey)

@@ -3,7 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Convoy
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This repository is full of fleets: sealing in the midst of them would ask which one is meant."""
+    monkeypatch.chdir(tmp_path)
 
 
 def test_secrets_are_sealed_for_this_convoy(convoy: Convoy, state: Path) -> None:
