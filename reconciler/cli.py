@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import click
 
-from reconciler.commands.options import INTERRUPTED, STATE, Call, Failure, call, no_color, state_named
+from reconciler.commands.options import INTERRUPTED, STATE, Call, Failure, call, no_color, state_named, store_named
 from reconciler.terminal import Terminal
 
 # Command ⇒ where it is; by what a person is doing.
@@ -77,6 +77,15 @@ class Commands(click.Group):
     callback=state_named,
     expose_value=False,
     help="Convoy's own directory; also $CONVOY_STATE.  [$XDG_STATE_HOME/convoy]",
+)
+@click.option(
+    "--store",
+    metavar="URL",
+    envvar="CONVOY_STORE",
+    callback=store_named,
+    expose_value=False,
+    help="Where facts are kept: sqlite:///FILE or postgresql+psycopg://HOST/DATABASE; also $CONVOY_STORE, which is the place "
+    "for a password.  [convoy.db in --state]",
 )
 @click.option("--no-color", is_flag=True, callback=no_color, expose_value=False, help="No colours; also $NO_COLOR.")
 @click.version_option(package_name="convoy-fleet", message="%(version)s", help="The version of Convoy.")

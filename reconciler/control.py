@@ -1,9 +1,6 @@
 """Puts the parts together: one state directory, one source, one loop; what `convoy serve`, `apply`, `plan` and `down` run."""
 
 import contextlib
-import fcntl
-import os
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +22,7 @@ from reconciler.drivers import DRIVERS, Driver, DriverError
 from reconciler.gate import Gate
 from reconciler.git import Source
 from reconciler.guards import Guards
+from reconciler.leader import Leader
 from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.loop import Loop, View
@@ -32,16 +30,13 @@ from reconciler.metrics import Metrics
 from reconciler.openings import Openings
 from reconciler.proxies import Proxies
 from reconciler.record import Record
-from reconciler.rundir import run_directory
+from reconciler.rundir import XDS_SOCKET, point_to, run_directory
 from reconciler.seams import Seams
 from reconciler.secrets import IDENTITY_FILE, Opener, SecretError
-from reconciler.store import Lease, Store, StoreError
+from reconciler.store import Store, StoreError, default_url
 from reconciler.wanted import Accepted, Wanted
 from reconciler.xds.identity import Identity, token
 from reconciler.xds.server import Server
-
-# A lease is lost this long after its holder was last heard of; it is renewed three times within that.
-LEASE_S = 15.0
 
 
 class ControlError(Exception):
@@ -68,6 +63,7 @@ class Control:
     def __init__(
         self,
         state: Path,
+        store: str,
         source: Source | None,
         seams: Seams,
         log: Log,
@@ -80,9 +76,10 @@ class Control:
         self._closing = contextlib.ExitStack()
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        self._lease: Lease | None = None
         self.metrics = Metrics()
-        self.store = self._closing.enter_context(contextlib.closing(Store(f"sqlite:///{state / 'convoy.db'}", seams)))
+        self.store = self._closing.enter_context(contextlib.closing(Store(store, seams)))
+        self.leader = Leader(self.store, state, seams, log, self.stop)
+        self._closing.callback(self.leader.close)
         self.installation = self.store.installation()
         self._opener = Opener.from_file(state / IDENTITY_FILE, self.store.opened, seams)
         self.certificates = Certificates(self.store, self._opener, seams)
@@ -140,6 +137,11 @@ class Control:
                 blind[name] = str(error)
         return ObservedState(resources, blind, foreign)
 
+    def stand_by(self) -> bool:
+        """Wait until no other Convoy acts and we do: True; or until `stop`: False."""
+        self._serve_metrics()
+        return self.leader.stand_by(self._stopped, self.metrics.stood_by)
+
     def run(self, until: Callable[[View], bool] | None = None, deadline_s: float | None = None) -> View:
         """The loop in the foreground, until `until`, the deadline or `stop`. What runs on the hosts is left running."""
         wanted = self._wanted()
@@ -167,6 +169,11 @@ class Control:
         self._stopped.set()
         self._wake.set()
 
+    @property
+    def taken_by(self) -> str:
+        """Who has taken over from us; "" when nobody has."""
+        return self.leader.taken_by
+
     def view(self) -> View:
         return self._loop.view if self._loop else View()
 
@@ -192,16 +199,18 @@ class Control:
             self._closing.close()
 
     def _start(self, wanted: "Wanted | _Fixed") -> Loop:
-        self._take_lease()
+        self.leader.take()
         key = self.store.xds_key()
-        socket_path = self._run / "xds.sock"
-        # Left by a Convoy that was killed; that nobody uses it any more is what the lock has just shown.
-        socket_path.unlink(missing_ok=True)
+        # A socket of this life's own behind the one name that proxies know: whoever had it before may yet be about to remove
+        # what it made.
+        own = self._run / f"xds-{self.leader.epoch}.sock"
         server = Server(
-            (f"unix:{socket_path}", *self._xds_addresses), Identity(key), self.certificates.secret, self._wake.set, self._seams
+            (f"unix:{own}", *self._xds_addresses), Identity(key), self.certificates.secret, self._wake.set, self._seams
         )
+        own.unlink(missing_ok=True)
         server.start()
         self._closing.callback(server.stop, 1.0)
+        point_to(own)
         proxies = Proxies(server, self.store, self._log, self._seams)
         proxies.recall()
         guards = Guards(self.store, self._log, self._seams)
@@ -211,7 +220,7 @@ class Control:
             proxies,
             self.certificates,
             self._driver,
-            self._may_act,
+            self.leader.may_act,
             guards,
             record,
             self.metrics,
@@ -225,9 +234,13 @@ class Control:
         for directory in sorted(self._hosts_directory().iterdir()):
             # Hosts that this installation has worked on, also those that no document declares any more.
             loop.know_host(directory.name, HostSpec())
-        if self._metrics_address is not None:
-            self._closing.callback(self.metrics.serve(self._metrics_address).close)
+        self._serve_metrics()
         return loop
+
+    def _serve_metrics(self) -> None:
+        address, self._metrics_address = self._metrics_address, None
+        if address is not None:
+            self._closing.callback(self.metrics.serve(address).close)
 
     def _wanted(self, *, recording: bool = True) -> Wanted:
         if self._source is None:
@@ -258,7 +271,7 @@ class Control:
             spec,
             self._hosts_directory() / name,
             self.installation,
-            str(self._run / "xds.sock"),
+            str(self._run / XDS_SOCKET),
             lambda node: token(key, node),
             self._seams,
             self._open_secret,
@@ -270,48 +283,6 @@ class Control:
             return self._opener.open(ref, sealed, purpose)
         except (SecretError, StoreError) as error:
             raise DriverError(str(error)) from error
-
-    def _take_lease(self) -> None:
-        """One Convoy acts at a time: a lock on this machine, and a lease with an epoch in the store."""
-        lock = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._closing.callback(os.close, lock)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ControlError(
-                f"another Convoy is at work in {self.state}: stop it, or give this one a state directory of its own (--state)"
-            ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-        self._lease = self.store.acquire("control", socket.gethostname(), LEASE_S)
-        if self._lease is None:
-            raise ControlError("another Convoy holds the lease in this store: wait for it to end, or stop it")
-        ended = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=(self._lease, ended), name="lease", daemon=True)
-        renewing.start()
-
-        def release() -> None:
-            ended.set()
-            renewing.join()
-            if self._lease is not None:
-                self.store.release(self._lease)
-
-        self._closing.callback(release)
-
-    def _renew(self, lease: Lease, ended: threading.Event) -> None:
-        while not self._seams.wait(ended, LEASE_S / 3):
-            if not self.store.renew(lease, LEASE_S):
-                self._log.error("lease.lost", epoch=lease.epoch)
-                self.stop()
-                return
-
-    def _may_act(self) -> bool:
-        try:
-            return self._lease is not None and self.store.check(self._lease)
-        except StoreError as error:
-            # Whoever cannot ask whether he may act must not.
-            self._log.error("lease.unknown", error=str(error))
-            return False
 
 
 @dataclass(frozen=True)
@@ -328,17 +299,23 @@ def open_control(
     state: Path,
     *,
     source: Source | None,
+    store: str = "",
     seams: Seams | None = None,
     log: Log | None = None,
     metrics_address: str | None = None,
     xds_addresses: tuple[str, ...] = (),
 ) -> Control:
-    """Open a state directory, made with mode 0700 where it is missing; raises ControlError."""
+    """Open a state directory, made with mode 0700 where it is missing, and the store (a URL; "" for the directory's own).
+
+    Raises ControlError, StoreError.
+    """
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = state.resolve()
         if state.stat().st_mode & 0o077:
             raise ControlError(f"{state} can be read by others, and it holds keys: chmod 700 it")
-        return Control(state, source, seams or Seams(), log or Log(), metrics_address, xds_addresses)
+        return Control(
+            state, store or default_url(state), source, seams or Seams(), log or Log(), metrics_address, xds_addresses
+        )
     except OSError as error:
         raise ControlError(f"cannot use {state} for Convoy's state: {error.strerror or error}") from error

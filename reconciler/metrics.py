@@ -92,6 +92,12 @@ class Metrics:
         self._ticks.observe(max(0.0, self._seams.now() - begun_at))
         self._ticked_at = self._seams.monotonic()
 
+        self._now.acts = True
+
+    def stood_by(self) -> None:
+        """Another Convoy acts, and we are well and wait."""
+        self._ticked_at = self._seams.monotonic()
+
     def action(self, outcome: Outcome) -> None:
         self._actions.labels(outcome.action.verb, outcome.status).inc()
 
@@ -204,6 +210,7 @@ class _Now:
 
     def __init__(self) -> None:
         self.counters: XdsCounters | None = None
+        self.acts = False
         self.revision = ""
         self._resources: Mapping[tuple[str, str, str], int] = {}
         self._planned: Mapping[str, int] = {}
@@ -232,6 +239,7 @@ class _Now:
         for verb in ("create", "update", "delete"):
             planned.add_metric([verb], self._planned.get(verb, 0))
         yield planned
+        yield GaugeMetricFamily("convoy_acts", "1 for the Convoy that acts, 0 for one that stands by.", int(self.acts))
         yield GaugeMetricFamily("convoy_held", "What the last plan would do and must not yet.", self._held)
         yield GaugeMetricFamily("convoy_problems", "Problems of the newest revision, if it was refused.", self._problems)
         yield GaugeMetricFamily("convoy_blind_hosts", "Hosts that could not be seen.", self._blind)

@@ -6,6 +6,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+# Where proxies find the xDS server.
+XDS_SOCKET = "xds.sock"
 # sun_path holds 108 bytes on Linux and 104 on macOS; what is left is for the names of sockets inside.
 LONGEST_DIRECTORY = 64
 
@@ -24,3 +26,14 @@ def run_directory(state: Path) -> Path:
             f"{run} must be a directory of this user's alone (mode 0700): remove it or set TMPDIR to a place of your own"
         )
     return run
+
+
+def point_to(own: Path) -> None:
+    """Let the name that proxies know lead to this socket, and remove those of earlier lives; raises OSError."""
+    known, new = own.with_name(XDS_SOCKET), own.with_name(f"{own.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(own.name)
+    new.replace(known)
+    for old in own.parent.glob("xds-*.sock"):
+        if old != own:
+            old.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """What every test shares."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,3 +20,12 @@ def postgres() -> Iterator[postgresql.Server]:
         pytest.skip(postgresql.MISSING)
     with postgresql.started(bin) as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> postgresql.Place:
+    """Where a store can be made and none is yet, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return postgresql.Place(f"sqlite:///{tmp_path / 'convoy.db'}")
+    server: postgresql.Server = request.getfixturevalue("postgres")
+    return postgresql.Place(server.new())

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import create_engine
@@ -128,6 +129,30 @@ def execute(url: str, statement: str) -> list[tuple[object, ...]]:
             return [tuple(row) for row in result] if result.returns_rows else []
     finally:
         engine.dispose()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a store is kept, and the way to it that leads past Convoy's code."""
+
+    url: str
+
+    @property
+    def backend(self) -> str:
+        return self.url.partition(":")[0].partition("+")[0]
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        return execute(self.url, query)
+
+    def counted(self, table: str) -> int:
+        return int(str(self.rows(f"SELECT count(*) FROM {table}")[0][0]))
+
+    def tables(self) -> list[str]:
+        catalog = {
+            "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
+            "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
+        }
+        return sorted(str(name) for (name,) in self.rows(catalog[self.backend]))
 
 
 @contextlib.contextmanager

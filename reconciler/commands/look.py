@@ -24,17 +24,17 @@ MOST_OUTCOMES = 2000
 
 @contextmanager
 def kept(call: Call) -> "Iterator[Store | None]":
-    """The store of this state directory, or None where no Convoy has ever worked."""
-    database = call.state / "convoy.db"
-    if not database.exists():
-        yield None
-        return
+    """The store of this call, or None where no Convoy has ever worked."""
     from contextlib import closing
 
-    from reconciler.seams import Seams
-    from reconciler.store import Store
+    from reconciler.store import NoStore
 
-    with closing(Store(f"sqlite:///{database}", Seams())) as store:
+    try:
+        opened = call.open_store(make=False)
+    except NoStore:
+        yield None
+        return
+    with closing(opened) as store:
         yield store
 
 
@@ -54,9 +54,9 @@ def status(call: Call) -> None:
     with kept(call) as store:
         state = (store.state() if store else None) or {}
         rows = store.status() if store else {}
-        acting = store.holder("control") is not None if store else False
+        acting = (store.holder("control") if store else None) or ""
     place = sources.remembered(call.state)
-    fleet = show.standing(state, acting, place.shown if place else "")
+    fleet = show.standing(state, bool(acting), place.shown if place else "", acting)
     call.page(show.status(fleet, rows, time.time()), show.status_json(fleet, state, rows))
 
 

@@ -17,6 +17,7 @@ from reconciler.terminal import Terminal
 if TYPE_CHECKING:
     from reconciler.core.show import Page
     from reconciler.log import Log
+    from reconciler.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,19 +26,28 @@ FAILED, INTERRUPTED = 1, 130
 
 @dataclasses.dataclass
 class Call:
-    """What one call of `convoy` was told: where its state is, how to answer, and the terminal it answers on."""
+    """What one call of `convoy` was told: where its state and its store are, how to answer, and the terminal for it."""
 
     named: Path | None
     terminal: Terminal
     output: str = "text"
     # Whose signatures a commit needs, by option.
     signers: dict[str, Path] = dataclasses.field(default_factory=dict)
+    # A URL, which may hold a password: never shown. "" for the store in the state directory.
+    store: str = ""
 
     @property
     def state(self) -> Path:
         if self.named is None:
             raise Failure("there is no HOME to keep state in: name a directory with --state or $CONVOY_STATE")
         return self.named
+
+    def open_store(self, *, make: bool = True) -> "Store":
+        """The store; without `make`, raises NoStore where nobody has made it yet. Raises StoreError."""
+        from reconciler.seams import Seams
+        from reconciler.store import Store, default_url
+
+        return Store(self.store or default_url(self.state), Seams(), make=make)
 
     @property
     def json(self) -> bool:
@@ -95,6 +105,11 @@ def state_named(context: click.Context, _: click.Parameter, value: Path | None) 
         call(context).named = value
 
 
+def store_named(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value:
+        call(context).store = value
+
+
 def _output(context: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         call(context).output = value
@@ -111,7 +126,7 @@ def call(context: click.Context) -> Call:
 
 
 def common(*outputs: str) -> Callable[[F], F]:
-    """`--output`, `--state` and `--no-color`; the command's function gets the Call first."""
+    """`--output`, `--state`, `--store` and `--no-color`; the command's function gets the Call first."""
     choices = ("text", "json", *outputs)
 
     def decorate(function: F) -> F:
@@ -125,6 +140,7 @@ def common(*outputs: str) -> Callable[[F], F]:
                 help="How to answer.  [text]",
             ),
             click.option("--state", type=STATE, callback=state_named, expose_value=False, hidden=True),
+            click.option("--store", callback=store_named, expose_value=False, hidden=True),
             click.option("--no-color", is_flag=True, callback=no_color, expose_value=False, hidden=True),
         )
 
@@ -161,6 +177,7 @@ def _for_a_person(error: Exception) -> bool:
     """Only rooms that are loaded can have raised; the others stay unloaded, for a command must start at once."""
     for room, name in (
         ("reconciler.control", "ControlError"),
+        ("reconciler.leader", "LeaderError"),
         ("reconciler.git", "SourceError"),
         ("reconciler.wanted", "Unchecked"),
         ("reconciler.store", "StoreError"),

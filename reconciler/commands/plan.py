@@ -47,7 +47,7 @@ def plan(call: Call, path: Path | None, source: str | None, branch: str, subdire
     seams = Seams()
     wishes = place.source(call.state, seams)
     try:
-        with open_control(call.state, source=wishes, seams=seams, log=quiet()) as control:
+        with open_control(call.state, store=call.store, source=wishes, seams=seams, log=quiet()) as control:
             preview = control.preview()
             planned = planned_or_fail(call, preview, wishes)
             running = told_before(control, planned)

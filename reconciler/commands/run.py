@@ -58,7 +58,7 @@ def apply(
     seams = Seams()
     wishes = place.source(call.state, seams)
     try:
-        with open_control(call.state, source=wishes, seams=seams, log=quiet()) as control:
+        with open_control(call.state, store=call.store, source=wishes, seams=seams, log=quiet()) as control:
             preview = control.preview()
             planned = planned_or_fail(call, preview, wishes)
             tell_unopened(call, preview)
@@ -133,6 +133,7 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
         ("convoy serve --source . --branch live --subdirectory prod", "a local repository's branch, one directory of it"),
         ("convoy serve --source https://git.example/fleet.git --signers /etc/convoy/signers", "only commits signed by these"),
         ("convoy serve --source /srv/fleet --metrics 127.0.0.1:9100 --log json", "for a service manager"),
+        ("convoy serve --source … --standby --store postgresql+psycopg://db/convoy", "on each of two machines: one acts"),
     ],
     exits=[(0, "it was asked to end (SIGTERM)"), (1, "it cannot run here"), (130, "Ctrl-C")],
 )
@@ -143,6 +144,7 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
 @click.option("--poll", type=click.FloatRange(min=0.1), metavar="SECONDS", help="How often to look for commits.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there; port 0 chooses one.")
 @click.option("--xds", multiple=True, metavar="HOST:PORT", help="Serve xDS there too, for proxies on other machines.")
+@click.option("--standby", is_flag=True, help="While another Convoy acts, wait and take over from it.")
 @click.option("--log", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="How to log.")
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True)
 @common()
@@ -154,13 +156,15 @@ def serve(
     poll: float | None,
     metrics: str | None,
     xds: tuple[str, ...],
+    standby: bool,
     form: str,
     log_level: str,
 ) -> None:
     """Follow a repository and keep the fleet as it says, until stopped.
 
     Commits are carried out as they come, what breaks is healed. What runs goes on running when this ends: `convoy down` is
-    what stops it.
+    what stops it. Of several Convoys on one store, or in one state directory, one acts at a time; started with --standby, the
+    others wait, and one of them takes over when it is not heard of for 15 seconds.
     """
     from reconciler.control import open_control
     from reconciler.log import Log
@@ -169,22 +173,33 @@ def serve(
     seams = Seams()
     log = Log(form=form, level=log_level, colour=None if call.terminal.color else False, seams=seams)  # type: ignore[arg-type]
     place = followed(source, branch, subdirectory)
-    wishes = place.source(call.state, seams, poll)
-    try:
-        with open_control(
-            call.state, source=wishes, seams=seams, log=log, metrics_address=metrics, xds_addresses=xds
-        ) as control:
-            place.remember(call.state)
-            log.info("serve.started", source=place.shown, state=call.state)
-            with ending(control.stop) as heard:
-                control.run()
-            log.info("serve.ended")
-    finally:
-        wishes.close()
+    while True:
+        wishes = place.source(call.state, seams, poll)
+        try:
+            with open_control(
+                call.state,
+                store=call.store,
+                source=wishes,
+                seams=seams,
+                log=log,
+                metrics_address=metrics,
+                xds_addresses=xds,
+            ) as control:
+                place.remember(call.state)
+                log.info("serve.started", source=place.shown, state=call.state)
+                with ending(control.stop) as heard:
+                    if not standby or control.stand_by():
+                        control.run()
+                taken_by = control.taken_by
+        finally:
+            wishes.close()
+        if heard or not standby:
+            break
+    log.info("serve.ended")
     if signal.SIGINT in heard:
         raise click.exceptions.Exit(INTERRUPTED)
     if not heard:
-        raise Failure("Convoy had to stop: another one took over this state directory")
+        raise Failure(f"Convoy had to stop: {taken_by or 'another one'} took over (with --standby it would wait for its turn)")
 
 
 def followed(source: str, branch: str | None, subdirectory: str) -> sources.Place:
@@ -212,14 +227,15 @@ def down(call: Call, yes: bool, deadline: float) -> None:
     """
     from reconciler.core import show
 
-    if not (call.state / "convoy.db").exists():
-        call.page((show.text(f"nothing to stop: no Convoy has worked in {call.state}"),), {"down": True})
-        return
+    with kept(call) as store:
+        if store is None:
+            call.page((show.text(f"nothing to stop: no Convoy has worked in {call.state}"),), {"down": True})
+            return
     from reconciler.control import open_control
 
     if not yes and not call.json and sys.stdin.isatty() and call.terminal.live:
         click.confirm(f"Stop everything that runs from {call.state}?", abort=True, err=True)
-    with open_control(call.state, source=None, log=quiet()) as control, ending(control.stop) as heard:
+    with open_control(call.state, store=call.store, source=None, log=quiet()) as control, ending(control.stop) as heard:
         view = control.down(deadline)
     if heard:
         raise click.exceptions.Exit(INTERRUPTED)

@@ -58,11 +58,10 @@ def keys(call: Call) -> "Iterator[tuple[Store, Opener]]":
     """The store of this state directory, and what opens secrets with the identity in it, each opening recorded there."""
     from reconciler import secrets
     from reconciler.seams import Seams
-    from reconciler.store import Store
 
     make_private(call)
     seams = Seams()
-    with closing(Store(f"sqlite:///{call.state / 'convoy.db'}", seams)) as store:
+    with closing(call.open_store()) as store:
         yield store, secrets.Opener.from_file(call.state / secrets.IDENTITY_FILE, store.opened, seams)
 
 

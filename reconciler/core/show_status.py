@@ -31,7 +31,7 @@ MOST_WELL = 40
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The fleet as a whole. `acting` says whether a Convoy is at work on it now, or None where nobody knows."""
+    """The fleet as a whole. `acting` says whether a Convoy is at work on it now, or None where nobody knows; `by` which one."""
 
     revision: str = ""
     refused: str = ""
@@ -41,9 +41,10 @@ class Standing:
     acting: bool | None = None
     source: str = ""
     signer: str = ""
+    by: str = ""
 
 
-def standing(state: Mapping[str, Any], acting: bool | None = None, source: str = "") -> Standing:
+def standing(state: Mapping[str, Any], acting: bool | None = None, source: str = "", by: str = "") -> Standing:
     """From what the store keeps."""
     found = tuple(
         Problem(Where(one["file"], one["line"], one["column"]), one["what"], one.get("hint", ""))
@@ -58,6 +59,7 @@ def standing(state: Mapping[str, Any], acting: bool | None = None, source: str =
         acting,
         source,
         state.get("signer", ""),
+        by,
     )
 
 
@@ -105,6 +107,8 @@ def _head(fleet: Standing, declared: Sequence[Row]) -> Iterable[Block]:
         yield text(Span("signed by", "dim"), f" {fleet.signer}", hang=2)
     if fleet.unreadable:
         yield text(Span("source unreadable", "bad"), f": {fleet.unreadable}; what was read before stays in force", hang=2)
+    if fleet.by:
+        yield text(Span("at work", "dim"), f": {fleet.by}", hang=2)
     if fleet.acting is False:
         yield text(Span("no Convoy is at work here", "wait"), ": this is what the last one saw")
 
@@ -151,6 +155,7 @@ def status_json(fleet: Standing, state: Mapping[str, Any], rows: Mapping[str, Ro
         "unreadable": fleet.unreadable,
         "converged": fleet.converged,
         "acting": fleet.acting,
+        "by": fleet.by,
         "source": fleet.source,
         "problems": list(state.get("problems", ())),
         "summary": dict(sorted(Counter(row["sync"] for row in declared).items())),

@@ -17,7 +17,7 @@ from typing import Any
 from reconciler.core import show
 from reconciler.demo.fleet import DemoError, Fleet
 from reconciler.seams import Seams
-from reconciler.store import Store
+from reconciler.store import Store, default_url
 
 # The longest that any wait of the demo may take; on a slow, busy machine most take a hundredth of it.
 DEADLINE_S = 60.0
@@ -56,7 +56,7 @@ class Served:
         return (self.state / "convoy.db").exists()
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "reconciler", "--state", str(self.state)]
+        return [sys.executable, "-m", "reconciler", "--state", str(self.state), "--store", default_url(self.state)]
 
     def ask(self, *arguments: str) -> Any:
         """A `convoy` command's JSON."""
@@ -112,7 +112,7 @@ class Served:
             return show.status_json(show.standing(state), state, store.status())
 
     def _store(self) -> contextlib.closing[Store]:
-        return contextlib.closing(Store(f"sqlite:///{self.state / 'convoy.db'}", Seams()))
+        return contextlib.closing(Store(default_url(self.state), Seams()))
 
     def alive(self) -> None:
         if self.process is None or self.process.poll() is not None:

@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -185,6 +186,11 @@ class _Batch:
         except BaseException:
             self.failed = True
             raise
+
+
+def default_url(state: Path) -> str:
+    """The store that a state directory has of its own."""
+    return f"sqlite:///{state / 'convoy.db'}"
 
 
 def understood(url: str) -> tuple[URL, ModuleType]:

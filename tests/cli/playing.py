@@ -15,7 +15,7 @@ class FakeControl:
 
     def __init__(self, views: list[Any], preview: Any = None) -> None:
         self.views, self.planned = views, preview
-        self.stopped = False
+        self.stopped, self.taken_by = False, ""
         self.store = self
 
     def good(self, node: str) -> Snapshot | None:

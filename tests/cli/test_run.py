@@ -12,6 +12,8 @@ from reconciler import control
 from reconciler.commands import options, run
 from reconciler.commands.sources import Place, remembered
 from reconciler.core.model import Outcome, Plan, Problem, Where
+from reconciler.seams import Seams
+from reconciler.store import Store, default_url
 from reconciler.terminal import Terminal
 from tests.cli.conftest import Convoy
 from tests.cli.playing import FakeControl, Play, preview, step, view
@@ -110,7 +112,7 @@ def test_ctrl_c_ends_in_order(words: tuple[str, ...], convoy: Convoy, playing: P
     """The loop is asked to stop, and the exit code is 130."""
     before = signal.getsignal(signal.SIGINT)
     fake = playing(view("pending", "unknown"), lambda: os.kill(os.getpid(), signal.SIGINT), view("pending", "unknown"))
-    (state / "convoy.db").touch()
+    Store(default_url(state), Seams()).close()
     result = convoy(*words)
 
     assert fake.stopped
@@ -122,7 +124,7 @@ def test_down(convoy: Convoy, playing: Play, state: Path) -> None:
     """Nothing there is nothing to do; what does not go is a failure."""
     assert convoy("down").exit_code == 0
     playing(view(status={}))
-    (state / "convoy.db").touch()
+    Store(default_url(state), Seams()).close()
     assert "all stopped" in convoy("down", "--yes").stdout
     playing(view(converged=False))
     assert convoy("down", "--yes").exit_code == 1
