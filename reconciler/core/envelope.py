@@ -126,7 +126,7 @@ def ref_of(value: Mapping[str, Any], tenant: str, kinds: Mapping[str, type[Spec]
 
 
 def problem(document: Document, flaw: Flaw, ref: Ref | None) -> Problem:
-    return Problem(locate(document, flaw.path, key=flaw.key), flaw.what, flaw.hint, ref)
+    return Problem(locate(document, flaw.path, key=flaw.key), flaw.what, flaw.hint, ref, flaw.quiet)
 
 
 def _unknown_kind(value: Mapping[str, Any], kinds: Mapping[str, type[Spec]]) -> Flaw:

@@ -53,12 +53,13 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with what somebody wrote, where, and how to mend it."""
+    """What is wrong with what somebody wrote, where, and how to mend it. `quiet`: its line may hold a secret: never show it."""
 
     where: Where
     what: str
     hint: str = ""
     ref: Ref | None = None
+    quiet: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" + (f" ({self.hint})" if self.hint else "")

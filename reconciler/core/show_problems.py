@@ -1,7 +1,8 @@
 """Words Problems: where, what, and how to mend it, with the lines they are about and a mark under the very word."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from reconciler.core.model import Problem
@@ -19,8 +20,12 @@ def problems(found: Iterable[Problem], texts: Mapping[str, str], *, limit: int |
     page: list[Block] = []
     split = {file: content.split("\n") for file, content in texts.items()}
     shown = listed if limit is None else listed[:limit]
+    hidden: dict[str, set[int]] = defaultdict(set)
+    for problem in listed:
+        if problem.quiet:
+            hidden[problem.where.file].add(problem.where.line)
     for problem in shown:
-        page += [*_one(problem, split.get(problem.where.file)), BLANK]
+        page += [*_one(problem, split.get(problem.where.file), hidden[problem.where.file]), BLANK]
     if len(listed) > len(shown):
         page += [text(f"… and {count(len(listed) - len(shown), 'more problem')}"), BLANK]
     files = len({problem.where.file for problem in listed})
@@ -28,16 +33,17 @@ def problems(found: Iterable[Problem], texts: Mapping[str, str], *, limit: int |
     return tuple(page)
 
 
-def _one(problem: Problem, lines: list[str] | None) -> Iterable[Block]:
+def _one(problem: Problem, lines: list[str] | None, hidden: Collection[int]) -> Iterable[Block]:
+    """`hidden` lines may hold a secret that somebody has written openly: what is read of them ends up in logs of CI."""
     where = problem.where
     yield text(Span(str(where), "strong"), ": ", Span(problem.what, "bad"), hang=2)
-    if lines is not None and 0 < where.line <= len(lines) and where.column <= LONGEST_SHOWN:
-        yield from _excerpt(lines, where.line, where.column)
+    if lines is not None and where.line not in hidden and 0 < where.line <= len(lines) and where.column <= LONGEST_SHOWN:
+        yield from _excerpt(lines, where.line, where.column, hidden)
     if problem.hint:
         yield text(Span("hint: ", "good"), problem.hint, indent=2, hang=6)
 
 
-def _excerpt(lines: list[str], number: int, column: int) -> Iterable[Block]:
+def _excerpt(lines: list[str], number: int, column: int, hidden: Collection[int]) -> Iterable[Block]:
     """The line, the one before it for company, and a mark."""
     margin = len(str(number))
     line = lines[number - 1].rstrip("\r")[:LONGEST_SHOWN].replace("\t", " ")
@@ -47,7 +53,7 @@ def _excerpt(lines: list[str], number: int, column: int) -> Iterable[Block]:
     length = max(1, cells(harmless(word.group() if word else "")))
     for n in (number - 1, number):
         line = lines[n - 1].rstrip("\r")[:LONGEST_SHOWN] if n else ""
-        if n == number or line.strip():
+        if n == number or (line.strip() and n not in hidden):
             # Tabs are written as one space: what stands in this line and under it must agree about columns.
             shown = (Span(line.replace("\t", " "), "" if n == number else "dim"),)
             yield Fixed(shown, 2, (Span(f"{n:>{margin}} │ ", "dim"),), focus)

@@ -3,7 +3,7 @@
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -25,12 +25,16 @@ MOST_ERRORS = 100
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is wrong at a path from the document's root; `key`: the place meant is the key, not its value."""
+    """What is wrong at a path from the document's root; `key`: the place meant is the key, not its value.
+
+    `quiet`: what stands there may be a secret, and is not to be shown.
+    """
 
     path: tuple[str | int, ...]
     what: str
     hint: str = ""
     key: bool = False
+    quiet: bool = False
 
 
 def _pattern(annotation: Any) -> str:
@@ -90,7 +94,8 @@ def flaws(error: ValidationError, model: type[BaseModel]) -> Iterator[Flaw]:
     inside = {detail["loc"][:-1] for detail in details}
     details = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in inside]
     for detail in details[:MOST_ERRORS]:
-        yield _flaw(detail, model)
+        found = _flaw(detail, model)
+        yield replace(found, quiet=Surroundings.of(model, found.path).secret)
     if len(details) > MOST_ERRORS:
         yield Flaw((), f"has {len(details)} errors, of which {MOST_ERRORS} are listed", "mend these first")
 
@@ -117,7 +122,7 @@ def _flaw(detail: ErrorDetails, model: type[BaseModel]) -> Flaw:
     if kind == "rule":
         return Flaw((*path, *context["at"]), str(context["what"]), str(context["hint"]), is_key or bool(context["at"]))
     if kind in TYPES:
-        return _wrong_type(path, name, kind, given)
+        return _wrong_type(path, name, kind, given, around.secret)
     shown = "" if around.secret or not isinstance(given, str | int | float) else f", not {quoted(given)}"
     if kind == "literal_error":
         wanted = around.choices
@@ -138,12 +143,14 @@ def _flaw(detail: ErrorDetails, model: type[BaseModel]) -> Flaw:
     return Flaw(path, f"{name}: {short(detail['msg'], 200)}", key=is_key)
 
 
-def _wrong_type(path: tuple[str | int, ...], name: str, kind: str, given: Any) -> Flaw:
+def _wrong_type(path: tuple[str | int, ...], name: str, kind: str, given: Any, secret: bool) -> Flaw:
     wanted = TYPES[kind]
     if given is None:
         return Flaw(path, f"{name} has no value", f"write {wanted}, or leave the field out", True)
     scalar = isinstance(given, bool | int | float)
-    hint = f'put it in quotes: "{spelled(given)}"' if kind == "string_type" and scalar else ""
+    hint = ""
+    if kind == "string_type" and scalar:
+        hint = "put it in quotes" if secret else f'put it in quotes: "{spelled(given)}"'
     given_words = "a fraction" if wanted == "a whole number" and type(given) is float else said(given)
     return Flaw(path, f"{name} must be {wanted}, not {given_words}", hint)
 

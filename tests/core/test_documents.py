@@ -87,7 +87,7 @@ def test_what_is_wrong_with_an_envelope(text: str, found: str) -> None:
         ("Container", "{command: [x], ports: [{port: 8080}, {name: b, port: 8080}]}", "two ports have the number 8080"),
         ("Container", "{command: [x], ports: [{protocol: unix, port: 80}]}", "a Unix socket has no port number"),
         ("Container", "{command: [x], environment: {A-B: c}}", "the key 'A-B' does not fit"),
-        ("Container", "{command: [x], environment: {A: 1}}", '`A` must be text, not a number (put it in quotes: "1")'),
+        ("Container", "{command: [x], environment: {A: 1}}", "`A` must be text, not a number (put it in quotes)"),
         ("Container", "{command: [x], files: {/etc/passwd: x}}", "30: '/etc/passwd' is an absolute path"),
         ("Container", "{command: [x], files: {a/../../b: x}}", "'a/../../b' leads out of the instance's directory"),
         ("Container", "{command: [x], files: {./a: x}}", "is not a plain relative path"),

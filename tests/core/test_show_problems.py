@@ -35,6 +35,16 @@ def test_problems(name: str, width: int | None, request: pytest.FixtureRequest) 
     golden(f"problems.{name}.txt", show.plain(show.problems(PROBLEMS, FILES), width), request)
 
 
+def test_a_line_with_a_secret_is_not_shown() -> None:
+    """Neither under its own Problem nor as the line before another's."""
+    lines = "a: hunter2\nb: x\nc: y\n"
+    found = (Problem(Where("f.yaml", 1, 4), "is no age file", quiet=True), Problem(Where("f.yaml", 2, 4), "is no number"))
+    shown = show.plain(show.problems(found, {"f.yaml": lines}), 80)
+    assert "hunter2" not in shown
+    assert "f.yaml:1:4: is no age file" in shown
+    assert "2 │ b: x" in shown
+
+
 def test_problems_for_pull_requests(request: pytest.FixtureRequest) -> None:
     """Markdown with a limit says how many more there are."""
     golden("problems.md", show.problems_markdown(PROBLEMS, limit=4), request)
