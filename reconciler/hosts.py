@@ -16,6 +16,11 @@ LOOK_S = 5.0
 BLIND_S, LONGEST_BLIND_S = 0.5, 30.0
 
 
+def broken(error: Exception) -> str:
+    """What to say of a driver that lets out anything but a DriverError."""
+    return f"its driver has failed in a way that it must not, please report it: {type(error).__name__}: {error}"
+
+
 class Host:
     """One host's worker. Its threads start with `start` and end with `close`; what runs on the host is left alone."""
 
@@ -33,6 +38,12 @@ class Host:
         self._outcomes: list[Outcome] = []
         self._pool = seams.pool(AT_ONCE, f"act-{name}")
         self._thread = seams.thread(self._watch, f"look-{name}")
+
+    def recall(self, seen: Iterable[Observed], running: Iterable[Key]) -> None:
+        """Before the start: what an earlier Convoy saw here and was doing. The first look that succeeds corrects it."""
+        self._seen = {one.key: one for one in seen if one.host == self.name}
+        self._running = {key for key in running if key[0] == self.name}
+        self._ended = set(self._running)
 
     def start(self) -> None:
         self._thread.start()
@@ -56,11 +67,13 @@ class Host:
             ended = set(self._ended)
         try:
             self._seams.point("driver.observe", self.name)
-            found = {one.key: one for one in self._driver.observe()}
+            found = {one.key: one for one in self._driver.observe() if self._mine(one)}
             foreign: Mapping[Key, str] = {(self.name, *what): whose for what, whose in self._driver.foreign().items()}
             blind = ""
         except DriverError as error:
             found, foreign, blind = dict(self._seen), self._foreign, str(error)
+        except Exception as error:  # noqa: BLE001 - a driver that breaks its promise blinds its host; this thread goes on
+            found, foreign, blind = dict(self._seen), self._foreign, broken(error)
         with self._lock:
             changed = found != self._seen or foreign != self._foreign or blind != self._blind or bool(ended)
             self._seen, self._foreign, self._blind = found, foreign, blind
@@ -69,6 +82,11 @@ class Host:
                 self._ended -= ended
                 self._running -= ended
         return changed
+
+    def _mine(self, one: Observed) -> bool:
+        if not isinstance(one, Observed) or one.host != self.name:
+            raise DriverError(f"its driver has answered with what is nothing on this host: {one!r:.200}")
+        return True
 
     def hand(self, actions: Iterable[Action]) -> None:
         """Carry out these actions, several at once; what is already under way is not begun again."""
@@ -102,6 +120,8 @@ class Host:
                 outcome = Outcome(action, "done", "", self._seams.now(), self._seams.monotonic() - begun)
         except DriverError as error:
             outcome = Outcome(action, "failed", str(error), self._seams.now(), self._seams.monotonic() - begun)
+        except Exception as error:  # noqa: BLE001 - or it would count as under way for ever
+            outcome = Outcome(action, "failed", broken(error), self._seams.now(), self._seams.monotonic() - begun)
         with self._lock:
             self._outcomes.append(outcome)
             self._ended.add(action.key)

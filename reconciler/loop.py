@@ -9,7 +9,7 @@ from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.model import XDS, FleetState, Key, Outcome, Plan, Problem, Ref, Snapshot
+from reconciler.core.model import XDS, FleetState, Key, Observed, Outcome, Plan, Problem, Ref, Snapshot
 from reconciler.core.place import without_lost
 from reconciler.core.plan import node_id, plan, reached_by, running_proxies, surplus_of
 from reconciler.core.status import Status, status
@@ -77,6 +77,7 @@ class Loop:
         self._metrics, self._log, self._seams, self._wake = metrics, log, seams, wake
         self.hosts = Hosts()
         self._connector = Connector()
+        self._recalled: tuple[tuple[Observed, ...], frozenset[Key]] | None = None
         self._let_go: dict[Key, float] = {}
         self._acked = ""
         self.view = View()
@@ -98,6 +99,7 @@ class Loop:
         self._know_hosts(fleet)
         with self._metrics.stage("observe"):
             outcomes = self.hosts.outcomes()
+            self._record.outcomes(outcomes)
             seen, in_flight = self.hosts.observed()
             seen = without_lost(fleet, seen)
             self.proxies.look()
@@ -122,6 +124,7 @@ class Loop:
         with self._metrics.stage("act"):
             self._guards.keep(fleet, seen, facts, accepted.noticed_at)
             if planned.actions and self._may_act():
+                self._record.plan(planned)
                 self.proxies.tell(tuple(a for a in planned.actions if a.host == XDS))
                 self.hosts.hand(a for a in planned.actions if a.host != XDS)
             self.proxies.forget(
@@ -134,7 +137,8 @@ class Loop:
             self._count(accepted, fleet, planned, outcomes, result, wanted, now)
             converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
             converged = converged and all(one.sync == "synced" and one.health in ("healthy", "none") for one in result.values())
-            self._record.round(accepted, fleet, planned, outcomes, result, seen, converged)
+            doing = in_flight | {action.key for action in planned.actions if action.host != XDS}
+            self._record.round(accepted, fleet, planned, result, seen, doing, converged)
         return View(
             fleet.revision,
             accepted.refused,
@@ -154,7 +158,11 @@ class Loop:
     def know_host(self, name: str, spec: HostSpec) -> None:
         """Give the host a worker, unless it has one."""
         if name not in self.hosts.workers:
-            self.hosts.add(Host(name, self._make_driver(name, spec), self._seams, self._wake.set, self._may_act))
+            if self._recalled is None:
+                self._recalled = self._record.recall()
+            worker = Host(name, self._make_driver(name, spec), self._seams, self._wake.set, self._may_act)
+            worker.recall(*self._recalled)
+            self.hosts.add(worker)
 
     def _count(
         self,

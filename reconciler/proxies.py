@@ -39,6 +39,8 @@ class Proxies:
     own: dict[str, dict[str, str]] = field(default_factory=dict)
     _good: dict[str, Snapshot] = field(default_factory=dict)
     _ends: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
+    # Node ⇒ what it was told since it last had acknowledged everything: it may use any of it.
+    _under_way: dict[str, list[Snapshot]] = field(default_factory=dict)
     _heard: set[tuple[str, str, tuple[str, ...]]] = field(default_factory=set)
 
     def recall(self) -> None:
@@ -54,9 +56,10 @@ class Proxies:
         good = {
             node: told for node, told in self.published.items() if self._runs(node, told) and self._good.get(node) is not told
         }
-        self._good.update(good)
         if good:
             self.store.put_goods(good)
+        # Only now: what could not be written is found again at the next look.
+        self._good.update(good)
 
     def _runs(self, node: str, told: Snapshot) -> bool:
         state = self.connected.get(node)
@@ -65,17 +68,18 @@ class Proxies:
     def _hear(self, node: str, envoy: str, nack: Nack) -> None:
         if (node, nack.message, nack.versions) in self._heard:
             return
-        self._heard.add((node, nack.message, nack.versions))
         own = any(word in nack.message.lower() for word in OWN_TROUBLE)
         self.log.warning("xds.refused", node=node, type=nack.type, names=",".join(nack.names), own=own, message=nack.message)
-        words = f"{nack.type.upper()} {', '.join(nack.names)}: {nack.message}"
-        self.store.event("xds.refused", f"Proxy/{node}", words, nack.at)
         for version, name in zip(nack.versions, nack.names, strict=False):
             if own:
                 self.own.setdefault(node, {})[version] = nack.message
             elif version not in self.refused:
-                self.refused[version] = nack.message
                 self.store.refuse(version, envoy, nack.type, name, nack.message, nack.at)
+                self.refused[version] = nack.message
+        words = f"{nack.type.upper()} {', '.join(nack.names)}: {nack.message}"
+        self.store.event("xds.refused", f"Proxy/{node}", words, nack.at)
+        # At the end: what could not be written is heard again at the next look.
+        self._heard.add((node, nack.message, nack.versions))
 
     def settle(self, wanted: Mapping[str, Snapshot]) -> dict[str, Snapshot]:
         """What each proxy should run: what is wanted, without what was refused, consistent again."""
@@ -103,7 +107,8 @@ class Proxies:
             self.seams.point("xds.publish", action)
             self.server.publish_all(action.want)
             self.published.update(action.want)
-            for snapshot in action.want.values():
+            for node, snapshot in action.want.items():
+                self._under_way.setdefault(node, []).append(snapshot)
                 for resource in snapshot.resources.get("eds", {}).values():
                     if resource.version not in self._ends:
                         self._ends[resource.version] = endpoints_of(resource)
@@ -113,6 +118,7 @@ class Proxies:
         for node in self.published.keys() - kept:
             self.server.forget(node)
             del self.published[node]
+            self._under_way.pop(node, None)
             self._good.pop(node, None)
             self.own.pop(node, None)
 
@@ -120,13 +126,24 @@ class Proxies:
         return {node: snapshot.version for node, snapshot in self.published.items()}
 
     def reaches(self) -> dict[str, frozenset[Endpoint] | None]:
-        """Node ⇒ the endpoints its acknowledged content may send requests to; None where we do not know that content."""
+        """Node ⇒ the endpoints that requests may go to by what it has acknowledged or is taking in; None where not known."""
         result: dict[str, frozenset[Endpoint] | None] = {}
+        told: dict[int, frozenset[Endpoint]] = {}
         for node, state in self.connected.items():
+            if node in self.published and self._runs(node, self.published[node]):
+                self._under_way.pop(node, None)
             versions = state.acked.get("eds", {}).values()
             known = [self._ends[version] for version in versions if version in self._ends]
-            result[node] = frozenset().union(*known) if len(known) == len(versions) else None
+            taking = [self._told(snapshot, told) for snapshot in self._under_way.get(node, ())]
+            result[node] = frozenset().union(*known, *taking) if len(known) == len(versions) else None
         return result
+
+    def _told(self, snapshot: Snapshot, memo: dict[int, frozenset[Endpoint]]) -> frozenset[Endpoint]:
+        """Where this sends requests; computed once for all proxies that are told the same."""
+        assignments = snapshot.resources.get("eds", {})
+        if id(assignments) not in memo:
+            memo[id(assignments)] = frozenset().union(*(self._ends[one.version] for one in assignments.values()))
+        return memo[id(assignments)]
 
     def why_refused(self, wanted: Mapping[str, Snapshot]) -> dict[Ref, str]:
         """Declared resource ⇒ what Envoys have refused of it, in their words, with the place to mend it."""

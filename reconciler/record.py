@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reconciler.core.model import FleetState, Observed, ObservedState, Outcome, Plan, Ref
+from reconciler.core.model import XDS, FleetState, Health, Key, Observed, ObservedState, Outcome, Plan, Ref
 from reconciler.core.show import outcome_json, plan_json, problem_json
 from reconciler.core.status import Status, leftovers
 from reconciler.log import Log
@@ -12,12 +12,17 @@ from reconciler.seams import Seams
 from reconciler.store import Store
 from reconciler.wanted import Accepted
 
+# Fields of an Observed that stand in the row of its resource, beside its state.
+SHOWN_FIELDS = ("address", "ports", "pid", "restarts", "exit", "log")
+
 
 class Record:
     """Remembers what it has written, so that a round in which nothing happened writes nothing."""
 
     def __init__(self, store: Store, log: Log, seams: Seams) -> None:
         self._store, self._log, self._seams = store, log, seams
+        # What became of actions and is not written yet, because the store could not be written since.
+        self._untold: list[dict[str, Any]] = []
         self.forget()
 
     def forget(self) -> None:
@@ -27,31 +32,54 @@ class Record:
         self._written_state: dict[str, Any] | None = None
         self._left: set[str] | None = None
 
+    def plan(self, planned: Plan) -> None:
+        """Before anything of it is done: whoever asks what was done and why finds it, even if we are killed at it."""
+        if planned != self._plan:
+            self._plan = None
+            self._store.put_plan(planned.revision, plan_json(planned), self._seams.now())
+            self._plan = planned
+
+    def outcomes(self, taken: Iterable[Outcome]) -> None:
+        """Keep these for the next round that can be written."""
+        self._untold.extend(outcome_json(outcome) for outcome in taken)
+
     def round(
         self,
         accepted: Accepted,
         fleet: FleetState,
         planned: Plan,
-        outcomes: Iterable[Outcome],
         result: Mapping[Ref, Status],
         seen: ObservedState,
+        in_flight: Iterable[Key],
         converged: bool,
     ) -> None:
         bearing: dict[Ref, list[Observed]] = defaultdict(list)
         for one in seen.resources.values():
             bearing[one.ref].append(one)
         self._statuses(fleet, planned, result, bearing)
-        if planned != self._plan:
-            self._plan = planned
-            self._store.put_plan(planned.revision, plan_json(planned), self._seams.now())
-        self._store.add_outcomes([outcome_json(outcome) for outcome in outcomes])
-        self._state(accepted, fleet.revision, converged)
+        self.plan(planned)
+        self._store.add_outcomes(self._untold)
+        self._untold = []
+        self._state(accepted, fleet.revision, converged, in_flight)
 
     def nothing(self, accepted: Accepted) -> None:
         """No revision is in force yet: say why."""
         self._state(accepted, "", False)
 
-    def _state(self, accepted: Accepted, revision: str, converged: bool) -> None:
+    def recall(self) -> tuple[tuple[Observed, ...], frozenset[Key]]:
+        """What the last Convoy saw last, and what it may have been doing: as good as known until its host is seen again."""
+        seen = tuple(
+            recalled(Ref.parse(row["ref"]), one) for row in self._store.status().values() for one in row.get("instances", ())
+        )
+        state, plan = self._store.state() or {}, self._store.last_plan() or {}
+        doing = {(host, Ref.parse(ref), instance) for host, ref, instance in state.get("inFlight", ())}
+        for step in plan.get("steps", ()):
+            for action in step["actions"]:
+                if action["host"] != XDS:
+                    doing.add((action["host"], Ref.parse(step["ref"]), action["instance"]))
+        return seen, frozenset(doing)
+
+    def _state(self, accepted: Accepted, revision: str, converged: bool, in_flight: Iterable[Key] = ()) -> None:
         now = {
             "revision": revision,
             "signer": accepted.signer,
@@ -59,6 +87,7 @@ class Record:
             "unreadable": accepted.unreadable,
             "problems": [problem_json(problem) for problem in accepted.problems],
             "converged": converged,
+            "inFlight": sorted([host, str(ref), instance] for host, ref, instance in in_flight),
         }
         if now != self._written_state:
             self._written_state = now
@@ -89,6 +118,13 @@ class Record:
             self._store.put_status(changed)
 
 
+def recalled(ref: Ref, shown: Mapping[str, Any]) -> Observed:
+    """The instance in a row of `status_json`, as it was seen then."""
+    fields = {name: shown.get(name) for name in ("state", *SHOWN_FIELDS)}
+    health = Health(shown["health"], message=shown["message"])
+    return Observed(ref, shown["instance"], shown["host"], fields, health, shown["since"])
+
+
 def status_json(fleet: FleetState, ref: Ref, status: Status, instances: tuple[Observed, ...]) -> dict[str, Any]:
     """A row as `convoy status` and `get` show it."""
     declared = fleet.resources.get(ref) or fleet.resources.get(getattr(fleet.workloads.get(ref), "owner", ref))
@@ -108,7 +144,7 @@ def status_json(fleet: FleetState, ref: Ref, status: Status, instances: tuple[Ob
                 "health": one.health.status,
                 "message": one.health.message,
                 "since": one.since,
-                **{name: one.fields.get(name) for name in ("address", "ports", "pid", "restarts", "exit", "log")},
+                **{name: one.fields.get(name) for name in SHOWN_FIELDS},
             }
             for one in instances
         ],

@@ -1,6 +1,6 @@
 """plan(): from what is wanted, what is seen and what is known, the steps to take now and the reasons for those held back."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import cast
 
@@ -46,13 +46,18 @@ def node_id(ref: Ref) -> str:
 
 
 def surplus_of(wanted: FleetState, seen: ObservedState) -> list[Observed]:
-    """Every seen instance that is not the one declared: what will be deleted once nothing uses it."""
+    """Every seen instance that is not the only one declared: what will be deleted once nothing uses it, or may be.
+
+    Of an instance that is on two hosts, because it moves, both are given.
+    """
     hosts = Hosts(wanted)
+    copies = Counter((one.ref, one.instance) for one in seen.resources.values())
     return [
         one
         for one in seen.resources.values()
         if one.ref not in wanted.workloads
         or wanted.workloads[one.ref].instance != one.instance
+        or copies[one.ref, one.instance] > 1
         or one.host not in hosts.open(wanted.workloads[one.ref], (one,))
     ]
 
@@ -88,6 +93,7 @@ class _Draft:
         self.hosts = Hosts(wanted)
         self.running = running_proxies(seen)
         self.busy = {(host, ref) for host, ref, _ in facts.in_flight}
+        self.busy_somewhere = {ref for host, ref in self.busy if self.hosts.declared.get(host) != "lost"}
         self.foreign = {ref: (host, whose) for (host, ref, _), whose in sorted(seen.foreign.items())}
         self.actions: list[Action] = []
         self.held: list[Held] = []
@@ -236,7 +242,8 @@ class _Draft:
             reason, until, release = _words(order)
             self.hold(ref, reason, until, instance, verb, release)
             return
-        if (host, ref) in self.busy:
+        # A second one is not made while a step elsewhere may be making it there.
+        if (host, ref) in self.busy or (verb == "create" and ref in self.busy_somewhere):
             self.hold(ref, "a step for it is under way", None, instance, verb)
             return
         failure = self.facts.failures.get((host, ref, instance))
