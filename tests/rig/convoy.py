@@ -1,0 +1,239 @@
+"""One life of Convoy in a world: the real loop, workers, store, record and wishes, put together as control.py does."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal, cast
+from unittest.mock import patch
+
+import reconciler.loop as looping
+from reconciler.certificates import Certificates
+from reconciler.core import plan as planning
+from reconciler.core.facts import Facts
+from reconciler.core.kinds.host import Host as HostSpec
+from reconciler.core.model import Action, FleetState, Health, Observed, ObservedState, Outcome, Plan, Ref
+from reconciler.drivers.memory import Machine, Memory, Vices
+from reconciler.guards import Guards
+from reconciler.hosts import Host
+from reconciler.load import Loader
+from reconciler.log import Log
+from reconciler.loop import Loop
+from reconciler.metrics import Metrics
+from reconciler.proxies import Proxies
+from reconciler.record import Record
+from reconciler.secrets import Opener
+from reconciler.store import Store, StoreError
+from reconciler.wanted import Wanted
+
+from .branch import Branch, Followed
+from .envoys import Server
+from .faults import Nonsense
+from .laws import Laws
+from .turns import Life, TurnSeams
+
+LEASE_S = 15.0
+
+
+class WatchedStore(Store):
+    """Tells the laws what was stored."""
+
+    laws: Laws
+
+    def put_plan(self, revision: str, plan: Any, at: float | None = None) -> None:
+        super().put_plan(revision, plan, at)
+        self.laws.stored(plan)
+
+    def record_revision(self, revision: str, status: Literal["good", "refused"], *more: Any) -> None:
+        super().record_revision(revision, status, *more)
+        if status == "good":
+            self.laws.accepted(revision)
+
+
+class Driven(Memory):
+    """The driver in memory, watched, and able to answer nonsense or late."""
+
+    def __init__(self, host: str, machine: Machine, installation: str, seams: TurnSeams, vices: Vices, laws: Laws) -> None:
+        super().__init__(host, machine, installation, seams, vices)
+        self._laws, self._turns = laws, seams
+
+    def observe(self) -> Iterable[Observed]:
+        seen = super().observe()
+        try:
+            # What was seen may be old by the time it is told.
+            self._turns.point("rig.observed", self._host)
+        except Nonsense as nonsense:
+            return cast(Iterable[Observed], _nonsense(str(nonsense), seen))
+        return seen
+
+    def apply(self, action: Action) -> None:
+        super().apply(action)
+        try:
+            self._turns.point("rig.applied", action)
+        except Nonsense:
+            raise KeyError("the host's answer is not what its documentation says") from None
+
+    def _act(self, action: Action, what: str) -> None:
+        self._laws.effect(action, self._host)
+        super()._act(action, what)
+
+
+def _nonsense(kind: str, seen: Iterable[Observed]) -> Any:
+    if kind == "nothing":
+        return None
+    if kind == "none in it":
+        return [*seen, None]
+    if kind == "of elsewhere":
+        return [*seen, Observed(Ref("Container", "c1"), "0" * 16, "nowhere", {}, Health("healthy"), 0.0)]
+    raise ValueError("the host's answer is not what its documentation says")
+
+
+class Convoy:
+    """Made in the world; what happens in it happens in tasks of its life."""
+
+    def __init__(
+        self,
+        life: Life,
+        seams: TurnSeams,
+        directory: Path,
+        branch: Branch,
+        laws: Laws,
+        known: set[str],
+        vices: dict[str, Vices],
+    ) -> None:
+        self.life, self.seams, self.directory = life, seams, directory
+        self.branch, self.laws, self.known, self.vices = branch, laws, known, vices
+        self.wake, self.stopped = threading.Event(), threading.Event()
+        self.server: Server | None = None
+        self.store: WatchedStore | None = None
+        self.loop: Loop | None = None
+        self.wanted: Wanted | None = None
+        self.taken: list[Outcome] = []
+        self.seen_refused = False
+
+    def start(self) -> None:
+        self.seams.turns.task(self._run, f"convoy-{self.life.number}", self.life).start()
+
+    def stop(self) -> None:
+        """Ask it to end in an orderly way."""
+        self.stopped.set()
+        self.wake.set()
+
+    def _run(self) -> None:
+        try:
+            loop = self._begin()
+        except StoreError as error:
+            self._end(f"it could not start: {error}")
+            return
+        loop.run(lambda _: self.life.dead, self.stopped)
+        self._end("asked to")
+
+    def _end(self, why: str) -> None:
+        if self.loop is not None:
+            self.loop.close()
+        if self.wanted is not None:
+            self.wanted.close()
+        self.life.ended = why
+
+    def _begin(self) -> Loop:
+        seams, log = self.seams, Log(_Nowhere(), level="error")
+        self.store = store = WatchedStore(f"sqlite:///{self.directory / 'convoy.db'}", seams)
+        store.laws = self.laws
+        self.laws.installation = store.installation()
+        lease = store.acquire("control", f"machine-{os.getpid()}", LEASE_S)
+        assert lease is not None, "the life before holds the lease, and it is the same holder"
+        certificates = Certificates(store, Opener.from_file(self.directory / "none", store.opened), seams)
+        self.server = Server(seams.turns, self.life, self.wake.set)
+        proxies = Proxies(self.server, store, log, seams)  # type: ignore[arg-type]
+        proxies.recall()
+        metrics = Metrics(seams)
+        self.wanted = Wanted(
+            Followed(self.branch, seams),
+            Loader(None, seams),
+            None,
+            certificates,
+            store,
+            metrics,
+            log,
+            seams,
+            self.wake.set,
+        )
+
+        def may_act() -> bool:
+            try:
+                return store.check(lease)
+            except StoreError:
+                return False
+
+        def renew() -> None:
+            while not seams.wait(self.stopped, LEASE_S / 3):
+                try:
+                    assert store.renew(lease, LEASE_S), "nobody else can have taken the lease"
+                except StoreError:
+                    continue
+
+        def driver(name: str, _spec: HostSpec) -> Driven:
+            self.known.add(name)
+            return Driven(name, self.laws.machines[name], store.installation(), seams, self.vices[name], self.laws)
+
+        self.loop = Loop(
+            self.wanted,
+            proxies,
+            certificates,
+            driver,
+            may_act,
+            Guards(store, log, seams),
+            Record(store, log, seams),
+            metrics,
+            log,
+            seams,
+            self.wake,
+        )
+        for name in sorted(self.known):
+            self.loop.know_host(name, HostSpec())
+        seams.thread(renew, "lease").start()
+        self.wanted.start()
+        return self.loop
+
+    def let_go(self) -> None:
+        """A process that is gone has no files open."""
+        if self.store is not None:
+            self.store.close()
+
+
+class _Nowhere(StringIO):
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+class Watching:
+    """Puts the laws between the loop and the planner and the hosts, for as long as a `with` statement lasts."""
+
+    def __init__(self, laws: Laws, convoy: Callable[[], Convoy | None]) -> None:
+        self._laws, self._convoy = laws, convoy
+
+    def __enter__(self) -> None:
+        laws, convoy = self._laws, self._convoy
+        original = planning.plan
+
+        def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> Plan:
+            result = original(wanted, seen, facts, now)
+            laws.planned(wanted, seen, facts, now, result, original)
+            return result
+
+        class WatchedHost(Host):
+            def outcomes(self) -> list[Outcome]:
+                taken = super().outcomes()
+                now = convoy()
+                if now is not None:
+                    now.taken.extend(taken)
+                return taken
+
+        self._patches = ExitStack()
+        self._patches.enter_context(patch.object(looping, "plan", plan))
+        self._patches.enter_context(patch.object(looping, "Host", WatchedHost))
+
+    def __exit__(self, *error: object) -> None:
+        self._patches.close()

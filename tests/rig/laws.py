@@ -1,0 +1,250 @@
+"""The laws that must hold in every world, checked at every plan, at every effect on a machine, and at the end."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from reconciler.core.connect import Connector
+from reconciler.core.facts import Facts
+from reconciler.core.model import XDS, Action, FleetState, Key, ObservedState, Outcome, Plan, Ref
+from reconciler.core.place import Hosts
+from reconciler.drivers.memory import Machine, Thing, Vices
+from reconciler.load import Loader
+from reconciler.seams import Seams
+
+from .branch import Branch, Followed
+from .envoys import Envoys
+
+K = TypeVar("K")
+V = TypeVar("V")
+Planner = Callable[[FleetState, ObservedState, Facts, float], Plan]
+# Every so many plans are computed again from scratch, and from the same in another order.
+AGAIN_EACH = 5
+
+
+@dataclass
+class Laws:
+    """`broken` says which law, then what happened. `installation` is ours, once it is known."""
+
+    machines: Mapping[str, Machine]
+    vices: Mapping[str, Vices]
+    branch: Branch
+    envoys: Envoys
+    clock: Callable[[], float]
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    installation: str = ""
+    plans: int = 0
+    # What people or machines did to a thing by themselves: no proof of anything is to be had from it then.
+    disturbed: set[Ref] = field(default_factory=set)
+    good: int = 0
+    _stored: set[tuple[str, str, str, str]] = field(default_factory=set)
+    _planned: dict[tuple[str, Key], tuple[FleetState, ObservedState]] = field(default_factory=dict)
+    _fresh: dict[str, FleetState | None] = field(default_factory=dict)
+    _same: set[int] = field(default_factory=set)
+
+    def breaks(self, law: str, what: str) -> None:
+        self.broken.append((law, f"at {self.clock():.3f} s: {what}"))
+
+    # A plan
+
+    def planned(self, fleet: FleetState, seen: ObservedState, facts: Facts, now: float, result: Plan, planner: Planner) -> None:
+        self.plans += 1
+        if self.branch.number(fleet.revision) < self.good:
+            self.breaks("wishes stay", f"{fleet.revision} is followed after r{self.good:03} was accepted")
+        for action in result.actions:
+            if action.host == XDS:
+                continue
+            self._planned[(action.verb, action.key)] = (fleet, seen)
+            if action.host in seen.blind:
+                self.breaks("blind is left alone", f"{_words(action)} is planned while {seen.blind[action.host]}")
+            if action.verb == "create":
+                self._one_copy_of_the_unseen(action, seen)
+            if action.verb == "delete":
+                self._replaced_first(action, fleet, seen)
+        if self.plans % AGAIN_EACH == 0:
+            self._same_again(fleet, seen, facts, now, result, planner)
+
+    def _one_copy_of_the_unseen(self, action: Action, seen: ObservedState) -> None:
+        for host, machine in self.machines.items():
+            if host in seen.blind and self.vices[host].outage:
+                for ref, instance in machine.things:
+                    if ref == action.ref and self._ours(machine.things[ref, instance]):
+                        self.breaks("one copy", f"{_words(action)} is planned while {host}, which has one, cannot be seen")
+
+    def _replaced_first(self, action: Action, fleet: FleetState, seen: ObservedState) -> None:
+        want = fleet.workloads.get(action.ref)
+        if want is None:
+            return
+        allowed = Hosts(fleet).may_bear(want)
+        others = [one for one in seen.of(action.ref) if one.key != action.key and one.instance == want.instance]
+        if not any(one.host in allowed and one.health.status == "healthy" for one in others):
+            self.breaks("replaced first", f"{_words(action)} is planned before a replacement is seen healthy")
+
+    def _same_again(
+        self, fleet: FleetState, seen: ObservedState, facts: Facts, now: float, result: Plan, planner: Planner
+    ) -> None:
+        turned = ObservedState(_turned(seen.resources), _turned(seen.blind))
+        shuffled = FleetState(
+            fleet.revision,
+            _turned(fleet.resources),
+            _turned(fleet.workloads),
+            _turned(fleet.traffic),
+        )
+        if planner(shuffled, turned, facts, now) != result:
+            self.breaks("same again", "the plan depends on the order of what it is made from")
+        if id(fleet) not in self._same:
+            self._same.add(id(fleet))
+            if self.fresh(fleet.revision) != fleet:
+                self.breaks(
+                    "same again", f"{fleet.revision} loaded from scratch is not what the loader that remembers made of it"
+                )
+        anew = Connector().connect(fleet, seen, {})
+        for node, snapshot in facts.snapshots.items():
+            told = {one.version for resources in snapshot.resources.values() for one in resources.values()}
+            wanted = {one.version for resources in anew[node].resources.values() for one in resources.values()}
+            if told != wanted and not self.envoys.did["nacks"]:
+                self.breaks("same again", f"what {node} is to be told is not what it is from scratch")
+
+    def fresh(self, revision: str) -> FleetState | None:
+        """This revision, loaded by somebody who remembers nothing; None when it has Problems."""
+        if revision not in self._fresh:
+            source = Followed(self.branch, Seams())
+            self.branch.bells.pop()
+            self._fresh[revision] = Loader(None, Seams()).load(source.tree(revision), source.read).fleet
+        return self._fresh[revision]
+
+    # The store
+
+    def stored(self, plan: Mapping[str, Any]) -> None:
+        for step in plan["steps"]:
+            for action in step["actions"]:
+                self._stored.add((action["verb"], step["ref"], action["instance"], action["host"]))
+
+    def accepted(self, revision: str) -> None:
+        self.good = max(self.good, self.branch.number(revision))
+
+    # An effect
+
+    def effect(self, action: Action, host: str) -> None:
+        """Called when a driver is about to change something on its machine."""
+        if (action.verb, str(action.ref), action.instance, host) not in self._stored:
+            self.breaks("the plan shown is what is done", f"{_words(action)} is done and stands in no plan that was stored")
+        thing = self.machines[host].things.get((action.ref, action.instance))
+        fleet, _ = self._planned.get((action.verb, action.key), (None, None))
+        if fleet is None:
+            self.breaks("the plan shown is what is done", f"{_words(action)} was never planned")
+        elif action.verb == "create" and thing is None:
+            self._not_doubled(action, fleet)
+        elif action.verb == "delete" and thing is not None and self._ours(thing):
+            self._not_lost(action, fleet)
+            self._let_go(action, thing)
+
+    def _not_doubled(self, action: Action, fleet: FleetState) -> None:
+        want = fleet.workloads.get(action.ref)
+        allowed = Hosts(fleet).open(want, ()) if want is not None else ()
+        for host, machine in self.machines.items():
+            other = machine.things.get((action.ref, action.instance))
+            if other is not None and host != action.host and host in allowed and self._ours(other) and other.state == "running":
+                self.breaks("nothing doubled", f"{_words(action)} is done while the same instance runs on {host}")
+
+    def _not_lost(self, action: Action, fleet: FleetState) -> None:
+        if action.ref not in fleet.workloads or action.ref in self.disturbed:
+            return
+        if any(vices.stale_looks for vices in self.vices.values()):
+            return
+        others = [
+            host
+            for host, machine in self.machines.items()
+            for (ref, instance), thing in machine.things.items()
+            if ref == action.ref and self._ours(thing) and (host, instance) != (action.host, action.instance)
+        ]
+        if not others:
+            self.breaks("nothing lost", f"{_words(action)} takes away the last one")
+
+    def _let_go(self, action: Action, thing: Thing) -> None:
+        if action.ref.kind == "Proxy":
+            return
+        address = self.machines[action.host].address
+        ends = {(address, port) for port in thing.ports.values()}
+        for envoy in self.envoys.all.values():
+            if ends & envoy.ends():
+                how = "connected" if envoy.link is not None else "not connected"
+                self.breaks(
+                    "let go first", f"{_words(action)} is done while {envoy.node} on {envoy.host} ({how}) sends it requests"
+                )
+
+    def _ours(self, thing: Thing) -> bool:
+        return thing.installation == self.installation
+
+    # The end
+
+    def ended(self, foreign: Mapping[str, Mapping[Any, Any]], died: Iterable[str]) -> None:
+        for host, before in foreign.items():
+            now = others_of(self.machines[host], self.installation)
+            if now != before:
+                self.breaks("what is not ours is left alone", f"on {host}: {before} became {now}")
+        for what in died:
+            self.breaks("no thread dies", what)
+
+    def kept(self, taken: Iterable[Outcome], stored: Iterable[Mapping[str, Any]], plain: Callable[[Outcome], Any]) -> None:
+        """Every outcome that this life's loop has taken stands in the store."""
+        left = list(stored)
+        for outcome in taken:
+            if plain(outcome) in left:
+                left.remove(plain(outcome))
+            else:
+                self.breaks(
+                    "outcomes are kept", f"{outcome.status} {_words(outcome.action)} at {outcome.at:.3f} is not in the store"
+                )
+
+    def expected(self) -> FleetState | None:
+        """What the fleet must come to: the head of the branch if it can be followed, else what was accepted last."""
+        if not self.branch.head:
+            return None
+        head = self.fresh(self.branch.head)
+        if head is not None and (head.resources or not self.good):
+            return head
+        return self.fresh(f"r{self.good:03}") if self.good else None
+
+    def differences(self) -> list[str]:
+        """Where what runs is not what is wanted, each once; empty when it is."""
+        fleet = self.expected()
+        wanted = fleet.workloads if fleet is not None else {}
+        found: list[str] = []
+        there: dict[Ref, list[tuple[str, str, Thing]]] = {}
+        for host, machine in self.machines.items():
+            for (ref, instance), thing in machine.things.items():
+                if self._ours(thing):
+                    there.setdefault(ref, []).append((host, instance, thing))
+        for ref in sorted(wanted.keys() | there.keys()):
+            mine = there.get(ref, [])
+            want = wanted.get(ref)
+            if want is None:
+                found.append(f"{ref} is not wanted and runs on {', '.join(host for host, _, _ in mine)}")
+            elif len(mine) != 1:
+                found.append(f"{ref} runs {len(mine)} times: {[(host, instance) for host, instance, _ in mine]}")
+            else:
+                host, instance, thing = mine[0]
+                assert fleet is not None
+                if (instance, thing.live, thing.state) != (want.instance, want.live, "running"):
+                    found.append(f"{ref} on {host} is {instance} {thing.live} {thing.state}, not {want.instance} {want.live}")
+                if host not in Hosts(fleet).may_bear(want):
+                    found.append(f"{ref} runs on {host}, which may not bear it")
+        return found
+
+
+def others_of(machine: Machine, installation: str) -> dict[Any, Any]:
+    """What bears another mark, as it is."""
+    return {
+        key: (thing.installation, thing.want, thing.live, thing.state, tuple(sorted(thing.ports.items())))
+        for key, thing in machine.things.items()
+        if thing.installation != installation
+    }
+
+
+def _words(action: Action) -> str:
+    return f"{action.verb} {action.ref} ({action.instance[:6]}) on {action.host}"
+
+
+def _turned(mapping: Mapping[K, V]) -> dict[K, V]:
+    return {key: mapping[key] for key in reversed([*mapping])}

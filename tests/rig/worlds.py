@@ -1,0 +1,228 @@
+"""Random worlds, as plain lists of events; and a failing one made smaller as long as it breaks the same law."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from .play import HOSTS, Report, play
+
+World = dict[str, Any]
+Event = dict[str, Any]
+FOLDER = Path(__file__).parent / "worlds"
+# Where faults and kills strike: anywhere, or in one room; rooms passed often are named with more to skip.
+ROOMS = (
+    ("", 120),
+    ("store.", 60),
+    ("store.write", 40),
+    ("store.commit", 40),
+    ("store.read", 40),
+    ("driver.observe", 20),
+    ("driver.apply", 6),
+    ("memory.observe", 20),
+    ("memory.apply", 6),
+    ("memory.applied", 6),
+    ("rig.", 20),
+    ("rig.applied", 6),
+    ("source.", 4),
+    ("xds.publish", 4),
+)
+# What commits change, by how often they do.
+CHANGED = (
+    *("Application/a",) * 3,
+    *("Application/b", "Container/c1", "Container/c2", "Container/c4"),
+    *("Host/h1", "Host/h2", "Host/h3", "Settings/fleet"),
+    *("Proxy/e1", "Proxy/e2", "VirtualHost/v1", "VirtualHost/v2"),
+)
+KINDS = ("error", "error", "timeout", "slow", "nonsense")
+
+
+def random_world(seed: int) -> World:
+    """The same for the same seed."""
+    return {"seed": seed, "events": _Maker(Random(seed)).events()}
+
+
+class _Maker:
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.made: list[Event] = []
+        self.refs: set[str] = set()
+
+    def events(self) -> list[Event]:
+        rng = self.rng
+        hosts = HOSTS[: rng.randint(1, 3)]
+        first: dict[str, dict[str, Any]] = {f"Host/{host}": {} for host in hosts}
+        first["Settings/fleet"] = {"drain": rng.choice((0, 0, 1, 2, 10))}
+        for name in ("a", "b")[: rng.randint(0, 2)]:
+            first[f"Application/{name}"] = {"replicas": rng.randint(1, 3)}
+        for n in range(rng.randint(0, 3)):
+            first[f"Container/c{n + 1}"] = {"host": rng.choice((*hosts, None))}
+        if "Application/a" in first and rng.random() < 0.75:
+            first["ProxyGroup/edge"] = {}
+            first["VirtualHost/v1"] = {"backend": "a"}
+            for n in range(rng.randint(1, 2)):
+                first[f"Proxy/e{n + 1}"] = {"host": rng.choice((*hosts, None))}
+        self.refs = set(first)
+        self.made.append({"do": "commit", "set": first})
+        for host in hosts:
+            if rng.random() < 0.3:
+                self.made.append({"do": "vice", "host": host, "healthy_after_s": rng.choice((0.0, 1.0, 4.0))})
+        self.wait(rng.choice((0, 3, 10)))
+        weights = {
+            self.commit: 6,
+            self.fault: 8,
+            self.kill: 3,
+            self.outage: 2,
+            self.vice: 2,
+            self.disturb: 2,
+            self.silence: 1,
+            self.restart: 1,
+        }
+        for _ in range(rng.randint(3, 24)):
+            rng.choices([*weights], [*weights.values()])[0]()
+            if rng.random() < 0.7:
+                self.wait(rng.choice((0.05, 0.3, 1, 1, 3, 8, 20)))
+        return self.made
+
+    def wait(self, seconds: float) -> None:
+        if seconds:
+            self.made.append({"do": "wait", "s": seconds})
+
+    def commit(self) -> None:
+        rng = self.rng
+        roll = rng.random()
+        if roll < 0.05:
+            self.made.append({"do": "commit", "empty": True})
+            return
+        if roll < 0.1:
+            self.made.append({"do": "commit", "broken": True})
+            return
+        if roll < 0.2 and self.refs:
+            ref = rng.choice(sorted(self.refs))
+            self.refs.discard(ref)
+            self.made.append({"do": "commit", "drop": [ref]})
+            return
+        changed: dict[str, dict[str, Any]] = {}
+        for _ in range(rng.randint(1, 2)):
+            ref = rng.choice(CHANGED)
+            changed.setdefault(ref, {}).update(self.words(ref))
+        self.refs |= changed.keys()
+        self.made.append({"do": "commit", "set": changed})
+
+    def words(self, ref: str) -> dict[str, Any]:
+        rng = self.rng
+        kind = ref.partition("/")[0]
+        if kind == "Settings":
+            return {"drain": rng.choice((0, 1, 2, 10))}
+        if kind == "VirtualHost":
+            return {"backend": rng.choice(("a", "a", "b")), "refused": rng.random() < 0.3}
+        if kind == "Proxy":
+            return {"host": rng.choice((*HOSTS, None))}
+        if kind == "Host":
+            return {}
+        roll = rng.random()
+        if roll < 0.5:
+            return {"version": rng.randint(1, 4)}
+        if roll < 0.7:
+            return {"live": rng.randint(0, 3)}
+        if kind == "Container":
+            return {"host": rng.choice((*HOSTS, None))}
+        return {"replicas": rng.randint(0, 4)} if roll < 0.9 else {"hosts": sorted(rng.sample(HOSTS, rng.randint(0, 2)))}
+
+    def fault(self) -> None:
+        for _ in range(self.rng.choice((1, 1, 1, 2, 5))):
+            point, most = self.rng.choice(ROOMS)
+            kind = "nonsense" if point.startswith("rig.") else self.rng.choice(KINDS[:-1])
+            self.made.append({"do": "fault", "kind": kind, "point": point, "skip": self.rng.randrange(most)})
+
+    def kill(self) -> None:
+        point, most = self.rng.choice(ROOMS)
+        self.made.append({"do": "kill", "point": point, "skip": self.rng.randrange(most)})
+
+    def outage(self) -> None:
+        host = self.rng.choice(HOSTS)
+        self.made.append({"do": "outage", "host": host, "on": True})
+        self.wait(self.rng.choice((0.3, 3, 20)))
+        if self.rng.random() < 0.5:
+            self.commit()
+        if self.rng.random() < 0.3:
+            self.kill()
+        self.wait(self.rng.choice((0.3, 3, 40)))
+        if self.rng.random() < 0.8:
+            self.made.append({"do": "outage", "host": host, "on": False})
+
+    def vice(self) -> None:
+        rng = self.rng
+        name, value = rng.choice(
+            (
+                ("half_done", rng.sample(("create", "update", "delete"), rng.randint(0, 2))),
+                ("slow_s", rng.choice((0.0, 0.5, 5.0))),
+                ("healthy_after_s", rng.choice((0.0, 2.0, 8.0))),
+                ("healthy_after_looks", rng.randint(0, 3)),
+                ("stale_looks", rng.randint(0, 2)),
+                ("refuse", rng.choice((None, "create", "delete", "update"))),
+            )
+        )
+        self.made.append({"do": "vice", "host": rng.choice(HOSTS), name: value})
+
+    def disturb(self) -> None:
+        how = self.rng.choice(("vanish", "lose", "sicken", "recover", "change"))
+        self.made.append({"do": "disturb", "how": how, "pick": self.rng.randrange(12)})
+
+    def silence(self) -> None:
+        self.made.append({"do": "silence", "on": self.rng.random() < 0.6})
+
+    def restart(self) -> None:
+        self.made.append({"do": "restart"})
+
+
+def law_of(report: Report) -> str:
+    return report.broken[0][0] if report.broken else ""
+
+
+def shrink(world: World, law: str, tries: int = 300, run: Callable[[World], Report] = play) -> World:
+    """Fewer events, as long as the same law is broken: chunks are left out, from half of them down to each."""
+    seed = world["seed"]
+    events: list[Event] = list(world["events"])
+    left = tries
+
+    def breaks(some: Sequence[Event]) -> bool:
+        nonlocal left
+        left -= 1
+        return left >= 0 and any(name == law for name, _ in run({"seed": seed, "events": list(some)}).broken)
+
+    size = max(1, len(events) // 2)
+    while left > 0:
+        at, smaller = 0, False
+        while at < len(events) and left > 0:
+            some = events[:at] + events[at + size :]
+            if breaks(some):
+                events, smaller = some, True
+            else:
+                at += size
+        if size == 1 and not smaller:
+            break
+        size = size if smaller and size == 1 else max(1, size // 2)
+    return {"seed": seed, "events": _simpler(events, breaks)}
+
+
+def _simpler(events: list[Event], breaks: Callable[[Sequence[Event]], bool]) -> list[Event]:
+    """Fewer documents in each commit."""
+    for n, event in enumerate(events):
+        if event["do"] != "commit":
+            continue
+        for ref in sorted(event.get("set", {})):
+            fewer = {**events[n], "set": {other: words for other, words in events[n]["set"].items() if other != ref}}
+            some = [*events[:n], fewer, *events[n + 1 :]]
+            if breaks(some):
+                events = some
+    return events
+
+
+def written(world: World, law: str, what: str) -> str:
+    """As a file that is played for ever."""
+    lines = ",\n  ".join(json.dumps(event) for event in world["events"])
+    return (
+        f'{{"seed": {world["seed"]},\n "law": {json.dumps(law)},\n "what": {json.dumps(what)},\n "events": [\n  {lines}\n ]}}\n'
+    )
