@@ -16,7 +16,7 @@ from reconciler.terminal import Terminal
 # Command ⇒ where it is; by what a person is doing.
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "A fleet repository": {"init": "fleet:init", "validate": "fleet:validate", "plan": "plan:plan"},
-    "Making it so": {"apply": "run:apply", "serve": "run:serve", "down": "run:down"},
+    "Making it so": {"apply": "run:apply", "serve": "run:serve", "rollback": "rollback:rollback", "down": "run:down"},
     "Looking": {"status": "look:status", "get": "look:get", "explain": "look:explain"},
     "More": {"secret": "secret:secret", "demo": "demo:demo", "completion": "completion:completion"},
 }

@@ -129,7 +129,9 @@ class Wanted:
             self._log.info(
                 "revision.accepted", revision=revision, resources=len(fleet.resources), signer=signature.signer or None
             )
-            self._become(Accepted(fleet, noticed_at=noticed_at, signer=signature.signer, notes=said.words))
+            # What was not kept is told beside.
+            orders = None if self._recording else said.after(self._store.orders())
+            self._become(Accepted(fleet, noticed_at=noticed_at, signer=signature.signer, notes=said.words, orders=orders))
             return
         self._record(revision, problems)
         first = str(problems[0]) if problems else ""

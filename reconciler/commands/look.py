@@ -4,6 +4,7 @@ import difflib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,7 +61,7 @@ def status(call: Call) -> None:
     call.page(show.status(fleet, rows, time.time()), show.status_json(fleet, state, rows))
 
 
-def _names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Completion. Whatever goes wrong, a shell gets no names rather than an error."""
     try:
         with kept(call(context)) as store:
@@ -80,7 +81,7 @@ def _names(context: click.Context, _: click.Parameter, incomplete: str) -> list[
     ],
     exits=[(0, "it is shown"), (1, "there is no such resource")],
 )
-@click.argument("what", required=False, default="", metavar="[KIND[/NAME]]", shell_complete=_names)
+@click.argument("what", required=False, default="", metavar="[KIND[/NAME]]", shell_complete=names)
 @common()
 def get(call: Call, what: str) -> None:
     """List resources, or show one with its instances."""
@@ -106,7 +107,7 @@ def get(call: Call, what: str) -> None:
     ],
     exits=[(0, "it is explained"), (1, "there is no such resource")],
 )
-@click.argument("what", metavar="KIND/NAME", shell_complete=_names)
+@click.argument("what", metavar="KIND/NAME", shell_complete=names)
 @common()
 def explain(call: Call, what: str) -> None:
     """Show everything known of one resource."""
@@ -196,7 +197,8 @@ def _declared(call: Call, store: "Store", row: "Row") -> tuple[str, str, str]:
     file = str(row.get("where", "")).rpartition(":")[0]
     if place is None or not revision or not file:
         return "", "", revision
-    wishes = place.source(call.state, Seams())
+    # What is in force was judged when it came: to show it again needs no signature.
+    wishes = replace(place, signers={}).source(call.state, Seams())
     try:
         if not place.branch and wishes.fetch() != revision:
             return "", "", revision

@@ -179,6 +179,8 @@ def _for_a_person(error: Exception) -> bool:
         ("reconciler.control", "ControlError"),
         ("reconciler.leader", "LeaderError"),
         ("reconciler.git", "SourceError"),
+        ("reconciler.git", "Conflict"),
+        ("reconciler.rollback", "RollbackError"),
         ("reconciler.wanted", "Unchecked"),
         ("reconciler.store", "StoreError"),
         ("reconciler.drivers", "DriverError"),

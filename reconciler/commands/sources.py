@@ -44,26 +44,31 @@ class Place:
     def source(self, state: Path, seams: "Seams", poll_s: float | None = None) -> "Source":
         """Touches nothing yet; raises SourceError where the words cannot be right."""
         from reconciler.git import Directory, Files, Mirror
-        from reconciler.git.command import redacted
 
         if not self.branch:
             return Directory(Path(self.url), seams, **({} if poll_s is None else {"poll_s": poll_s}))
-        mirror = hashlib.sha256(redacted(self.url).encode()).hexdigest()[:16]
         return Mirror(
             self.url,
             self.branch,
-            state / "mirrors" / mirror,
+            self.directory(state),
             seams,
             subdirectory=self.subdirectory,
             poll_s=poll_s,
             signers=Files(**self.signers),
         )
 
+    def directory(self, state: Path) -> Path:
+        """Where the mirror of this repository is; the same whatever password it is read with."""
+        from reconciler.git.command import redacted
+
+        return state / "mirrors" / hashlib.sha256(redacted(self.url).encode()).hexdigest()[:16]
+
     def remember(self, state: Path) -> None:
         """So that `status` and `explain` know what is followed here; without any password."""
         from reconciler.git.command import redacted
 
-        kept = {"url": redacted(self.url), "branch": self.branch, "subdirectory": self.subdirectory}
+        signers = {name: str(path) for name, path in self.signers.items()}
+        kept = {"url": redacted(self.url), "branch": self.branch, "subdirectory": self.subdirectory, "signers": signers}
         new = state / "source.json.new"
         new.write_text(json.dumps(kept))
         new.replace(state / "source.json")
@@ -73,8 +78,9 @@ def remembered(state: Path) -> Place | None:
     """What was followed here last; good for reading what is in the mirror, not for fetching."""
     try:
         kept = json.loads((state / "source.json").read_text())
-        return Place(kept["url"], kept["branch"], kept["subdirectory"])
-    except (OSError, ValueError, KeyError, TypeError):
+        signers = {name: Path(path) for name, path in kept.get("signers", {}).items()}
+        return Place(kept["url"], kept["branch"], kept["subdirectory"], signers)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

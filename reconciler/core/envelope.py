@@ -75,7 +75,7 @@ def check(document: Document, tenant: str, kinds: Mapping[str, type[Spec]]) -> C
 def _checked(document: Document, ref: Ref, read: DocumentModel, text: bytes) -> Checked:
     spec: Spec = read.spec
     uid = read.metadata.uid or uid_of(ref)
-    digest = hashlib.sha256(text).hexdigest()[:16]
+    digest = _digest(text)
     metadata = read.metadata
     drift = metadata.drift if isinstance(metadata.drift, dict) else {"": metadata.drift} if metadata.drift else {}
     resource = Resource(ref, uid, spec, document.source, metadata.labels, metadata.deletion, drift, digest)
@@ -84,6 +84,15 @@ def _checked(document: Document, ref: Ref, read: DocumentModel, text: bytes) -> 
     fixed = isinstance(spec, Run) and any(port.port is not None for port in spec.ports)
     kinds = tuple(sorted({kind for one in references for kind in one.kinds}))
     return Checked(ref, resource, (), references, needs, kinds, read.metadata.uid, fixed)
+
+
+def digest_of(value: Mapping[str, Any]) -> str:
+    """`Resource.digest` of a document that says this, also where it is wrong in other ways."""
+    return _digest(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 def _policies(metadata: Metadata, kind: type[Spec]) -> list[Flaw]:

@@ -8,6 +8,7 @@ from reconciler.core.show_layout import BLANK, Line, Page, Span, Style, lay_out,
 from reconciler.core.show_outcome import outcome, outcome_json
 from reconciler.core.show_plan import plan, plan_json, plan_markdown, steps
 from reconciler.core.show_problems import count, problem_json, problems, problems_markdown, validated
+from reconciler.core.show_rollback import rollback, rolled_back
 from reconciler.core.show_status import (
     Row,
     Standing,
@@ -44,6 +45,8 @@ __all__ = [
     "problems",
     "problems_markdown",
     "progress",
+    "rollback",
+    "rolled_back",
     "rows",
     "standing",
     "status",

@@ -44,11 +44,14 @@ class Told:
     def tells(self, verb: str, subject: str) -> bool:
         return any((order.verb, order.subject) == (verb, subject) for order in self.put)
 
+    def after(self, orders: Iterable[Order]) -> tuple[Order, ...]:
+        """Every order in force once this is told."""
+        kept = {(order.verb, order.subject): order for order in (*orders, *self.put)}
+        return tuple(order for about, order in kept.items() if about not in set(self.drop))
+
     def holds(self, orders: Iterable[Order]) -> dict[str, Order]:
         """Every hold in force once this is told, by its subject."""
-        dropped = set(self.drop)
-        kept = [order for order in orders if order.verb == "hold" and ("hold", order.subject) not in dropped]
-        return {order.subject: order for order in (*kept, *(order for order in self.put if order.verb == "hold"))}
+        return {order.subject: order for order in self.after(orders) if order.verb == "hold"}
 
 
 def heard(commits: Iterable[Said], orders: Iterable[Order], at: float) -> Told:

@@ -3,7 +3,8 @@
 from reconciler.git.branch import Branch, Conflict, Words
 from reconciler.git.folder import Directory
 from reconciler.git.mirror import Mirror
-from reconciler.git.person import Person
+from reconciler.git.past import Past, Step
+from reconciler.git.person import Person, person
 from reconciler.git.signers import Files
 from reconciler.git.source import MOST_COMMITS, Commit, Signature, Source, SourceError, Tree
 
@@ -15,10 +16,13 @@ __all__ = [
     "Directory",
     "Files",
     "Mirror",
+    "Past",
     "Person",
     "Signature",
     "Source",
     "SourceError",
+    "Step",
     "Tree",
     "Words",
+    "person",
 ]

@@ -103,7 +103,7 @@ class Branch:
 
     def push(self, revision: str, expected: str) -> None:
         """Move the branch from `expected` ("": it must not be there) to this revision of our mirror, or raise Conflict."""
-        self._may_be_written()
+        self.writable()
         with self._failing(f"push to branch {self.name} of {self.shown}"):
             self._seams.point("git.push", self.shown, revision)
             # What moves the branch only if it is still where it was expected, on the other side and in one step. A plain push
@@ -153,7 +153,7 @@ class Branch:
             return f"{self.shown} has a branch {self.name} already, at {tip[:12]}: choose another name"
         return f"branch {self.name} of {self.shown} has moved from {expected[:12]} to {tip[:12]} meanwhile"
 
-    def _may_be_written(self) -> None:
+    def writable(self) -> None:
         """Nobody's working tree may be left behind its branch: their next `commit -a` would undo what we committed."""
         if self._local is None:
             return

@@ -33,3 +33,24 @@ def between(repository: pygit2.Repository, old: str, new: pygit2.Commit) -> tupl
     walk = repository.walk(new.id, SortMode.TOPOLOGICAL | SortMode.TIME)
     walk.hide(before.id)
     return tuple(commit_of(found) for found in itertools.islice(walk, MOST_COMMITS))
+
+
+# How a person names a commit: some of its digits, or the branch, and from there so many back.
+NAMED = re.compile(r"(?P<from>[0-9a-f]{4,40}|.+?)(?P<back>(?:~\d{0,6}|\^)*)")
+
+
+def named_commit(repository: pygit2.Repository, tip: pygit2.Commit, name: str, branch: str) -> pygit2.Commit | None:
+    """The commit of this name that `tip` is or descends from; None when there is none."""
+    parts = NAMED.fullmatch(name)
+    if parts is None:
+        return None
+    start = str(tip.id) if parts["from"] in ("HEAD", branch) else parts["from"]
+    if not re.fullmatch(r"[0-9a-f]{4,40}", start):
+        return None
+    try:
+        found = repository.revparse_single(start + parts["back"])
+    except (KeyError, ValueError, pygit2.GitError):
+        return None
+    if not isinstance(found, pygit2.Commit):
+        return None
+    return found if found.id == tip.id or repository.descendant_of(tip.id, found.id) else None

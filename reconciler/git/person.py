@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import pygit2
+
 from reconciler.git.command import Git, GitFailed
 from reconciler.git.source import SourceError
 
@@ -43,6 +45,12 @@ class Person:
     def variables(self, role: str) -> dict[str, str]:
         """For a git that is to write this person; `role` is AUTHOR or COMMITTER."""
         return {f"GIT_{role}_NAME": self.name, f"GIT_{role}_EMAIL": self.mail}
+
+
+def repository_of(directory: Path) -> Path | None:
+    """The Git repository that a directory belongs to; it may have settings of its own."""
+    found = pygit2.discover_repository(str(directory)) if directory.is_dir() else None
+    return Path(found) if found else None
 
 
 def person(role: str, directory: Path | None = None) -> Person:
