@@ -85,7 +85,7 @@ def rollback(
     with ExitStack() as stack:
         for close in (at.close, past.close, *(one.close for one in branches)):
             stack.callback(close)
-        control = stack.enter_context(open_control(call.state, source=at, seams=seams, log=quiet()))
+        control = stack.enter_context(open_control(call.state, store=call.store, source=at, seams=seams, log=quiet()))
         ref = _meant(what, control.store.status())
         if not propose:
             branches[0].writable()
