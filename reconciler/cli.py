@@ -18,6 +18,12 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "A fleet repository": {"init": "fleet:init", "validate": "fleet:validate", "plan": "plan:plan"},
     "Making it so": {"apply": "run:apply", "serve": "run:serve", "rollback": "rollback:rollback", "down": "run:down"},
     "Looking": {"status": "look:status", "get": "look:get", "explain": "look:explain"},
+    "Stepping in": {
+        "confirm": "orders:confirm",
+        "suspend": "orders:suspend",
+        "resume": "orders:resume",
+        "take-over": "orders:take_over",
+    },
     "More": {"secret": "secret:secret", "demo": "demo:demo", "completion": "completion:completion"},
 }
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import cast
 
 from reconciler import envoy_binary
+from reconciler.bell import Bell
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.facts import FLEET, RETAINED, Facts, Order
@@ -234,6 +235,7 @@ class Control:
         for directory in sorted(self._hosts_directory().iterdir()):
             # Hosts that this installation has worked on, also those that no document declares any more.
             loop.know_host(directory.name, HostSpec())
+        self._closing.callback(Bell(self._run, self._wake.set).close)
         self._serve_metrics()
         return loop
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
+from reconciler.core.guard import fights
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.model import XDS, FleetState, Key, Observed, Outcome, Plan, Problem, Ref, Snapshot
 from reconciler.core.place import without_lost
@@ -134,7 +135,7 @@ class Loop:
             problems = (*self.certificates.problems(fleet), *(self._openings.problems(fleet) if self._openings else ()))
             refused = {problem.ref: str(problem) for problem in problems if problem.ref} | self.proxies.why_refused(wanted)
             result = status(fleet, planned, seen, facts, refused, self.view.status, now)
-            self._count(accepted, fleet, planned, outcomes, result, wanted, now)
+            self._count(accepted, fleet, planned, outcomes, result, wanted, fights(planned, facts), now)
             converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
             converged = converged and all(one.sync == "synced" and one.health in ("healthy", "none") for one in result.values())
             doing = in_flight | {action.key for action in planned.actions if action.host != XDS}
@@ -172,6 +173,7 @@ class Loop:
         outcomes: list[Outcome],
         result: dict[Ref, Status],
         wanted: dict[str, Snapshot],
+        fighting: int,
         now: float,
     ) -> None:
         for outcome in outcomes:
@@ -182,7 +184,7 @@ class Loop:
                 ref=str(outcome.action.ref),
                 reason=outcome.error or outcome.action.reason,
             )
-        self._metrics.fleet(fleet.revision, result, planned, accepted.problems)
+        self._metrics.fleet(fleet.revision, result, planned, accepted.problems, fighting)
         self._metrics.xds(self.proxies.server.counters())
         acked = all(node in self.proxies.connected and self.proxies.connected[node].synced for node in wanted) and not any(
             a.host == XDS for a in planned.actions

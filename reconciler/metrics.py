@@ -101,9 +101,11 @@ class Metrics:
     def action(self, outcome: Outcome) -> None:
         self._actions.labels(outcome.action.verb, outcome.status).inc()
 
-    def fleet(self, revision: str, status: Mapping[Ref, Status], plan: Plan, problems: Sequence[Problem]) -> None:
-        """How things stand at the end of a round."""
-        self._now.set_fleet(revision, status.values(), plan, problems)
+    def fleet(
+        self, revision: str, status: Mapping[Ref, Status], plan: Plan, problems: Sequence[Problem], fights: int = 0
+    ) -> None:
+        """How things stand at the end of a round. `fights`: resources left alone because something else keeps changing them."""
+        self._now.set_fleet(revision, status.values(), plan, problems, fights)
 
     def commit_acked(self, seconds: float) -> None:
         self._acked.observe(max(0.0, seconds))
@@ -214,13 +216,14 @@ class _Now:
         self.revision = ""
         self._resources: Mapping[tuple[str, str, str], int] = {}
         self._planned: Mapping[str, int] = {}
-        self._held = self._problems = self._blind = 0
+        self._held = self._problems = self._blind = self._fights = self._waiting = 0
 
-    def set_fleet(self, revision: str, status: Iterable[Status], plan: Plan, problems: Sequence[Problem]) -> None:
+    def set_fleet(self, revision: str, status: Iterable[Status], plan: Plan, problems: Sequence[Problem], fights: int) -> None:
         resources: Counter[tuple[str, str, str]] = Counter((one.ref.kind, one.sync, one.health) for one in status)
         self._resources = resources
         self._planned = Counter(action.verb for action in plan.actions)
-        self._held, self._problems = len(plan.held), len(problems)
+        self._held, self._problems, self._fights = len(plan.held), len(problems), fights
+        self._waiting = sum(bool(held.release) for held in plan.held)
         self._blind = sum(count for (kind, sync, _), count in resources.items() if kind == "Host" and sync == "held")
         self.revision = revision
 
@@ -236,11 +239,15 @@ class _Now:
             resources.add_metric(labels, count)
         yield resources
         planned = GaugeMetricFamily("convoy_planned_actions", "Actions the last plan asked for.", labels=["verb"])
-        for verb in ("create", "update", "delete"):
+        for verb in ("take-over", "create", "update", "delete"):
             planned.add_metric([verb], self._planned.get(verb, 0))
         yield planned
         yield GaugeMetricFamily("convoy_acts", "1 for the Convoy that acts, 0 for one that stands by.", int(self.acts))
         yield GaugeMetricFamily("convoy_held", "What the last plan would do and must not yet.", self._held)
+        yield GaugeMetricFamily("convoy_held_for_a_person", "Of these, what waits for a person.", self._waiting)
+        yield GaugeMetricFamily(
+            "convoy_fights", "Resources left alone because something else keeps changing them.", self._fights
+        )
         yield GaugeMetricFamily("convoy_problems", "Problems of the newest revision, if it was refused.", self._problems)
         yield GaugeMetricFamily("convoy_blind_hosts", "Hosts that could not be seen.", self._blind)
         if self.counters is not None:

@@ -1,6 +1,6 @@
 """What a round leaves in the store: statuses, the plan, outcomes and events; only what changed is written."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -60,7 +60,7 @@ class Record:
         self.plan(planned)
         self._store.add_outcomes(self._untold)
         self._untold = []
-        self._state(accepted, fleet.revision, converged, in_flight)
+        self._state(accepted, fleet.revision, converged, in_flight, Counter(seen.foreign.values()))
 
     def nothing(self, accepted: Accepted) -> None:
         """No revision is in force yet: say why."""
@@ -79,7 +79,14 @@ class Record:
                     doing.add((action["host"], Ref.parse(step["ref"]), action["instance"]))
         return seen, frozenset(doing)
 
-    def _state(self, accepted: Accepted, revision: str, converged: bool, in_flight: Iterable[Key] = ()) -> None:
+    def _state(
+        self,
+        accepted: Accepted,
+        revision: str,
+        converged: bool,
+        in_flight: Iterable[Key] = (),
+        foreign: Mapping[str, int] | None = None,
+    ) -> None:
         now = {
             "revision": revision,
             "signer": accepted.signer,
@@ -88,6 +95,8 @@ class Record:
             "problems": [problem_json(problem) for problem in accepted.problems],
             "converged": converged,
             "inFlight": sorted([host, str(ref), instance] for host, ref, instance in in_flight),
+            # Installations whose marks were seen that are not ours, and on how many things.
+            "foreign": dict(sorted((foreign or {}).items())),
         }
         if now != self._written_state:
             self._written_state = now
@@ -135,6 +144,7 @@ def status_json(fleet: FleetState, ref: Ref, status: Status, instances: tuple[Ob
         "since": status.since,
         "why": status.why,
         "declared": ref in fleet.resources,
+        "owner": str(getattr(fleet.workloads.get(ref), "owner", instances[0].fields.get("owner") or ref if instances else ref)),
         "where": f"{declared.source.file}:{declared.source.line}" if declared else "",
         "instances": [
             {

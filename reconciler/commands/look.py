@@ -56,9 +56,12 @@ def status(call: Call) -> None:
         state = (store.state() if store else None) or {}
         rows = store.status() if store else {}
         acting = (store.holder("control") if store else None) or ""
+        orders = store.orders() if store else ()
     place = sources.remembered(call.state)
     fleet = show.standing(state, bool(acting), place.shown if place else "", acting)
-    call.page(show.status(fleet, rows, time.time()), show.status_json(fleet, state, rows))
+    foreign, now = state.get("foreign", {}), time.time()
+    page = (*show.status(fleet, rows, now), *show.orders(orders, foreign, now))
+    call.page(page, {**show.status_json(fleet, state, rows), **show.orders_json(orders, foreign)})
 
 
 def names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

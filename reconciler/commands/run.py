@@ -31,7 +31,7 @@ SETTLED_S = 10.0
     ],
     exits=[
         (0, "everything is as declared"),
-        (1, "there are problems, or something failed"),
+        (1, "there are problems, or something failed or waits for a person"),
         (2, "the deadline passed first; or the command line cannot be understood"),
     ],
 )
@@ -102,8 +102,9 @@ class _Watch:
             self._last, self._moved_at = now, self._clock()
         if view.converged or view.refused or view.problems or view.unreadable:
             return True
-        failed = any(sync in ("failed", "refused") for sync, _ in now.values())
-        return failed and self._clock() - self._moved_at > SETTLED_S
+        # What is held waits for a person, who is told so sooner by our ending than by our waiting.
+        stuck = any(sync in ("failed", "refused", "held", "drifted") for sync, _ in now.values())
+        return stuck and self._clock() - self._moved_at > SETTLED_S
 
 
 def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
@@ -122,7 +123,7 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
         rows = store.status() if store else show.rows(view.status)
     call.page((show.BLANK, *show.status(fleet, rows, time.time(), most_well=0)), show.status_json(fleet, {}, rows))
     if not view.converged:
-        failed = any(one.sync in ("failed", "refused") for one in view.status.values())
+        failed = any(one.sync in ("failed", "refused", "held", "drifted") for one in view.status.values())
         raise click.exceptions.Exit(FAILED if failed else UNFINISHED)
 
 
@@ -216,11 +217,12 @@ def followed(source: str, branch: str | None, subdirectory: str) -> sources.Plac
     exits=[(0, "nothing of it is left"), (1, "something is still there")],
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--retained", is_flag=True, help="Also what its document says to retain.")
 @click.option(
     "--deadline", default=120.0, show_default=True, type=click.FloatRange(min=1), metavar="SECONDS", help="How long to go on."
 )
 @common()
-def down(call: Call, yes: bool, deadline: float) -> None:
+def down(call: Call, yes: bool, retained: bool, deadline: float) -> None:
     """Stop and remove everything that bears our mark.
 
     What Git declares stays as it is there: the next `apply` or `serve` makes it all again.
@@ -236,7 +238,7 @@ def down(call: Call, yes: bool, deadline: float) -> None:
     if not yes and not call.json and sys.stdin.isatty() and call.terminal.live:
         click.confirm(f"Stop everything that runs from {call.state}?", abort=True, err=True)
     with open_control(call.state, store=call.store, source=None, log=quiet()) as control, ending(control.stop) as heard:
-        view = control.down(deadline)
+        view = control.down(deadline, retained=retained)
     if heard:
         raise click.exceptions.Exit(INTERRUPTED)
     if not view.converged:
@@ -245,4 +247,6 @@ def down(call: Call, yes: bool, deadline: float) -> None:
             {"down": False},
         )
         raise click.exceptions.Exit(FAILED)
-    call.page((show.text(show.Span("all stopped", "good")),), {"down": True})
+    kept = sorted(str(ref) for ref in view.plan.left) if view.plan else []
+    words = f", save what is to be retained: {', '.join(kept)} (--retained stops that too)" if kept else ""
+    call.page((show.text(show.Span("all stopped", "good"), words),), {"down": True, "retained": kept})

@@ -52,6 +52,10 @@ def passing(refs: Collection[Ref], before: int, settings: Settings, facts: Facts
     return len(refs) <= settings.delete_budget.allows(before) or ordered(facts, "confirm", DELETES) is not None
 
 
+# What releases a lot that is beyond the budget.
+RELEASE_LOT = "bring the documents back, or `convoy confirm deletes`"
+
+
 def why_not_deleted(one: Observed, waiting: Collection[Ref], before: int, settings: Settings) -> Held | None:
     """What holds back the delete of something no longer declared that is neither retained nor confirmed.
 
@@ -63,8 +67,7 @@ def why_not_deleted(one: Observed, waiting: Collection[Ref], before: int, settin
     if one.ref in waiting:
         budget = settings.delete_budget.allows(before)
         reason = f"{len(waiting)} of {before} workloads would be deleted, and the delete budget allows {budget}"
-        release = "bring the documents back, or `convoy confirm deletes`"
-        return Held(one.ref, reason, None, one.instance, "delete", release)
+        return Held(one.ref, reason, None, one.instance, "delete", RELEASE_LOT)
     return None
 
 

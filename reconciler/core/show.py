@@ -4,6 +4,7 @@ A page is plain data (`show_layout`); who has a terminal colours its lines, and 
 """
 
 from reconciler.core.show_explain import Known, explain, explain_json, one
+from reconciler.core.show_holds import orders, orders_json
 from reconciler.core.show_layout import BLANK, Line, Page, Span, Style, lay_out, plain, text
 from reconciler.core.show_outcome import outcome, outcome_json
 from reconciler.core.show_plan import plan, plan_json, plan_markdown, steps
@@ -35,6 +36,8 @@ __all__ = [
     "lay_out",
     "listing",
     "one",
+    "orders",
+    "orders_json",
     "outcome",
     "outcome_json",
     "plain",

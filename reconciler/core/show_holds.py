@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from reconciler.core.facts import Order
 from reconciler.core.model import Held, Ref
 from reconciler.core.show_layout import Block, Line, Span, Style, Table, text
 from reconciler.core.show_problems import code, inert
@@ -45,6 +46,35 @@ def left(alone: Mapping[Ref, str]) -> Iterable[Block]:
     """What differs and is meant to."""
     rows = tuple(((Span("·", "dim"),), (Span(str(ref), "name"),), (Span(why),)) for ref, why in sorted(alone.items()))
     yield Table(("", "", ""), rows, 2)
+
+
+def orders(given: Iterable[Order], foreign: Mapping[str, int], now: float) -> Iterable[Block]:
+    """What people have suspended, what rolled-back content is kept out, and whose marks are seen that are not ours."""
+    for one in given:
+        if one.verb not in ("suspend", "hold") or (one.until is not None and one.until <= now):
+            continue
+        word = "suspended" if one.verb == "suspend" else "kept out"
+        over = "" if one.until is None else f" for {ago(one.until - now)} more"
+        yield text(Span(word, "wait"), f" {one.subject}{over}, by {one.by}", f": {one.reason}" if one.reason else "", hang=2)
+    for whose, number in sorted(foreign.items()):
+        words = f" of installation {whose} here, {number:,} in all, left alone; if it is no more: "
+        yield text(Span("things", "wait"), words, Span(f"convoy take-over {whose}", "strong"), hang=2)
+
+
+def orders_json(given: Iterable[Order], foreign: Mapping[str, int]) -> dict[str, Any]:
+    rows = [
+        {"verb": one.verb, "subject": one.subject, "reason": one.reason, "by": one.by, "at": one.at, "until": one.until}
+        for one in given
+    ]
+    return {"orders": rows, "foreign": dict(sorted(foreign.items()))}
+
+
+def ago(seconds: float) -> str:
+    """How long, in one unit and at most three digits."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(max(seconds, 0))}s"
 
 
 def holds_markdown(held: Iterable[Held]) -> list[str]:

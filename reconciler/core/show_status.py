@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.model import Problem, Ref, Where
+from reconciler.core.show_holds import ago
 from reconciler.core.show_layout import BLANK, Block, Line, Page, Span, Style, Table, text, words
 from reconciler.core.show_problems import count, problems, short
 from reconciler.core.status import Status
@@ -163,14 +164,6 @@ def status_json(fleet: Standing, state: Mapping[str, Any], rows: Mapping[str, Ro
             {k: v for k, v in row.items() if k != "instances"} for row in sorted(declared, key=lambda r: str(r["ref"]))
         ],
     }
-
-
-def ago(seconds: float) -> str:
-    """How long, in one unit and at most three digits."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{int(seconds // size)}{unit}"
-    return f"{int(max(seconds, 0))}s"
 
 
 def rows(statuses: Mapping[Ref, Status]) -> dict[str, Row]:

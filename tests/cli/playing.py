@@ -39,7 +39,7 @@ class FakeControl:
                 return view
         return self.views[-1]
 
-    def down(self, deadline_s: float) -> Any:
+    def down(self, deadline_s: float, *, retained: bool = False) -> Any:
         return self.run()
 
     def stop(self) -> None:

@@ -8,7 +8,8 @@ from reconciler.core import show
 from reconciler.core.model import (
     Ref,
 )
-from reconciler.core.show_status import ago, progress
+from reconciler.core.show_holds import ago
+from reconciler.core.show_status import progress
 from reconciler.core.status import Status
 from tests.core.golden import BEFORE, NOW, WIDTHS, golden
 
