@@ -172,7 +172,9 @@ def test_a_preview_hears_but_keeps_nothing(tmp_path: Path, origin: Origin) -> No
     origin.commit({"a.yaml": None}, message="All of it\n\nConvoy-Confirm: deletes\n")
     with following(tmp_path, origin) as wanted:
         wanted._recording = False
-        assert wanted.look().problems == ()
+        accepted = wanted.look()
+        assert accepted.problems == ()
+        assert [(one.verb, one.subject) for one in accepted.orders or ()] == [("confirm", "deletes")]
         assert wanted._store.orders() == ()
 
 

@@ -247,6 +247,6 @@ def down(call: Call, yes: bool, retained: bool, deadline: float) -> None:
             {"down": False},
         )
         raise click.exceptions.Exit(FAILED)
-    kept = sorted(str(ref) for ref in view.plan.left) if view.plan else []
-    words = f", save what is to be retained: {', '.join(kept)} (--retained stops that too)" if kept else ""
-    call.page((show.text(show.Span("all stopped", "good"), words),), {"down": True, "retained": kept})
+    left = sorted(str(ref) for ref in view.plan.left) if view.plan else []
+    words = f", save what is to be retained: {', '.join(left)} (--retained stops that too)" if left else ""
+    call.page((show.text(show.Span("all stopped", "good"), words),), {"down": True, "retained": left})
