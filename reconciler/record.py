@@ -13,7 +13,7 @@ from reconciler.store import Store
 from reconciler.wanted import Accepted
 
 # Fields of an Observed that stand in the row of its resource, beside its state.
-SHOWN_FIELDS = ("address", "ports", "pid", "restarts", "exit", "log")
+SHOWN_FIELDS = ("address", "ports", "pid", "restarts", "exit", "log", "owner", "deletion")
 
 
 class Record:

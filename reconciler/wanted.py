@@ -50,7 +50,7 @@ class Accepted:
     noticed_at: float = 0.0
     signer: str = ""
     notes: tuple[str, ...] = ()
-    # What people said, where it is not all in the store: `convoy down` says that everything may go, and a preview keeps nothing.
+    # What people said, where it is not all in the store: a preview keeps nothing there, and `convoy down` is said by itself.
     orders: tuple[Order, ...] | None = None
 
 
