@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "resume": "orders:resume",
         "take-over": "orders:take_over",
     },
+    "Keeping it": {"backup": "backup:backup", "restore": "backup:restore"},
     "More": {"secret": "secret:secret", "demo": "demo:demo", "completion": "completion:completion"},
 }
 

@@ -113,18 +113,24 @@ class Opener:
 
     def open(self, ref: Ref, sealed: Ciphertext, purpose: str) -> bytes:
         """The plaintext, for this purpose only; raises SecretError when it cannot be opened."""
-        identities = self._loaded()
-        if not identities:
-            raise SecretError(f"cannot open the secret of {ref}: {self._lacking}")
         try:
-            plaintext = bytes(pyrage.decrypt(sealed.age.encode("ascii"), identities))
-        except pyrage.DecryptError as error:
-            raise SecretError(f"cannot open the secret of {ref}: {_why(str(error))}") from None
+            armored = sealed.age.encode("ascii")
         except UnicodeEncodeError:
             raise SecretError(f"cannot open the secret of {ref}: {_why('')}") from None
+        plaintext = self.decrypt(armored, f"the secret of {ref}")
         self._same(ref, sealed, plaintext)
         self.record(ref, purpose)
         return plaintext
+
+    def decrypt(self, armored: bytes, what: str) -> bytes:
+        """What was encrypted and is no document's, such as a backup; raises SecretError, and nothing is recorded."""
+        identities = self._loaded()
+        if not identities:
+            raise SecretError(f"cannot open {what}: {self._lacking}")
+        try:
+            return bytes(pyrage.decrypt(armored, identities))
+        except pyrage.DecryptError as error:
+            raise SecretError(f"cannot open {what}: {_why(str(error))}") from None
 
     def _same(self, ref: Ref, sealed: Ciphertext, plaintext: bytes) -> None:
         """Two plaintexts under one hash: somebody put in a new ciphertext and left the hash, and nobody would see a change."""

@@ -183,6 +183,7 @@ def _for_a_person(error: Exception) -> bool:
         ("reconciler.rollback", "RollbackError"),
         ("reconciler.wanted", "Unchecked"),
         ("reconciler.store", "StoreError"),
+        ("reconciler.store", "BackupError"),
         ("reconciler.drivers", "DriverError"),
         ("reconciler.secrets", "SecretError"),
         ("reconciler.sealed_files", "SealedFileError"),

@@ -1,7 +1,20 @@
 """What happened and what was told to us, in SQLite or PostgreSQL: facts outlive the process, wishes are in Git."""
 
+from reconciler.store.backup import Backup, BackupError
 from reconciler.store.database import Lease, LeaseLost, NoStore, StoreError, default_url
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.store import Store
 
-__all__ = ["Event", "KeptCertificate", "Lease", "LeaseLost", "NoStore", "Revision", "Store", "StoreError", "default_url"]
+__all__ = [
+    "Backup",
+    "BackupError",
+    "Event",
+    "KeptCertificate",
+    "Lease",
+    "LeaseLost",
+    "NoStore",
+    "Revision",
+    "Store",
+    "StoreError",
+    "default_url",
+]

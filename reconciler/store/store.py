@@ -13,8 +13,10 @@ from sqlalchemy import Table, bindparam, delete, func, insert, select
 from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot
 from reconciler.seams import Seams
+from reconciler.store import backup as backups
 from reconciler.store import lease as leases
 from reconciler.store import orders, precious, revisions
+from reconciler.store.backup import Backup
 from reconciler.store.database import Database, Lease
 from reconciler.store.logs import append, last_row
 from reconciler.store.rows import Event, KeptCertificate, Revision, as_json, read_problems
@@ -60,6 +62,16 @@ class Store:
     @property
     def writes(self) -> int:
         return self._database.writes
+
+    def backup(self, files: Mapping[str, str]) -> Backup:
+        """All that is precious, with these files (name ⇒ text), as it is at one moment."""
+        return backups.take(self._database, self._seams.now(), files)
+
+    def restore(self, backup: Backup, *, force: bool, last: Callable[[], None] = lambda: None) -> None:
+        """Become what the backup holds; `last` is called when all else has succeeded, and may still prevent it."""
+        backups.put(self._database, backup, force=force, last=last)
+        with self._lock:
+            self._forget()
 
     # Who we are
 
