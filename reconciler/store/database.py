@@ -1,8 +1,8 @@
 """Opens the database and runs transactions in it: many that read, one at a time that writes, one kind of error."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -51,7 +51,6 @@ class Database:
     def __init__(self, url: str, seams: Seams, *, make: bool = True) -> None:
         self._seams = seams
         self._writing = seams.lock()
-        self._batch = threading.local()
         self.writes = 0
         self.fence: Lease | None = None
         parsed, self._dialect = understood(url)
@@ -81,7 +80,7 @@ class Database:
         """One consistent view; inside a batch that has written, what it wrote is part of it."""
         with self._failing(f"read {what}"):
             self._seams.point("store.read", what)
-            batch: _Batch | None = getattr(self._batch, "now", None)
+            batch = self._batch()
             if batch is not None and batch.connection is not None:
                 with batch.failing():
                     yield batch.connection
@@ -93,7 +92,7 @@ class Database:
     def writing(self, what: str, *, counted: bool = True, fenced: bool = True) -> Iterator[Connection]:
         """The one transaction that writes; what is read in it is still true when it commits."""
         with self._failing(f"write {what}"):
-            batch: _Batch | None = getattr(self._batch, "now", None)
+            batch = self._batch()
             if batch is None:
                 with self._transaction(what, fenced) as connection:
                     yield connection
@@ -112,17 +111,23 @@ class Database:
 
         Others wait to write from the first write to the end of it: do nothing slow inside.
         """
-        if getattr(self._batch, "now", None) is not None:
+        if self._batch() is not None:
             yield
             return
         with self._failing("write"), contextlib.ExitStack() as opened:
-            batch = self._batch.now = _Batch(opened)
-            opened.callback(setattr, self._batch, "now", None)
+            batch = _Batch(self, opened, BATCH.get())
+            opened.callback(BATCH.reset, BATCH.set(batch))
             yield
             if batch.failed:
                 raise StoreError(f"cannot write in the store {self.shown}: part of it failed, so nothing of it was written")
             written = batch.connection is not None
         self.writes += written
+
+    def _batch(self) -> "_Batch | None":
+        batch = BATCH.get()
+        while batch is not None and batch.database is not self:
+            batch = batch.outer
+        return batch
 
     @contextlib.contextmanager
     def _transaction(self, what: str, fenced: bool) -> Iterator[Connection]:
@@ -174,8 +179,8 @@ class _Batch:
     PostgreSQL answers the commit of a transaction in which something failed by rolling it back, without an error.
     """
 
-    def __init__(self, open: contextlib.ExitStack) -> None:
-        self.open = open
+    def __init__(self, database: Database, open: contextlib.ExitStack, outer: "_Batch | None") -> None:
+        self.database, self.open, self.outer = database, open, outer
         self.connection: Connection | None = None
         self.failed = False
 
@@ -186,6 +191,10 @@ class _Batch:
         except BaseException:
             self.failed = True
             raise
+
+
+# The batches that this thread is in, the innermost first.
+BATCH: ContextVar[_Batch | None] = ContextVar("batch", default=None)
 
 
 def default_url(state: Path) -> str:

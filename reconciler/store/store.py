@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Table, bindparam, delete, func, insert, select
+from sqlalchemy import func, insert, select
 
 from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot
@@ -17,6 +17,7 @@ from reconciler.store import backup as backups
 from reconciler.store import lease as leases
 from reconciler.store import orders, precious, revisions
 from reconciler.store.backup import Backup
+from reconciler.store.current import Current
 from reconciler.store.database import Database, Lease
 from reconciler.store.logs import append, last_row
 from reconciler.store.rows import Event, KeptCertificate, Revision, as_json, read_problems
@@ -36,8 +37,7 @@ class Store:
         self._lock = threading.RLock()
         self._snapshots = Snapshots(self._database)
         self._meta: dict[str, bytes] = {}
-        # Rows as they are in the database. Only the holder of the lease writes them, so they are forgotten when it changes.
-        self._rows: dict[str, dict[str, str]] = {}
+        self._current = Current(self._database)
 
     def close(self) -> None:
         self._database.close()
@@ -45,18 +45,19 @@ class Store:
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
         """What this thread writes inside becomes one transaction: all of it or nothing, and nothing slow may be done in it."""
-        try:
-            with self._database.batch():
-                yield
-        except BaseException:
-            with self._lock:
+        # Before the database's own lock, as everywhere: who takes them in another order waits for ever.
+        with self._lock:
+            try:
+                with self._database.batch():
+                    yield
+            except BaseException:
                 self._forget()
-            raise
+                raise
 
     def _forget(self) -> None:
         """Of what was thought to be in the database nothing is known."""
         self._meta.clear()
-        self._rows.clear()
+        self._current.forget()
         self._snapshots.forget()
 
     @property
@@ -213,46 +214,19 @@ class Store:
 
     def put_status(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Printed ref ⇒ its status as plain JSON values, or None to drop it. Rows that are the same are not written."""
-        self._put_rows(STATUS, changes)
+        with self._lock:
+            self._current.put(STATUS, changes)
 
     def status(self) -> dict[str, dict[str, Any]]:
-        return self._all(STATUS)
+        return self._current.every(STATUS)
 
     def put_state(self, state: Mapping[str, Any]) -> None:
         """Where the fleet as a whole stands, as plain JSON values."""
-        self._put_rows(STATE, {"fleet": state})
+        with self._lock:
+            self._current.put(STATE, {"fleet": state})
 
     def state(self) -> dict[str, Any] | None:
-        return self._all(STATE).get("fleet")
-
-    def _all(self, table: Table) -> dict[str, dict[str, Any]]:
-        return {name: orjson.loads(body) for name, body in self._bodies(table).items()}
-
-    def _bodies(self, table: Table) -> dict[str, str]:
-        with self._database.reading(table.name) as connection:
-            return {row.name: row.body for row in connection.execute(select(table).order_by(table.c.name))}
-
-    def _put_rows(self, table: Table, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
-        with self._lock:
-            # Put back only at the end: after a write that failed nobody knows what is there.
-            known = self._rows.pop(table.name, None)
-            known = self._bodies(table) if known is None else known
-            bodies = {name: None if value is None else as_json(value) for name, value in changes.items()}
-            changed = {name: body for name, body in bodies.items() if known.get(name) != body}
-            if changed:
-                with self._database.writing(table.name) as connection:
-                    connection.execute(
-                        delete(table).where(table.c.name == bindparam("old")), [{"old": name} for name in changed]
-                    )
-                    rows = [{"name": name, "body": body} for name, body in changed.items() if body is not None]
-                    if rows:
-                        connection.execute(insert(table), rows)
-            for name, body in changed.items():
-                if body is None:
-                    del known[name]
-                else:
-                    known[name] = body
-            self._rows[table.name] = known
+        return self._current.every(STATE).get("fleet")
 
     # What people told us beside Git, and what the guards remember
 
@@ -269,10 +243,11 @@ class Store:
 
     def put_guards(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Name ⇒ what is to be remembered as plain JSON values, or None to drop it."""
-        self._put_rows(GUARDS, changes)
+        with self._lock:
+            self._current.put(GUARDS, changes)
 
     def guards(self) -> dict[str, dict[str, Any]]:
-        return self._all(GUARDS)
+        return self._current.every(GUARDS)
 
     # What proxies run and refuse
 
