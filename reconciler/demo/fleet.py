@@ -109,11 +109,15 @@ class Fleet:
     def settings(self, *, gate: bool) -> dict[str, Any]:
         return document("Settings", "fleet", {"drainSeconds": 1, "validateWithEnvoy": gate})
 
-    def edge(self, weights: Mapping[str, int], clusters: tuple[Mapping[str, Any], ...] = ()) -> dict[str, Any]:
+    def edge(self, weights: Mapping[str, int], clusters: tuple[Mapping[str, Any], ...] = (), says: str = "") -> dict[str, Any]:
+        """`says`: what every answer says its version is, instead of the application's own word."""
         spec: dict[str, Any] = {
             "listeners": [{"name": "http", "port": 10080, "routes": "main"}],
             "routes": [{"name": "main", "virtualHosts": [{"routes": [{"prefix": "/", "weights": dict(weights)}]}]}],
         }
+        if says:
+            header = {"header": {"key": "x-version", "value": says}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            spec["routes"][0]["virtualHosts"][0]["envoy"] = {"response_headers_to_add": [header]}
         if clusters:
             spec["clusters"] = [dict(cluster) for cluster in clusters]
         return document("Configuration", "edge", spec)
@@ -138,6 +142,10 @@ class Fleet:
         self.git(self.clone, "-c", "core.hooksPath=/dev/null", "revert", "--no-edit", "HEAD")
         self.git(self.clone, "push", "-q", "origin", "main")
         return self.git(self.clone, "rev-parse", "HEAD").strip()
+
+    def pull(self) -> None:
+        """Bring the clone to where the origin is."""
+        self.git(self.clone, "pull", "-q", "--ff-only", "origin", "main")
 
     def git(self, directory: Path, *arguments: str) -> str:
         done = subprocess.run(

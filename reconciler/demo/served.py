@@ -16,6 +16,7 @@ from typing import Any
 
 from reconciler.core import show
 from reconciler.demo.fleet import DemoError, Fleet
+from reconciler.demo.traffic import Traffic
 from reconciler.seams import Seams
 from reconciler.store import Store, default_url
 
@@ -50,6 +51,9 @@ class Served:
                 start_new_session=True,
             )
         until("convoy serve at work", self._begun)
+
+    def start_again(self) -> None:
+        self.start(int(self.metrics.rpartition(":")[2]))
 
     def _begun(self) -> bool:
         self.alive()
@@ -119,6 +123,11 @@ class Served:
             tail = (self.fleet.directory / "serve.log").read_text(errors="replace")[-2000:]
             raise DemoError(f"convoy serve has ended:\n{tail}")
 
+    def everything(self) -> dict[str, list[dict[str, Any]]]:
+        """Ref ⇒ its instances, of all that is declared or seen."""
+        with self._store() as store:
+            return {ref: list(row["instances"]) for ref, row in store.status().items()}
+
     def instances(self, ref: str) -> list[dict[str, Any]]:
         with self._store() as store:
             return list(store.status()[ref]["instances"])
@@ -129,6 +138,16 @@ class Served:
             if instance["health"] == "healthy":
                 return str(instance["ports"]["admin"])
         raise OSError(f"{proxy} is not healthy")
+
+
+def none_lost(traffic: Traffic) -> str:
+    if traffic.lost:
+        raise StepFailed(
+            f"{len(traffic.lost)} of {sum(traffic.answers.values()) + len(traffic.lost)} requests lost: {traffic.lost[:3]}"
+        )
+    if sum(traffic.answers.values()) < 10:
+        raise StepFailed(f"only {sum(traffic.answers.values())} requests were answered: nothing is shown by that")
+    return f"{sum(traffic.answers.values())} requests, none lost"
 
 
 def until(what: str, seen: Callable[[], bool], deadline_s: float = DEADLINE_S, pause_s: float = 0.05) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from reconciler.demo import envoys
 from reconciler.demo.fleet import PROXIES, Fleet, application
-from reconciler.demo.served import Served, StepFailed, until
+from reconciler.demo.mishaps import Mishaps
+from reconciler.demo.served import Served, StepFailed, none_lost, until
 from reconciler.demo.traffic import Traffic, ask
 
 BROKEN = {
@@ -18,16 +19,6 @@ BROKEN = {
     # Each number is fine by itself, so that only an Envoy can know: the least is above the most.
     "envoy": {"lb_policy": "RING_HASH", "ring_hash_lb_config": {"minimum_ring_size": 2000, "maximum_ring_size": 1000}},
 }
-
-
-def none_lost(traffic: Traffic) -> str:
-    if traffic.lost:
-        raise StepFailed(
-            f"{len(traffic.lost)} of {sum(traffic.answers.values()) + len(traffic.lost)} requests lost: {traffic.lost[:3]}"
-        )
-    if sum(traffic.answers.values()) < 10:
-        raise StepFailed(f"only {sum(traffic.answers.values())} requests were answered: nothing is shown by that")
-    return f"{sum(traffic.answers.values())} requests, none lost"
 
 
 @dataclass
@@ -47,6 +38,10 @@ class Steps:
         yield "an application killed: marked, then healed", self.application_killed
         yield "an application replaced under live traffic", self.replaced
         yield "an application removed in Git: pruned after its route", self.removed
+        mishaps = Mishaps(self.fleet, self.served)
+        yield "an emptied repository: refused, nothing touched, released by a commit", mishaps.emptied
+        yield "convoy serve killed in the middle of a change, started again: nothing doubled", mishaps.killed_at_work
+        yield "a bad change rolled back by one command, under live traffic: it stays out", mishaps.rolled_back
 
     def converges(self) -> str:
         until("every resource synced and healthy", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
