@@ -1,5 +1,6 @@
 """What is wanted: follows the source, loads each new revision, and accepts it only when nothing is wrong with it."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -108,7 +109,17 @@ class Wanted:
             # Nothing is accepted that could not be recorded: after a restart it would have to be found again.
             if self.accepted.unreadable != str(error):
                 self._log.warning("source.unreadable", error=str(error))
-            self._become(replace(self.accepted, unreadable=str(error)))
+            self._become(replace(self._in_force(), unreadable=str(error)))
+        return self.accepted
+
+    def _in_force(self) -> Accepted:
+        """What was accepted before; after a restart what the mirror still has of it, so that healing waits for no forge."""
+        if self.accepted.fleet is not None or not self._recording:
+            return self.accepted
+        with contextlib.suppress(StoreError):
+            return replace(
+                self._last_good(self.accepted.refused), refused=self.accepted.refused, problems=self.accepted.problems
+            )
         return self.accepted
 
     def _signature(self, revision: str) -> Signature:
@@ -137,9 +148,8 @@ class Wanted:
         first = str(problems[0]) if problems else ""
         self._log.warning("revision.refused", revision=revision, problems=len(problems), first=first)
         good = self.accepted if self.accepted.fleet else self._last_good(revision)
-        noticed_at = self.accepted.noticed_at or noticed_at
         seen = replace(good, refused=revision, problems=tuple(problems), unreadable="", notes=said.words)
-        self._become(replace(seen, noticed_at=noticed_at))
+        self._become(replace(seen, noticed_at=good.noticed_at or noticed_at))
 
     def _told(self, revision: str, noticed_at: float) -> Told:
         """What the trailers of the commits since the last accepted revision say."""
@@ -184,8 +194,9 @@ class Wanted:
             return Accepted()
         try:
             signature = self._signature(revision)
-            return Accepted(None if signature.problem else self._load(revision)[0], signer=signature.signer)
-        except SourceError as error:
+            fleet = None if signature.problem else self._load(revision)[0]
+            return Accepted(fleet, noticed_at=self._seams.now(), signer=signature.signer)
+        except (SourceError, Unchecked) as error:
             self._log.warning("revision.lost", revision=revision, error=str(error))
             return Accepted()
 

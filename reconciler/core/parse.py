@@ -31,6 +31,8 @@ OUR_DIRECTIVE = re.compile(r"%YAML[ \t]+1\.2[ \t]*(?:#.*)?")
 BEFORE_CONTENT = re.compile(rb"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))*[ \t]*")
 # Not printable in YAML 1.2 (https://yaml.org/spec/1.2.2/#51-character-set), and the line breaks and marks that nobody sees.
 INVISIBLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: what stands in a commit for a file that is kept elsewhere.
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -76,6 +78,9 @@ def parse(file: str, blob: str, text: bytes) -> Parsed:
         return Parsed((), (Problem(Where(file), what, "split it into several files"),))
     if text.startswith((b"\xff\xfe", b"\xfe\xff", b"\0")) or text[1:2] == b"\0":
         return Parsed((), (Problem(Where(file), "is UTF-16 or UTF-32 where UTF-8 is read", "save it as UTF-8"),))
+    if text.startswith(LFS_POINTER):
+        hint = "keep documents in Git itself: take the path out of .gitattributes and run `git add --renormalize`"
+        return Parsed((), (Problem(Where(file), "is a Git LFS pointer, not the file that it stands for", hint),), (text,))
     documents: list[Document] = []
     problems: list[Problem] = []
     unread: list[bytes] = []

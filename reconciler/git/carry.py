@@ -1,12 +1,21 @@
 """Carries the commits that a repository on this machine has gained into the mirror, object by object."""
 
+import itertools
+
 import pygit2
 from pygit2.enums import ObjectType, SortMode
 
-from reconciler.git.trees import DIRECTORY, SUBMODULE, entries, same_names, starts_of
+from reconciler.git.source import DEEPEST
+from reconciler.git.trees import DIRECTORY, SUBMODULE, entries, kind, same_names, starts_of
 
-# More new commits than this are left to git, which moves whole packs.
+# More new commits than this are left to git, which moves whole packs; so are files that should not be held in memory, and
+# directories deeper than any fleet's.
 MOST_COMMITS = 64
+LARGEST_OBJECT = 64 * 1024 * 1024
+
+
+class Heavy(Exception):
+    """This is work for git."""
 
 
 def carry(source: pygit2.Repository, mirror: pygit2.Repository, tip: pygit2.Oid, old: pygit2.Oid) -> bool:
@@ -20,19 +29,29 @@ def carry(source: pygit2.Repository, mirror: pygit2.Repository, tip: pygit2.Oid,
         return False
     walk = source.walk(tip, SortMode.TOPOLOGICAL | SortMode.REVERSE)
     walk.hide(old)
-    commits = list(walk)
+    commits = list(itertools.islice(walk, MOST_COMMITS + 1))
     if len(commits) > MOST_COMMITS or not all(commit.parent_ids for commit in commits):
         return False
-    for commit in commits:
-        parent = source[commit.parent_ids[0]].peel(pygit2.Commit)
-        _carry_tree(source, mirror, str(commit.tree_id), str(parent.tree_id))
-        mirror.odb.write(*source.odb.read(commit.id))
+    carried: set[str] = set()
+    try:
+        for commit in commits:
+            if parents(source, commit.id) != [str(parent) for parent in commit.parent_ids]:
+                # The repository's owner has grafted other parents on; git can be told to leave them out, libgit2 cannot.
+                return False
+            parent = source[commit.parent_ids[0]].peel(pygit2.Commit)
+            _carry_tree(source, mirror, str(commit.tree_id), str(parent.tree_id), carried, 0)
+            mirror.odb.write(*_read(source, commit.id))
+    except Heavy:
+        return False
     return True
 
 
-def _carry_tree(source: pygit2.Repository, mirror: pygit2.Repository, id: str, old: str) -> None:
-    if id == old:
+def _carry_tree(source: pygit2.Repository, mirror: pygit2.Repository, id: str, old: str, carried: set[str], depth: int) -> None:
+    # Twelve small trees can name each other a billion times.
+    if id == old or id in carried:
         return
+    if depth > DEEPEST:
+        raise Heavy
     raw, before = _tree(source, id), _tree(source, old) if old else b""
     starts = starts_of(before)
     edited = same_names(before, starts, raw)
@@ -43,17 +62,31 @@ def _carry_tree(source: pygit2.Repository, mirror: pygit2.Repository, id: str, o
     known = {(mode, name): entry for mode, name, entry in there}
     for mode, name, entry in new:
         was = known.get((mode, name), "")
-        if entry == was or mode == SUBMODULE:
+        if entry == was or kind(mode) == SUBMODULE:
             continue
-        if mode == DIRECTORY:
-            _carry_tree(source, mirror, entry, was)
+        if kind(mode) == DIRECTORY:
+            _carry_tree(source, mirror, entry, was, carried, depth + 1)
         else:
-            mirror.odb.write(*source.odb.read(pygit2.Oid(hex=entry)))
+            mirror.odb.write(*_read(source, pygit2.Oid(hex=entry)))
     mirror.odb.write(ObjectType.TREE, raw)
+    carried.add(id)
+
+
+def parents(repository: pygit2.Repository, id: pygit2.Oid) -> list[str]:
+    """What the commit itself names."""
+    head = _read(repository, id)[1].partition(b"\n\n")[0]
+    return [line.removeprefix(b"parent ").decode() for line in head.split(b"\n") if line.startswith(b"parent ")]
 
 
 def _tree(repository: pygit2.Repository, id: str) -> bytes:
-    kind, raw = repository.odb.read(pygit2.Oid(hex=id))
-    if kind != ObjectType.TREE:
+    type, raw = _read(repository, pygit2.Oid(hex=id))
+    if type != ObjectType.TREE:
         raise ValueError(f"{id} is not a tree")
     return raw
+
+
+def _read(repository: pygit2.Repository, id: pygit2.Oid) -> tuple[ObjectType, bytes]:
+    if repository.odb.read_header(id)[1] > LARGEST_OBJECT:
+        raise Heavy
+    type, raw = repository.odb.read(id)
+    return ObjectType(type), raw

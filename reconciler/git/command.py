@@ -30,12 +30,14 @@ SETTINGS = (
 )
 # What a caller's environment may not decide: in which repository we work, what is traced into logs, who is asked.
 KEPT = re.compile(
-    r"GIT_(SSH|SSH_COMMAND|SSH_VARIANT|CONFIG_GLOBAL|CONFIG_SYSTEM|CONFIG_NOSYSTEM|SSL_.*|HTTP_.*|PROXY_.*|EXEC_PATH)$"
+    r"GIT_(SSH|SSH_COMMAND|SSH_VARIANT|CONFIG_GLOBAL|CONFIG_SYSTEM|CONFIG_NOSYSTEM|SSL_(?!NO_VERIFY).*|HTTP_.*|PROXY_.*|EXEC_PATH)$"
 )
 # `scheme://user:password@host`, and what comes after `?`, where forges and object stores put tokens.
 USERINFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^/@\s'\"]*@", re.IGNORECASE)
 QUERY = re.compile(r"([a-z][a-z0-9+.-]*://[^\s'\"?]*\?)[^\s'\"]+", re.IGNORECASE)
 SCP_LIKE = re.compile(r"[^/:]+:")
+# Even an empty file of grafts makes git give advice about it.
+NO_FILE = "/dev/null/none"
 # The end of what git said: the reason is there, and a server can say as much as it likes.
 LONGEST_MESSAGE = 2000
 
@@ -123,8 +125,13 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 def tail(file: BinaryIO) -> str:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - LONGEST_MESSAGE))
-    text = file.read().decode("utf-8", "backslashreplace")
-    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    # Much of it is the other side's, who may want to write on our terminal.
+    lines = (printable(line) for line in file.read().decode("utf-8", "backslashreplace").splitlines())
+    return "; ".join(line for line in lines if line and not line.removeprefix("remote: ").startswith("hint:"))
+
+
+def printable(line: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in line).strip()
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -138,7 +145,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
         "GCM_INTERACTIVE": "never",
         # A commit is what its own bytes say, whatever a repository would put in its place.
         "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_GRAFT_FILE": os.devnull,
+        "GIT_GRAFT_FILE": NO_FILE,
         "LC_ALL": "C",
         "GIT_CONFIG_COUNT": str(len(settings)),
     }
@@ -180,12 +187,15 @@ def remote_settings(url: str) -> dict[str, str]:
     password in an HTTP URL therefore travel as a header, set for that host alone.
     """
     parts = urlsplit(url) if "://" in url else None
-    if parts is None or parts.scheme.lower() not in ("http", "https") or "@" not in parts.netloc:
+    if parts is None or parts.scheme.lower() not in ("http", "https"):
         return {"remote.origin.url": url}
-    userinfo, _, host = parts.netloc.rpartition("@")
-    name, _, password = userinfo.partition(":")
-    token = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
-    return {
-        "remote.origin.url": urlunsplit(parts._replace(netloc=host)),
-        f"http.{parts.scheme}://{host}/.extraHeader": f"Authorization: Basic {token}",
-    }
+    userinfo, at, host = parts.netloc.rpartition("@")
+    # A forge with a certificate of its own is trusted by http.sslCAInfo, never by not looking. Said for this very address,
+    # because what somebody's settings say for an address counts more than what is said for all.
+    place = urlunsplit((parts.scheme, host, parts.path, "", ""))
+    settings = {"remote.origin.url": urlunsplit(parts._replace(netloc=host)), f"http.{place}.sslVerify": "true"}
+    if at:
+        name, _, password = userinfo.partition(":")
+        token = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+        settings[f"http.{parts.scheme}://{host}/.extraHeader"] = f"Authorization: Basic {token}"
+    return settings

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.core.model import Problem, Where
+from reconciler.git.names import bad_name
 from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, Commit, Signature, SourceError, Tree, is_document
-from reconciler.git.trees import bad_name
 from reconciler.git.watch import Changes
 from reconciler.seams import Seams
 

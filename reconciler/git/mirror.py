@@ -10,7 +10,7 @@ import pygit2
 
 from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
 from reconciler.git.carry import carry
-from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
+from reconciler.git.command import NO_FILE, Git, GitFailed, local_path, redacted, remote_settings
 from reconciler.git.history import REVISION, between, commit_of
 from reconciler.git.signers import Files, Signers
 from reconciler.git.source import Commit, Signature, SourceError, Tree
@@ -21,8 +21,8 @@ from reconciler.seams import Seams
 # A repository on this machine costs 20 µs to look at; another costs a connection.
 LOCAL_POLL_S, REMOTE_POLL_S = 1.0, 30.0
 # The owner of a repository on this machine may be another user. Its data is read; none of its programs runs (uploadpack
-# takes hooks from protected settings only).
-LOCAL_UPLOAD = "git -c 'safe.directory=*' upload-pack"
+# takes hooks from protected settings only). Other parents that he grafts on for himself are not what the commits say.
+LOCAL_UPLOAD = f"GIT_GRAFT_FILE={NO_FILE} git -c 'safe.directory=*' upload-pack"
 NOBODY = Files()
 
 
@@ -152,10 +152,17 @@ class Mirror:
             self._source = pygit2.Repository(str(path), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
         except PYGIT2_ERRORS as error:
             raise SourceError(f"{path} is not a Git repository that can be read: {error}") from error
-        names = [name.removeprefix("refs/heads/") for name in self._source.references if name.startswith("refs/heads/")]
-        if self._branch not in names:
+        name = f"refs/heads/{self._branch}"
+        if not self._source.references.get(name):
+            names = [one.removeprefix("refs/heads/") for one in self._source.references if one.startswith("refs/heads/")]
             raise SourceError(no_branch(self._branch, self.shown, names))
-        return str(self._source.references[f"refs/heads/{self._branch}"].peel(pygit2.Commit).id)
+        try:
+            return str(self._source.references[name].peel(pygit2.Commit).id)
+        except PYGIT2_ERRORS as error:
+            why = f"it names {self._source.references[name].target}, which is no commit that is there"
+            raise SourceError(
+                f"cannot read branch {self._branch} of {self.shown}: {why}; `git fsck` there says more"
+            ) from error
 
     def _fetch(self, tip: str) -> str:
         """Bring the branch into the mirror. `tip` is what a local branch is known to name, or empty."""

@@ -18,6 +18,7 @@ from reconciler.seams import Seams
 AGAIN_S = 60.0
 # Revisions whose verdict is kept: the newest, the one in force, and some that a person moves between.
 MOST_VERDICTS = 16
+# Of the policy, and of a commit object, which holds no files.
 LARGEST_FILE = 16 * 1024 * 1024
 WHERE = Where(".")
 
@@ -74,6 +75,9 @@ class Signers:
 
     def _judged(self, repository: pygit2.Repository, commit: pygit2.Commit, at: float) -> Signature:
         try:
+            size = repository.odb.read_header(commit.id)[1]
+            if size > LARGEST_FILE:
+                raise Malformed(f"is {size} bytes long; the most is {LARGEST_FILE}")
             signed = take_apart(repository.odb.read(commit.id)[1])
             if signed.tree != str(commit.tree_id):
                 raise Malformed("is not written as git writes commits")

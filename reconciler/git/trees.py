@@ -1,7 +1,7 @@
 """Lists the document files of a Git tree, reading again only the directories that changed since the last listing."""
 
 import posixpath
-import unicodedata
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -9,14 +9,21 @@ import pygit2
 from pygit2.enums import FileMode, ObjectType
 
 from reconciler.core.model import Problem, Where
+from reconciler.git.names import bad_name, fold, shown
 from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, is_document
 
 # How an entry's kind is written in a tree object: https://git-scm.com/docs/git-fast-import#_filemodify
 FILES = (b"100644", b"100755", b"100664")
 DIRECTORY, LINK, SUBMODULE = b"40000", b"120000", b"160000"
+MODE = re.compile(rb"[0-7]{1,7}")
+KINDS = {0o100000: FILES[0], 0o040000: DIRECTORY, 0o120000: LINK, 0o160000: SUBMODULE}
 ID_BYTES = 20
 # Entries compared at once when looking for what differs between two listings of one directory.
 BLOCK = 64
+
+
+# All the entries that are read, with long names, in one directory.
+LARGEST_TREE = 64 * MOST_ENTRIES
 
 
 class Boundless(Exception):
@@ -66,6 +73,8 @@ class Trees:
         self._odb = repository.odb
         self._last: Listing | None = None
         self._left = 0
+        # Tree ⇒ how many entries it stands for; the trees of a hundred revisions of a large fleet.
+        self._counts: dict[str, int] = {}
         # Tree objects read so far: what a listing costs.
         self.trees_read = 0
 
@@ -79,11 +88,14 @@ class Trees:
             raise NoDirectory(root)
         self._left = MOST_ENTRIES
         try:
+            self._count(str(start.id if start else top), 0)
             listing = self._read(str(start.id if start else top), root, self._last, 0)
         except Boundless:
             what = f"more than {MOST_ENTRIES} files and directories"
             return {}, (Problem(Where(root or "."), what, "keep the fleet in a directory of its own and name that one"),)
         self._last = listing
+        if len(self._counts) > MOST_ENTRIES // 10:
+            self._counts.clear()
         problems = listing.problems | listing.sizes
         for path, blob in listing.links.items():
             problem = self._link(self.repository[top].peel(pygit2.Tree), path, blob)
@@ -91,29 +103,57 @@ class Trees:
                 problems[path] = problem
         return listing.files, tuple(problems[path] for path in sorted(problems))
 
+    def _count(self, id: str, depth: int) -> int:
+        """How many entries a tree stands for, reading each tree but once: a few kilobytes can say the same a billion times."""
+        total = self._counts.get(id)
+        if total is None:
+            raw = self._tree(id)
+            starts = starts_of(raw)
+            total = len(starts)
+            for mode, name, entry in entries(raw, starts) if depth < DEEPEST else ():
+                if kind(mode) == DIRECTORY and not name.startswith(b"."):
+                    total += self._count(entry, depth + 1)
+            self._counts[id] = total
+        if total > MOST_ENTRIES:
+            raise Boundless
+        return total
+
+    def _tree(self, id: str) -> bytes:
+        oid = pygit2.Oid(hex=id)
+        if self._odb.read_header(oid)[1] > LARGEST_TREE:
+            raise Boundless
+        type, raw = self._odb.read(oid)
+        if type != ObjectType.TREE:
+            raise ValueError(f"{id} is not a tree")
+        return raw
+
     def _read(self, id: str, prefix: str, old: Listing | None, depth: int) -> Listing:
         if old is not None and old.id == id:
             return old
-        kind, raw = self._odb.read(pygit2.Oid(hex=id))
+        raw = self._tree(id)
         self.trees_read += 1
-        if kind != ObjectType.TREE:
-            raise ValueError(f"{id} is not a tree")
         edited = same_names(old.raw, old.starts, raw) if old is not None else None
         if old is not None and edited is not None:
             return self._patched(id, raw, prefix, old, edited, depth)
         listing = Listing(id, raw, starts_of(raw))
         self._spend(len(listing.starts))
         folded: dict[str, str] = {}
+        names: set[bytes] = set()
         for mode, name, blob in entries(raw, listing.starts):
-            self._put(listing, prefix, mode, name, blob, old, depth)
+            self._put(listing, prefix, kind(mode), name, blob, old, depth)
             text = name.decode("utf-8", "replace")
+            if name in names:
+                path = prefix + name.decode("utf-8", "backslashreplace")
+                what = "is there twice, and which of the two is meant nobody can tell"
+                listing.problems[path] = Problem(Where(shown(path)), what, "the commit is malformed: make it again")
+            names.add(name)
             if (mode != DIRECTORY and not is_document(text)) or text.startswith("."):
                 continue
             other = folded.setdefault(fold(text), text)
             if other != text:
                 what = f"differs from {prefix + other!r} only in upper and lower case or in how its accents are written"
                 hint = "rename one: on other machines they are the same file"
-                listing.problems[prefix + text] = Problem(Where(prefix + text), what, hint)
+                listing.problems[prefix + text] = Problem(Where(shown(prefix + text)), what, hint)
         return listing
 
     def _patched(self, id: str, raw: bytes, prefix: str, old: Listing, edited: list[int], depth: int) -> Listing:
@@ -125,19 +165,19 @@ class Trees:
             path = prefix + name.decode("utf-8", "backslashreplace")
             if mode == DIRECTORY and path in old.children:
                 listing.drop(old.children[path])
-            self._put(listing, prefix, mode, name, blob, old, depth)
+            self._put(listing, prefix, kind(mode), name, blob, old, depth)
         return listing
 
     def _put(self, listing: Listing, prefix: str, mode: bytes, name: bytes, id: str, old: Listing | None, depth: int) -> None:
         path = prefix + name.decode("utf-8", "backslashreplace")
         if name in (b"", b".", b"..") or b"/" in name:
             listing.problems[path] = Problem(
-                Where(path), f"{name!r} is not the name of a file", "the commit is malformed: make it again"
+                Where(shown(path)), f"{name!r} is not the name of a file", "the commit is malformed: make it again"
             )
             return
         if name.startswith(b"."):
             return
-        if mode in FILES and not is_document(path):
+        if mode == FILES[0] and not is_document(path):
             return
         problem = bad_name(path, name)
         if problem is None and mode == SUBMODULE:
@@ -152,11 +192,16 @@ class Trees:
                 listing.add(child)
         elif problem is None and mode == LINK:
             listing.links[path] = id
+        elif problem is None and mode != FILES[0]:
+            problem = Problem(Where(path), f"is of no kind that git knows ({mode!r})", "the commit is malformed: make it again")
         elif problem is None:
-            size = self._odb.read_header(pygit2.Oid(hex=id))[1]
+            type, size = self._odb.read_header(pygit2.Oid(hex=id))
             listing.files.pop(path, None)
             listing.sizes.pop(path, None)
-            if size > LARGEST_FILE:
+            if type != ObjectType.BLOB:
+                what = "is said to be a file, and is something else"
+                listing.sizes[path] = Problem(Where(path), what, "the commit is malformed: make it again")
+            elif size > LARGEST_FILE:
                 what = f"is {size} bytes long; the most is {LARGEST_FILE}"
                 listing.sizes[path] = Problem(Where(path), what, "split it into several files")
             else:
@@ -210,6 +255,12 @@ def entries(raw: bytes, starts: Iterable[int]) -> Iterable[tuple[bytes, bytes, s
         yield mode, name, raw[end + 1 : end + 1 + ID_BYTES].hex()
 
 
+def kind(mode: bytes) -> bytes:
+    """A mode as git writes it today: old programs wrote other permissions, and zeros in front, which git reads all the same."""
+    known = mode in (FILES[0], DIRECTORY)
+    return mode if known or not MODE.fullmatch(mode) else KINDS.get(int(mode, 8) & 0o170000, mode)
+
+
 def same_names(old: bytes, starts: list[int], raw: bytes) -> list[int] | None:
     """Which entries differ, as indexes, when both trees hold the same names in the same modes; None when they do not."""
     if len(raw) != len(old):
@@ -226,20 +277,3 @@ def same_names(old: bytes, starts: list[int], raw: bytes) -> list[int] | None:
                     return None
                 result.append(index)
     return result
-
-
-def fold(name: str) -> str:
-    """Equal for names that are one file on a disk that ignores case or rewrites accents."""
-    return name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def bad_name(path: str, name: bytes) -> Problem | None:
-    """What is wrong with a name that cannot be shown, typed and checked out everywhere."""
-    try:
-        text = name.decode()
-    except UnicodeDecodeError:
-        return Problem(Where(path), f"its name {name!r} is not UTF-8", "rename it")
-    if text.isprintable():
-        return None
-    shown = path.encode("unicode_escape").decode("ascii")
-    return Problem(Where(shown), f"its name {text!r} has characters that cannot be seen", "rename it")
