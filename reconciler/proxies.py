@@ -1,13 +1,14 @@
 """The proxies: what each should run, what it has acknowledged, what it refused, and what that means for everybody else."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from reconciler.core.blend import blend
 from reconciler.core.envoy import endpoints_of
 from reconciler.core.facts import Endpoint
 from reconciler.core.model import Action, Connected, Nack, Ref, Snapshot, XdsResource
 from reconciler.log import Log
+from reconciler.refusals import Refusals
 from reconciler.seams import Seams
 from reconciler.store import Store
 from reconciler.xds.server import Server
@@ -34,25 +35,27 @@ class Proxies:
     seams: Seams
     connected: Mapping[str, Connected] = field(default_factory=dict)
     published: dict[str, Snapshot] = field(default_factory=dict)
-    # Content version ⇒ Envoy's words, for everybody; and what is one proxy's own trouble.
-    refused: dict[str, str] = field(default_factory=dict)
+    # Node ⇒ content version ⇒ Envoy's words, for what is one proxy's own trouble.
     own: dict[str, dict[str, str]] = field(default_factory=dict)
     _good: dict[str, Snapshot] = field(default_factory=dict)
     _ends: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
     # Node ⇒ what it was told since it last had acknowledged everything: it may use any of it.
     _under_way: dict[str, list[Snapshot]] = field(default_factory=dict)
-    _heard: set[tuple[str, str, tuple[str, ...]]] = field(default_factory=set)
+    _heard: set[tuple[str, Nack]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.refusals = Refusals(self.store)
 
     def recall(self) -> None:
         """After a restart: what was refused before, so that it is not sent again."""
-        self.refused.update(self.store.refused())
+        self.refusals.recall()
 
     def look(self) -> None:
         """Take in what the proxies have acknowledged and refused since the last look."""
         self.connected = self.server.connected()
         for node, state in self.connected.items():
             for nack in state.nacks:
-                self._hear(node, state.envoy, nack)
+                self._hear(node, nack)
         good = {
             node: told for node, told in self.published.items() if self._runs(node, told) and self._good.get(node) is not told
         }
@@ -65,34 +68,42 @@ class Proxies:
         state = self.connected.get(node)
         return state is not None and state.synced and state.sent == told.version
 
-    def _hear(self, node: str, envoy: str, nack: Nack) -> None:
-        if (node, nack.message, nack.versions) in self._heard:
+    def _hear(self, node: str, nack: Nack) -> None:
+        once = (node, replace(nack, at=0.0))
+        if once in self._heard:
             return
         own = any(word in nack.message.lower() for word in OWN_TROUBLE)
         self.log.warning("xds.refused", node=node, type=nack.type, names=",".join(nack.names), own=own, message=nack.message)
-        for version, name in zip(nack.versions, nack.names, strict=False):
-            if own:
-                self.own.setdefault(node, {})[version] = nack.message
-            elif version not in self.refused:
-                self.store.refuse(version, envoy, nack.type, name, nack.message, nack.at)
-                self.refused[version] = nack.message
+        if own:
+            self.own.setdefault(node, {}).update(dict.fromkeys(nack.versions, nack.message))
+        else:
+            self.refusals.learn(nack)
         words = f"{nack.type.upper()} {', '.join(nack.names)}: {nack.message}"
         self.store.event("xds.refused", f"Proxy/{node}", words, nack.at)
         # At the end: what could not be written is heard again at the next look.
-        self._heard.add((node, nack.message, nack.versions))
+        self._heard.add(once)
 
     def settle(self, wanted: Mapping[str, Snapshot]) -> dict[str, Snapshot]:
         """What each proxy should run: what is wanted, without what was refused, consistent again."""
         result: dict[str, Snapshot] = {}
         for node, snapshot in wanted.items():
-            bad = {
-                resource.version: self.refused[resource.version]
-                for resources in snapshot.resources.values()
-                for resource in resources.values()
-                if resource.version in self.refused
-            }
+            bad = self._refused(node, snapshot)
             result[node] = blend(snapshot, bad, self._last_good(node)).snapshot if bad else snapshot
         return result
+
+    def _refused(self, node: str, snapshot: Snapshot) -> dict[str, str]:
+        """What must not be sent to this proxy, by the words of its own version of Envoy."""
+        if not self.refusals.by_any():
+            return {}
+        state = self.connected.get(node)
+        words = self.refusals.by_all(state.envoys) if state and state.envoys else self.refusals.by_any()
+        bad = {version: words[version] for version in _versions(snapshot) if version in words}
+        if bad and state is None:
+            # Whatever another Envoy said: this one has run it, and will be here again.
+            for resources in self._last_good(node).values():
+                for resource in resources.values():
+                    bad.pop(resource.version, None)
+        return bad
 
     def _last_good(self, node: str) -> Mapping[str, Mapping[str, XdsResource]]:
         if node not in self._good:
@@ -149,13 +160,22 @@ class Proxies:
         """Declared resource ⇒ what Envoys have refused of it, in their words, with the place to mend it."""
         result: dict[Ref, str] = {}
         for node, snapshot in sorted(wanted.items()):
-            own = self.own.get(node, {})
-            for resources in snapshot.resources.values():
-                for resource in resources.values():
-                    message = self.refused.get(resource.version)
-                    if message is not None:
-                        result.setdefault(resource.owner, f"{resource.origin}: Envoy refuses {resource.name}: {message}")
-                    elif resource.version in own:
-                        ref = Ref.parse(f"Proxy/{node}")
-                        result.setdefault(ref, f"{resource.origin}: {resource.name}: {own[resource.version]}")
+            ref, state = Ref.parse(f"Proxy/{node}"), self.connected.get(node)
+            own, refused = self.own.get(node, {}), self._refused(node, snapshot)
+            both = state.envoys if state is not None and len(state.envoys) > 1 else ()
+            for resource in (one for resources in snapshot.resources.values() for one in resources.values()):
+                message = refused.get(resource.version)
+                if message is not None:
+                    result.setdefault(resource.owner, f"{resource.origin}: Envoy refuses {resource.name}: {message}")
+                elif resource.version in own:
+                    result.setdefault(ref, f"{resource.origin}: {resource.name}: {own[resource.version]}")
+                elif words := self.refusals.words(resource.version, both):
+                    # Of two that run side by side, the one that takes it stays, and serves.
+                    versions = " and ".join(sorted(both))
+                    why = f"{resource.origin}: one of its Envoys ({versions}) refuses {resource.name}: {words}"
+                    result.setdefault(ref, why)
         return result
+
+
+def _versions(snapshot: Snapshot) -> Iterator[str]:
+    return (one.version for resources in snapshot.resources.values() for one in resources.values())

@@ -9,9 +9,9 @@ from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.facts import DELETES, Order
 from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot, Where
-from reconciler.core.plan import settings_of
+from reconciler.core.plan import node_id, settings_of
 from reconciler.core.told import Said, Told, brought_back, heard
-from reconciler.gate import Gate
+from reconciler.gate import Gates
 from reconciler.git import MOST_COMMITS, Signature, Source, SourceError
 from reconciler.load import Loader
 from reconciler.log import Log
@@ -66,7 +66,7 @@ class Wanted:
         self,
         source: Source,
         loader: Loader,
-        gate: Gate | None,
+        gate: Gates | None,
         certificates: Certificates,
         store: Store,
         metrics: Metrics,
@@ -230,11 +230,12 @@ def told(fleet: FleetState, certificates: Certificates) -> Mapping[str, Snapshot
     return Connector().connect(fleet, ObservedState({}), certificates.versions(fleet))
 
 
-def check(fleet: FleetState, gate: Gate, certificates: Certificates, closed: threading.Event) -> tuple[Problem, ...]:
+def check(fleet: FleetState, gate: Gates, certificates: Certificates, closed: threading.Event) -> tuple[Problem, ...]:
     """What a real Envoy says against this revision, as Problems at the lines a person would edit."""
     problems: dict[tuple[str, str], Problem] = {}
-    for snapshot in told(fleet, certificates).values():
-        verdict = gate.check(snapshot, deadline_s=GATE_DEADLINE_S, closed=closed)
+    programs = {node_id(ref): want.run.command[0] for ref, want in fleet.workloads.items() if ref.kind == "Proxy"}
+    for node, snapshot in told(fleet, certificates).items():
+        verdict = gate.check(snapshot, programs.get(node, ""), deadline_s=GATE_DEADLINE_S, closed=closed)
         if verdict.unchecked and not verdict.refused:
             raise Unchecked(
                 f"revision {fleet.revision} could not be checked by a real Envoy, and is tried again: {verdict.unchecked}"

@@ -28,7 +28,8 @@ NODE = "\x00node\x00"
 def bootstrap(spec: ProxyGroup, cluster: str) -> tuple[str, frozenset[str], tuple[Fault, ...]]:
     """The bootstrap of a group's Envoys as JSON, the clusters it holds, and what is wrong with the group's own `bootstrap`.
 
-    `for_node` fills in which Envoy it is for; the host fills in ${PORT_ADMIN}, ${XDS_SOCKET} and ${XDS_TOKEN}.
+    `for_node` fills in which Envoy it is for; the host fills in ${PORT_ADMIN}, ${XDS_SOCKET},
+    ${XDS_TOKEN} and ${XDS_INSTANCE} (`model.instance_on`).
     """
     draft = Draft()
     for path in OURS:
@@ -81,7 +82,11 @@ def _ours(spec: ProxyGroup, cluster: str) -> Message:
                             "retry_back_off": {"base_interval": f"{RETRY_S}s", "max_interval": f"{LONGEST_RETRY_S}s"}
                         },
                     },
-                    "initial_metadata": [{"key": "authorization", "value": "Bearer ${XDS_TOKEN}"}],
+                    "initial_metadata": [
+                        {"key": "authorization", "value": "Bearer ${XDS_TOKEN}"},
+                        # While one Envoy replaces another, both are the same node.
+                        {"key": "convoy-instance", "value": "${XDS_INSTANCE}"},
+                    ],
                 }
             ],
         },

@@ -99,7 +99,8 @@ class Want:
 
     `instance` is the digest of the fields that only a replacement changes; `live` of those that change in place.
     `run` carries `${...}` words that only the host can fill (see `drivers/process`): PORT, PORT_<NAME>, ADDRESS, DIR, ENVOY,
-    XDS_TOKEN. `owner` is the declared resource it comes from; `host` names the only host it may run on, or is empty.
+    and in a Proxy's files XDS_TOKEN and XDS_INSTANCE. `owner` is the declared resource it comes from; `host` names the only
+    host it may run on, or is empty.
     `fields` are the digests of the fields that change in place, one by one; `deletion` and `drift` are as in Resource.
     """
 
@@ -301,6 +302,8 @@ class Nack:
     versions: tuple[str, ...]
     message: str
     at: float
+    # The version of Envoy it says it is: another one may take the very same content.
+    envoy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +311,10 @@ class Connected:
     """What is known of one proxy's xDS streams.
 
     `acked` is what the proxy has last acknowledged (type ⇒ name ⇒ version); `sent` the snapshot version it was last told to
-    run; `synced` is true when all of that is acknowledged. `envoy` is the version of Envoy it says it is.
+    run; `synced` is true when all of that is acknowledged. `envoy` is the version of Envoy it says it is. While one Envoy
+    replaces another there are two under one node id: then all of this is about the one that is further behind, `envoys` are
+    the versions of both, and `instances` says of each (by `instance_on`) whether it is synced; `unnamed` counts the streams
+    that do not say which they are.
     """
 
     node: str
@@ -318,6 +324,14 @@ class Connected:
     synced: bool
     acked: Mapping[str, Mapping[str, str]]
     nacks: tuple[Nack, ...] = ()
+    instances: Mapping[str, bool] = field(default_factory=dict)
+    unnamed: int = 1
+    envoys: frozenset[str] = frozenset()
+
+
+def instance_on(host: str, instance: str) -> str:
+    """By which words an Envoy says which instance of its Proxy it is: a moved one has the same digest on two hosts."""
+    return f"{host}/{instance}"
 
 
 def canonical(value: Any) -> bytes:

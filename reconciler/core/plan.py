@@ -1,7 +1,7 @@
 """plan(): from what is wanted, what is seen and what is known, the steps to take now and the reasons for those held back."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import cast
 
 from reconciler.core import guard
@@ -10,7 +10,21 @@ from reconciler.core.facts import NOT_YET, Facts, Order
 from reconciler.core.kinds.document import PRESENCE
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.settings import Settings
-from reconciler.core.model import XDS, Action, FleetState, Held, Observed, ObservedState, Plan, Ref, Snapshot, Verb, Want
+from reconciler.core.model import (
+    XDS,
+    Action,
+    Connected,
+    FleetState,
+    Held,
+    Observed,
+    ObservedState,
+    Plan,
+    Ref,
+    Snapshot,
+    Verb,
+    Want,
+    instance_on,
+)
 from reconciler.core.place import Hosts, place
 
 STARTING_S = 30.0
@@ -62,21 +76,54 @@ def surplus_of(wanted: FleetState, seen: ObservedState) -> list[Observed]:
     ]
 
 
-def reached_by(one: Observed, facts: Facts, running: Mapping[str, Observed]) -> str:
+def _unready(new: Observed | None, bearing: Collection[Observed], facts: Facts) -> str:
+    """Why what this instance replaces must stay; empty when it may go. `bearing`: both, and all else of their name."""
+    if new is None or new.health.status != "healthy":
+        return "its replacement is not healthy yet"
+    if new.ref.kind != "Proxy":
+        return ""
+    # An Envoy is ready as soon as it has waited long enough for its configuration, whether that came or not.
+    node = node_id(new.ref)
+    snapshot, connected = facts.snapshots.get(node), facts.connected.get(node)
+    synced = connected is not None and connected.instances.get(instance_on(new.host, new.instance))
+    if connected is not None and synced is None and not _mute(filter(_carries, bearing), connected):
+        synced = connected.synced
+    if connected is None or synced is None:
+        return "its replacement is not connected yet"
+    if snapshot is None or connected.sent != snapshot.version or not synced:
+        return "its replacement has not acknowledged its configuration"
+    return ""
+
+
+def reached_by(one: Observed, facts: Facts, running: Mapping[str, Sequence[Observed]]) -> str:
     """The node of a proxy whose acknowledged content may still send requests to this instance; empty when there is none."""
     address = one.fields.get("address")
     ends = {(address, port) for port in dict(one.fields.get("ports") or {}).values() if isinstance(port, int)}
     for node in sorted(facts.connected.keys() | running.keys()):
         reaches = facts.reaches.get(node)
         # A running Envoy we hear nothing from still serves what it was last told, and we cannot know what that is.
-        if reaches is None or ends & reaches:
+        if reaches is None or ends & reaches or _mute(running.get(node, ()), facts.connected.get(node)):
             return node
     return ""
 
 
-def running_proxies(seen: ObservedState) -> dict[str, Observed]:
-    """Node id ⇒ an observed Proxy whose Envoy may carry traffic: it is up, or it still ends what it has begun."""
-    return {node_id(one.ref): one for one in seen.resources.values() if one.ref.kind == "Proxy" and _carries(one)}
+def running_proxies(seen: ObservedState) -> dict[str, list[Observed]]:
+    """Node id ⇒ the observed Proxies whose Envoys may carry traffic: they are up, or still end what they have begun."""
+    found: dict[str, list[Observed]] = defaultdict(list)
+    for one in seen.resources.values():
+        if one.ref.kind == "Proxy" and _carries(one):
+            found[node_id(one.ref)].append(one)
+    return found
+
+
+def _mute(running: Iterable[Observed], connected: Connected | None) -> bool:
+    """Whether one of a node's Envoys is up and not connected.
+
+    One that an earlier Convoy started says only whose it is: where as many do as there are, it is among them.
+    """
+    named = connected.instances if connected is not None else {}
+    silent = sum(instance_on(one.host, one.instance) not in named for one in running)
+    return silent > (connected.unnamed if connected is not None else 0)
 
 
 def _carries(proxy: Observed) -> bool:
@@ -91,7 +138,7 @@ class _Draft:
         self.wanted, self.seen, self.facts, self.now = wanted, seen, facts, now
         self.settings = settings_of(wanted)
         self.hosts = Hosts(wanted)
-        self.running = running_proxies(seen)
+        self.running: Mapping[str, Sequence[Observed]] = running_proxies(seen)
         self.busy = {(host, ref) for host, ref, _ in facts.in_flight}
         self.busy_somewhere = {ref for host, ref in self.busy if self.hosts.declared.get(host) != "lost"}
         self.foreign = {ref: (host, whose) for (host, ref, _), whose in sorted(seen.foreign.items())}
@@ -148,11 +195,9 @@ class _Draft:
             else:
                 self.act("update", want.ref, want.instance, host, want, found.changed, STARTING_S)
         for one in found.surplus:
-            if found.current is None or found.current.health.status != "healthy":
-                self.hold(one.ref, "its replacement is not healthy yet", None, one.instance, "delete")
-            elif one.ref.kind == "Proxy" and self.now < (over := self._learning(found.current)):
-                reason = "its replacement has not acknowledged its configuration yet"
-                self.hold(one.ref, reason, over, one.instance, "delete")
+            waits = _unready(found.current, bearing, self.facts)
+            if waits:
+                self.hold(one.ref, waits, None, one.instance, "delete")
             else:
                 self.remove(one, "replaced" if one.instance != want.instance else f"moved to host {host}")
 
@@ -203,15 +248,6 @@ class _Draft:
         else:
             release = f"bring host {host} back; when it is gone for good, commit `state: lost` in Host/{host}"
             self.hold(ref, f"host {host} cannot be seen: {reason}", None, instance, verb, release)
-
-    def _learning(self, proxy: Observed) -> float:
-        """Until when an Envoy that does not run yet what it is to run is waited for; 0 when it does."""
-        node = node_id(proxy.ref)
-        connected, snapshot = self.facts.connected.get(node), self.facts.snapshots.get(node)
-        if snapshot is None or (connected is not None and connected.synced and connected.sent == snapshot.version):
-            return 0.0
-        # No longer than this: the one that does not acknowledge may be the very one that is to go.
-        return proxy.since + self.settings.start_deadline_s
 
     def tell(self) -> None:
         """One action for each ProxyGroup whose proxies are to be told something new."""

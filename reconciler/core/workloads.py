@@ -15,7 +15,7 @@ from reconciler.core.model import Ref, Resource, Want, digest
 # Where something runs and how often says nothing about what it is: none of these replaces an instance.
 PLACEMENT = frozenset({"host", "hosts", "replicas", "port"})
 # What of a group its Envoys are started with; all else reaches a running Envoy by xDS.
-STARTED_WITH = frozenset({"xds", "concurrency", "log_level", "drain_s", "bootstrap"})
+STARTED_WITH = frozenset({"binary", "xds", "concurrency", "log_level", "drain_s", "bootstrap"})
 
 
 NOTHING = digest({})
@@ -76,12 +76,14 @@ def proxy_want(resource: Resource, its_group: Resource, bootstrap: str) -> Want:
     proxy, group = cast(Proxy, resource.spec), cast(ProxyGroup, its_group.spec)
     drain_s = ceil(group.drain_s)
     command = (
-        "${ENVOY}",
+        group.binary or "${ENVOY}",
         *("--config-path", "${DIR}/bootstrap.json"),
         "--disable-hot-restart",
         *("--concurrency", str(group.concurrency)),
         *("--log-level", group.log_level),
         *("--drain-time-s", str(max(1, drain_s))),
+        # Every answer from then on ends its connection. The other way counts whole seconds, and within a short drain asks few.
+        *("--drain-strategy", "immediate"),
     )
     admin = "admin"
     run = Run(

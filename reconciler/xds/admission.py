@@ -9,6 +9,8 @@ MOST_NAMES = 200_000
 LONGEST_NAME = 2048
 # Two DNS labels and a slash make 127.
 LONGEST_NODE = 256
+# In a stream's metadata, beside its token.
+INSTANCE_KEY = "convoy-instance"
 
 
 class Rejected(Exception):
@@ -34,6 +36,12 @@ def agent(node: Any) -> str:
     number = node.user_agent_build_version.version
     exact = f"{number.major_number}.{number.minor_number}.{number.patch}"
     return str(node.user_agent_version or (exact if exact != "0.0.0" else ""))[:64]
+
+
+def instance(metadata: Collection[tuple[str, Any]] | None) -> str:
+    """Which of its node's Envoys a stream is, as Convoy's bootstrap has it say; "" where it says nothing of the kind."""
+    said = [value for key, value in metadata or () if key == INSTANCE_KEY]
+    return said[0] if len(said) == 1 and isinstance(said[0], str) and len(said[0]) <= LONGEST_NODE else ""
 
 
 def check_type(url: str, only: str, asked: Collection[str]) -> str:

@@ -168,4 +168,10 @@ def _connected(node: str, entry: Node[Link]) -> Connected:
     last = ranked[0]
     synced = all(member.stream.synced for member in ranked)
     sent = last.stream.told.version if last.stream.told is not None else ""
-    return Connected(node, last.stream.envoy, last.since, sent, synced, acked, tuple(entry.nacks))
+    instances: dict[str, bool] = {}
+    for stream in (member.stream for member in ranked if member.stream.instance):
+        # An Envoy off ADS has several streams.
+        instances[stream.instance] = instances.get(stream.instance, True) and stream.synced
+    unnamed = sum(not member.stream.instance for member in ranked)
+    envoys = frozenset(member.stream.envoy for member in ranked)
+    return Connected(node, last.stream.envoy, last.since, sent, synced, acked, tuple(entry.nacks), instances, unnamed, envoys)

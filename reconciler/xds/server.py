@@ -13,7 +13,7 @@ import grpc.aio  # type: ignore[import-untyped]
 from reconciler.core.model import Connected, Snapshot
 from reconciler.seams import Seams, Wake
 from reconciler.xds import protocols
-from reconciler.xds.admission import Rejected
+from reconciler.xds.admission import Rejected, instance
 from reconciler.xds.counters import Counters
 from reconciler.xds.identity import Identity
 from reconciler.xds.link import Link
@@ -205,6 +205,7 @@ class Server:
                 with self._registry.lock:
                     stream.on_request(request)
                     self._check(stream.node, context)
+                    stream.instance = instance(context.invocation_metadata())
                     member = self._registry.join(stream, link, self._seams.now())
                 link.hold(self._hold_s)
                 # Otherwise they go with the first write, and a write that is cut off leaves a call that cannot be ended.

@@ -28,7 +28,8 @@ class Stream(ABC):
 
     def __init__(self, library: Library, seams: Seams, pace: Pace | None = None, only: str = "") -> None:
         self.library, self.seams, self.pace, self.only = library, seams, pace or Pace(), only
-        self.node, self.envoy = "", ""
+        # Which of a node's Envoys it is, as `model.instance_on` says it: "" where the client does not say.
+        self.node, self.envoy, self.instance = "", "", ""
         self.told: Told | None = None
         self.topics: dict[str, Topic] = {}
         # When to ask `next` again although nothing happened (monotonic seconds), or None.
@@ -110,9 +111,9 @@ class Stream(ABC):
         guilty = topic.refuse(index, words, self.seams.monotonic())
         for entry in guilty:
             message = nacks.normalised(words.get(entry.name) or error)
-            self.tally.nacks.append(Nack(topic.type, (entry.name,), (entry.version,), message, self.seams.now()))
+            self.tally.nacks.append(Nack(topic.type, (entry.name,), (entry.version,), message, self.seams.now(), self.envoy))
         if not body.entries:
-            self.tally.nacks.append(Nack(topic.type, (), (), nacks.normalised(error), self.seams.now()))
+            self.tally.nacks.append(Nack(topic.type, (), (), nacks.normalised(error), self.seams.now(), self.envoy))
         if topic.blame.groups:
             topic.blame.spared = not self.library.may_try(topic.blame.cause, self, topic.blame.at, self.pace.step_s)
         self.tally.refusals += 1

@@ -188,6 +188,7 @@ class Rig:
             "${PORT_ADMIN}": str(self.directory / "admin.sock"),
             "${XDS_SOCKET}": str(self.directory / "xds.sock"),
             "${XDS_TOKEN}": token(KEY, node_name(REF)),
+            "${XDS_INSTANCE}": "local/one",
         }
 
         def filled(text: str) -> str:

@@ -20,6 +20,7 @@ from reconciler.core.model import (
     Plan,
     Ref,
     Resource,
+    Snapshot,
     Source,
     Want,
 )
@@ -196,6 +197,63 @@ def test_a_running_proxy_we_hear_nothing_from_reaches_everything() -> None:
 
     assert steps(planned) == []
     assert "edge-1" in planned.held[0].reason
+
+
+def test_an_envoy_goes_when_its_replacement_serves_the_same() -> None:
+    """Healthy is not enough, nor is a node that is in step: the new Envoy itself must have acknowledged what it is told."""
+    wanted_proxy = Want(Ref("Proxy", "edge-1"), "p", "v2", "l", RUN, Ref("Proxy", "edge-1"))
+    wanted = FleetState("r", fleet(("h1",), {}).resources, {wanted_proxy.ref: wanted_proxy})
+    state = seen(running(replace(wanted_proxy, instance="v1"), "h1"), running(wanted_proxy, "h1"))
+    snapshots = {"edge-1": Snapshot("s1", {})}
+
+    def planned(synced: bool, sent: str = "s1", unnamed: int = 0, **instances: bool) -> Plan:
+        named = {f"h1/{instance}": value for instance, value in instances.items()}
+        connected = Connected("edge-1", "1.40", 0.0, sent, synced, {}, (), named, unnamed)
+        return plan(wanted, state, Facts(connected={"edge-1": connected}, snapshots=snapshots), 100.0)
+
+    def reasons(planned: Plan) -> list[str]:
+        return [held.reason for held in planned.held]
+
+    assert reasons(plan(wanted, state, Facts(snapshots=snapshots), 100.0)) == ["its replacement is not connected yet"]
+    assert reasons(planned(True, v1=True)) == ["its replacement is not connected yet"]
+    assert reasons(planned(False, v1=True, v2=False)) == ["its replacement has not acknowledged its configuration"]
+    assert reasons(planned(True, "s0", v1=True, v2=True)) == ["its replacement has not acknowledged its configuration"]
+    assert steps(planned(True, v1=True, v2=True)) == [("delete", "Proxy/edge-1", "v1")]
+    assert steps(planned(False, v1=False, v2=True)) == [("delete", "Proxy/edge-1", "v1")]
+    # Those that an earlier Convoy started do not say which they are: only as many as there are prove anything.
+    assert reasons(planned(True, unnamed=1)) == ["its replacement is not connected yet"]
+    assert steps(planned(True, unnamed=2)) == [("delete", "Proxy/edge-1", "v1")]
+    assert steps(planned(True, unnamed=1, v2=True)) == [("delete", "Proxy/edge-1", "v1")]
+
+
+def test_what_did_not_start_goes_when_the_old_one_is_wanted_again() -> None:
+    """Going back to the Envoy that runs removes the one that never did, also where that runs since an earlier Convoy."""
+    wanted_proxy = Want(Ref("Proxy", "edge-1"), "p", "v1", "l", RUN, Ref("Proxy", "edge-1"))
+    wanted = FleetState("r", fleet(("h1",), {}).resources, {wanted_proxy.ref: wanted_proxy})
+    broken = running(replace(wanted_proxy, instance="v2"), "h1", health="unhealthy")
+    facts = Facts(
+        connected={"edge-1": Connected("edge-1", "1.40", 0.0, "s1", True, {})}, snapshots={"edge-1": Snapshot("s1", {})}
+    )
+
+    planned = plan(wanted, seen(running(wanted_proxy, "h1"), broken), facts, 100.0)
+
+    assert steps(planned) == [("delete", "Proxy/edge-1", "v2")]
+
+
+def test_an_envoy_that_lost_us_beside_one_that_did_not_reaches_everything() -> None:
+    """Two Envoys under one node: what the connected one has let go of, the other may still send requests to."""
+    proxy = Want(Ref("Proxy", "edge-1"), "p", "v2", "l", RUN, Ref("Proxy", "edge-1"))
+    wanted = FleetState("r", fleet(("h1",), {}).resources, {proxy.ref: proxy})
+    old = running(Want(Ref("Container", "a"), "u", "v1", "l", RUN, Ref("Container", "a")), "h1")
+    state = seen(old, running(replace(proxy, instance="v1"), "h1"), running(proxy, "h1"))
+    connected = Connected("edge-1", "1.40", 0.0, "s1", False, {}, (), {"h1/v2": False}, 0)
+
+    planned = plan(
+        wanted, state, Facts(connected={"edge-1": connected}, reaches={"edge-1": frozenset()}, let_go={old.key: 0.0}), 100.0
+    )
+
+    assert steps(planned) == []
+    assert "proxy edge-1 may still send requests to it" in {held.reason for held in planned.held}
 
 
 def test_what_is_under_way_is_not_begun_again() -> None:

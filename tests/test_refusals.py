@@ -1,0 +1,94 @@
+"""A refusal is one version of Envoy's: another may take the same content, and nobody loses what it runs well."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.core.model import Connected, Nack, Ref, Snapshot
+from reconciler.log import Log
+from reconciler.proxies import Proxies
+from reconciler.seams import Seams
+from reconciler.store import Store
+from reconciler.xds.server import Server
+
+from .xds.snapshot import raw, snapshot
+
+TOLD = snapshot([raw("cds", "good", "g1"), raw("cds", "x", "x1")])
+
+
+class World:
+    """Proxies over a store that outlives them; what is connected is what a test says."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.restart()
+
+    def restart(self) -> None:
+        self.proxies = Proxies(Server((), None, lambda _: b"", lambda: None, Seams()), self.store, Log(level="error"), Seams())
+        self.proxies.recall()
+
+    def connect(self, node: str, *envoys: str, nacks: tuple[Nack, ...] = ()) -> None:
+        one = Connected(node, envoys[0], 0.0, "", False, {}, nacks, {}, 1, frozenset(envoys))
+        self.proxies.connected = {**self.proxies.connected, node: one}
+        for nack in nacks:
+            self.proxies._hear(node, nack)
+
+    def told(self, node: str) -> set[str]:
+        """The clusters that this proxy should run."""
+        return set(self.proxies.settle({node: TOLD})[node].resources["cds"])
+
+
+def refusal(envoy: str, message: str = "no such thing as x") -> Nack:
+    return Nack("cds", ("x",), (TOLD.resources["cds"]["x"].version,), message, 5.0, envoy)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with closing(Store(f"sqlite:///{tmp_path / 'convoy.db'}", Seams())) as store:
+        yield World(store)
+
+
+@pytest.mark.parametrize("between", [lambda world: None, World.restart], ids=["at once", "after a restart"])
+def test_who_is_told_what_by_version(world: World, between: Callable[[World], None]) -> None:
+    """Whatever 1.41 refuses, no 1.41 is told again, and every 1.40 goes on being told."""
+    world.connect("a", "1.41", nacks=(refusal("1.41"),))
+    between(world)
+    world.connect("a", "1.41")
+    world.connect("b", "1.41")
+    world.connect("c", "1.40")
+    assert [world.told(node) for node in "abc"] == [{"good"}, {"good"}, {"good", "x"}]
+
+
+def test_of_two_side_by_side_the_one_that_takes_it_keeps_it(world: World) -> None:
+    """During an upgrade a refusal by the new Envoy takes nothing from the old one, and is told of the proxy."""
+    world.connect("a", "1.40", "1.41", nacks=(refusal("1.41"),))
+    assert world.told("a") == {"good", "x"}
+    why = world.proxies.why_refused({"a": TOLD})
+    assert set(why) == {Ref("Proxy", "a")}
+    assert "one of its Envoys (1.40 and 1.41) refuses x: no such thing as x" in why[Ref("Proxy", "a")]
+    # Alone, it is told what it can run; and the same when both are of one mind.
+    world.connect("a", "1.41")
+    assert world.told("a") == {"good"}
+    world.connect("a", "1.40", "1.41", nacks=(refusal("1.40", "nor here"),))
+    assert world.told("a") == {"good"}
+
+
+def test_who_is_away_keeps_what_it_ran(world: World) -> None:
+    """A proxy that is not connected, or whose version is not known yet, is not prepared to lose what it has acknowledged."""
+    world.connect("a", "1.41", nacks=(refusal("1.41"),))
+    assert world.told("away") == {"good"}
+    world.store.put_goods({"away": Snapshot("s", TOLD.resources)})
+    world.restart()
+    assert world.told("away") == {"good", "x"}
+
+
+def test_a_refusal_is_recorded_once(world: World) -> None:
+    """The same words about the same content, however often they come, are one event."""
+    for at in (5.0, 6.0, 7.0):
+        world.connect("a", "1.41", nacks=(replace(refusal("1.41"), at=at),))
+    assert len([event for event in world.store.recent("Proxy/a", 10) if event.kind == "xds.refused"]) == 1
+    assert world.store.refused("1.41") == {TOLD.resources["cds"]["x"].version: "no such thing as x"}
+    assert world.store.refused("1.40") == {}
