@@ -116,7 +116,7 @@ class Control:
         kept = {node: self.store.good(node) for node in snapshots}
         published = {node: good.version for node, good in kept.items() if good is not None}
         facts = Facts(snapshots=snapshots, published=published)
-        facts = Guards(self.store, self._log, self._seams).know(facts, accepted.orders, accepted.noticed_at, ())
+        facts = Guards(self.store, self._log, self._seams).know(facts, accepted.orders, fleet.revision, accepted.noticed_at, ())
         now = self._seams.now()
         planned = plan(fleet, seen, facts, now)
         unopened = (*self.certificates.problems(fleet), *Openings(self._opener, self._seams).problems(fleet, None))

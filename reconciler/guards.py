@@ -34,13 +34,16 @@ class Guards:
             Ref.parse(name.removeprefix(SETTLED)): tuple(row["as"]) for name, row in rows.items() if name.startswith(SETTLED)
         }
 
-    def know(self, facts: Facts, orders: Iterable[Order] | None, noticed_at: float, outcomes: Iterable[Outcome]) -> Facts:
-        """These facts, with what is remembered. `orders`: instead of those in the store; `noticed_at`: when the revision in
-        force was first seen."""
+    def know(
+        self, facts: Facts, orders: Iterable[Order] | None, revision: str, noticed_at: float, outcomes: Iterable[Outcome]
+    ) -> Facts:
+        """These facts, with what is remembered. `orders`: instead of those in the store; `revision`: what is in force, and
+        `noticed_at` when it was first seen."""
         now = self._seams.now()
         every = self._store.orders() if orders is None else orders
-        # What a commit said holds for the revision that it came with, not for the one before.
-        mine = (one for one in every if one.subject != DELETES or one.at <= noticed_at)
+        # What a commit said holds for the revision that it came with, not for the one before, which is still in force for a
+        # moment after that is recorded. Otherwise a later order was given by somebody who knows what is in force.
+        mine = (one for one in every if one.subject != DELETES or one.at <= noticed_at or self._store.last_good() == revision)
         said: dict[tuple[str, str], Order] = {
             (one.verb, one.subject): one for one in mine if one.until is None or now < one.until
         }

@@ -118,7 +118,7 @@ class Loop:
             surplus = surplus_of(fleet, seen)
             self._let_go = {o.key: self._let_go.get(o.key, now) for o in surplus if not reached_by(o, facts, running)}
             facts = replace(facts, let_go=self._let_go)
-            facts = self._guards.know(facts, accepted.orders, accepted.noticed_at, outcomes)
+            facts = self._guards.know(facts, accepted.orders, fleet.revision, accepted.noticed_at, outcomes)
         with self._metrics.stage("plan"):
             planned = plan(fleet, seen, facts, now)
             facts = replace(facts, failures=self.hosts.still_failing(planned))
