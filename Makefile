@@ -5,6 +5,7 @@
 #   make test           every test (T="tests/core -k parse" for some of them)
 #   make check          format, lint, strict types, who may import whom, fast tests
 #   make bench          figures for the budgets; QUICK=1 for the short run
+#   make soak           random worlds with faults and kills at any point: MINUTES=10, WORLDS=500, SEED=0; EACH=1 strikes at each
 #   make schemas        write schemas/ anew from reconciler/core/kinds
 #   make wheel          build dist/*.whl
 #
@@ -20,7 +21,7 @@ PYTEST_ARGS =
 # What is set for other Pythons and other repositories must not reach ours.
 unexport PYTHONHOME PYTHONPATH PYTHONWARNINGS GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE VIRTUAL_ENV
 
-.PHONY: help demo demo-stop test check bench schemas wheel setup run-setup
+.PHONY: help demo demo-stop test check bench soak schemas wheel setup run-setup
 
 help:
 	@sed -n 's/^#   make /make /p' Makefile
@@ -43,6 +44,10 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench $(if $(filter-out 0 no,$(QUICK)),--quick)
+
+soak: setup
+	$(BIN)/python -m tests.rig.soak $(if $(EACH),--each,$(if $(WORLDS),--worlds $(WORLDS),--minutes $(or $(MINUTES),10))) \
+		--seed $(or $(SEED),0)
 
 schemas: setup
 	$(BIN)/python -m reconciler.schemas

@@ -35,7 +35,8 @@ def spec_of(ref: str, words: Mapping[str, Any]) -> dict[str, Any]:
         name = ref.partition("/")[2]
         return {"group": "edge", "port": 8080, "domains": [f"{name}.{domain}"], "backend": words["backend"]}
     if kind == "Settings":
-        return {"validateWithEnvoy": False, "drainSeconds": words.get("drain", 2)}
+        budget = {"deleteBudget": {"count": 20, "share": 0.3, "always": words["budget"]}} if "budget" in words else {}
+        return {"validateWithEnvoy": False, "drainSeconds": words.get("drain", 2)} | budget
     return dict(words)
 
 

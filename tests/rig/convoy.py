@@ -51,6 +51,10 @@ class WatchedStore(Store):
         if status == "good":
             self.laws.accepted(revision)
 
+    def refuse(self, version: str, *more: Any) -> None:
+        super().refuse(version, *more)
+        self.laws.refused.add(version)
+
 
 class Driven(Memory):
     """The driver in memory, watched, and able to answer nonsense or late."""
@@ -145,7 +149,7 @@ class Convoy:
         lease = store.acquire("control", f"machine-{os.getpid()}", LEASE_S)
         assert lease is not None, "the life before holds the lease, and it is the same holder"
         certificates = Certificates(store, Opener.from_file(self.directory / "none", store.opened), seams)
-        self.server = Server(seams.turns, self.life, self.wake.set)
+        self.server = Server(seams.turns, self.life, self.wake.set, self.laws.told)
         proxies = Proxies(self.server, store, log, seams)  # type: ignore[arg-type]
         proxies.recall()
         metrics = Metrics(seams)

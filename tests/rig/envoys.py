@@ -48,14 +48,19 @@ class Envoy:
 class Server:
     """What Proxies and Loop use of xds/server.Server, for one life."""
 
-    def __init__(self, turns: Turns, life: Life, wake: Callable[[], None]) -> None:
-        self.turns, self.life, self.wake = turns, life, wake
+    def __init__(
+        self, turns: Turns, life: Life, wake: Callable[[], None], telling: Callable[[str, Snapshot], None] = lambda *_: None
+    ) -> None:
+        """`telling` is called with a node and what it is about to be told."""
+        self.turns, self.life, self.wake, self.telling = turns, life, wake, telling
         self.told: dict[str, Snapshot] = {}
         self.streams: list[Envoy] = []
         self.nacks: dict[str, list[Nack]] = {}
         self.count = Count()
 
     def publish_all(self, snapshots: Mapping[str, Snapshot]) -> None:
+        for node, snapshot in snapshots.items():
+            self.telling(node, snapshot)
         self.told.update(snapshots)
 
     def forget(self, node: str) -> None:
@@ -101,6 +106,8 @@ class Envoys:
         self.silent = False
         self.slow_s = 0.2
         self.did: Counter[str] = Counter()
+        # Called with an Envoy, what it is told, and the assignment that is about to replace another.
+        self.replacing: Callable[[Envoy, Snapshot, XdsResource, XdsResource], None] = lambda *_: None
 
     def run(self) -> None:
         while True:
@@ -179,6 +186,8 @@ class Envoys:
                 self._refuse(envoy, server, type, bad)
             for name, one in resources.items():
                 if name not in bad:
+                    if type == "eds" and name in held and held[name].version != one.version:
+                        self.replacing(envoy, told, held[name], one)
                     held[name] = one
                     acked[name] = one.version
             if whole:

@@ -4,16 +4,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from reconciler.core.clusters import eds_target
 from reconciler.core.connect import Connector
+from reconciler.core.envoy import endpoints_of
 from reconciler.core.facts import Facts
-from reconciler.core.model import XDS, Action, FleetState, Key, ObservedState, Outcome, Plan, Ref
+from reconciler.core.model import XDS, Action, FleetState, Key, ObservedState, Outcome, Plan, Ref, Snapshot, XdsResource
 from reconciler.core.place import Hosts
+from reconciler.core.plan import settings_of
 from reconciler.drivers.memory import Machine, Thing, Vices
 from reconciler.load import Loader
 from reconciler.seams import Seams
 
 from .branch import Branch, Followed
-from .envoys import Envoys
+from .envoys import Envoy, Envoys
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -37,6 +40,15 @@ class Laws:
     # What people or machines did to a thing by themselves: no proof of anything is to be had from it then.
     disturbed: set[Ref] = field(default_factory=set)
     good: int = 0
+    # What people said beside Git.
+    ordered: set[str] = field(default_factory=set)
+    # Content versions that the store knows to be refused by an Envoy.
+    refused: set[str] = field(default_factory=set)
+    _fleets: list[FleetState] = field(default_factory=list)
+    # What a snapshot was told for.
+    _told: dict[str, FleetState] = field(default_factory=dict)
+    _most: int = 0
+    _removed: dict[str, set[Ref]] = field(default_factory=dict)
     _stored: set[tuple[str, str, str, str]] = field(default_factory=set)
     _planned: dict[tuple[str, Key], tuple[FleetState, ObservedState]] = field(default_factory=dict)
     _fresh: dict[str, FleetState | None] = field(default_factory=dict)
@@ -49,12 +61,17 @@ class Laws:
 
     def planned(self, fleet: FleetState, seen: ObservedState, facts: Facts, now: float, result: Plan, planner: Planner) -> None:
         self.plans += 1
+        if not self._fleets or self._fleets[-1] is not fleet:
+            self._fleets.append(fleet)
+        self._most = max(self._most, len({one.ref for one in seen.resources.values()}))
         if self.branch.number(fleet.revision) < self.good:
             self.breaks("wishes stay", f"{fleet.revision} is followed after r{self.good:03} was accepted")
         for action in result.actions:
             if action.host == XDS:
                 continue
             self._planned[(action.verb, action.key)] = (fleet, seen)
+            if action.host not in self.machines:
+                self.breaks("nonsense is not believed", f"{_words(action)} is planned, and there is no such host")
             if action.host in seen.blind:
                 self.breaks("blind is left alone", f"{_words(action)} is planned while {seen.blind[action.host]}")
             if action.verb == "create":
@@ -113,6 +130,34 @@ class Laws:
             self._fresh[revision] = Loader(None, Seams()).load(source.tree(revision), source.read).fleet
         return self._fresh[revision]
 
+    # What proxies are told
+
+    def told(self, node: str, snapshot: Snapshot) -> None:
+        for resources in snapshot.resources.values():
+            for one in resources.values():
+                if one.version in self.refused:
+                    self.breaks(
+                        "what is refused is not told again", f"{node} is told {one.type} {one.name}, which an Envoy refused"
+                    )
+        if self._fleets:
+            self._told[snapshot.version] = self._fleets[-1]
+
+    def replacing(self, envoy: Envoy, told: Snapshot, old: XdsResource, new: XdsResource) -> None:
+        """Where something that runs can be reached, requests are not sent to nothing instead."""
+        fleet, target = self._told.get(told.version), eds_target(old.name)
+        if fleet is None or target is None or self.disturbed or any(vices.stale_looks for vices in self.vices.values()):
+            return
+        wanted = {want.ref for want in fleet.workloads.values() if want.owner == target[0]}
+        alive = {
+            (machine.address, port)
+            for machine in self.machines.values()
+            for (ref, _), thing in machine.things.items()
+            if ref in wanted and thing.state == "running" and self._ours(thing)
+            for port in thing.ports.values()
+        }
+        if endpoints_of(old) & alive and not endpoints_of(new) & alive:
+            self.breaks("traffic stays", f"{envoy.node} is told to send nothing of {old.name} to what runs")
+
     # The store
 
     def stored(self, plan: Mapping[str, Any]) -> None:
@@ -134,12 +179,14 @@ class Laws:
         if fleet is None:
             self.breaks("the plan shown is what is done", f"{_words(action)} was never planned")
         elif action.verb == "create" and thing is None:
-            self._not_doubled(action, fleet)
+            self._not_doubled(action)
         elif action.verb == "delete" and thing is not None and self._ours(thing):
             self._not_lost(action, fleet)
+            self._within_budget(action, fleet)
             self._let_go(action, thing)
 
-    def _not_doubled(self, action: Action, fleet: FleetState) -> None:
+    def _not_doubled(self, action: Action) -> None:
+        fleet = self._fleets[-1]
         want = fleet.workloads.get(action.ref)
         allowed = Hosts(fleet).open(want, ()) if want is not None else ()
         for host, machine in self.machines.items():
@@ -160,6 +207,22 @@ class Laws:
         ]
         if not others:
             self.breaks("nothing lost", f"{_words(action)} takes away the last one")
+
+    def _within_budget(self, action: Action, fleet: FleetState) -> None:
+        """What one revision takes away at once is within the budget that it, or the most that ever ran, gives."""
+        if action.ref in fleet.workloads or "deletes" in self.ordered:
+            return
+        index = next(n for n, one in enumerate(self._fleets) if one is fleet)
+        # By the revision that took it away, whichever is followed when it goes.
+        while index and action.ref not in self._fleets[index - 1].workloads:
+            index -= 1
+        removed = self._removed.setdefault(f"{index}", set())
+        removed.add(action.ref)
+        allowed = settings_of(fleet).delete_budget.allows(self._most)
+        if len(removed) > allowed:
+            self.breaks(
+                "the delete budget", f"{_words(action)} is the {len(removed)}th of one revision, and {allowed} are allowed"
+            )
 
     def _let_go(self, action: Action, thing: Thing) -> None:
         if action.ref.kind == "Proxy":

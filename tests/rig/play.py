@@ -10,17 +10,19 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+from reconciler.core.facts import Order
 from reconciler.core.kinds.spec import Run
 from reconciler.core.model import Action, Health, Ref, Want
+from reconciler.core.place import Hosts
 from reconciler.core.show import outcome_json
 from reconciler.drivers.memory import Machine, Thing, Vices
 
 from .branch import Branch, text_of
 from .convoy import Convoy, Watching
-from .envoys import Envoys, Server
+from .envoys import BAD, Envoys, Server
 from .faults import Faults
 from .laws import Laws, others_of
-from .turns import Life, Turns, TurnSeams
+from .turns import EPOCH, Life, Turns, TurnSeams
 
 Event = Mapping[str, Any]
 HOSTS = ("h1", "h2", "h3")
@@ -46,11 +48,11 @@ class Report:
     healing: tuple[int, float] = (0, 0.0)
 
 
-def play(world: Mapping[str, Any], more: Iterable[Event] = ()) -> Report:
-    """`world` has `seed` and `events`. Whatever is broken stands in the report."""
+def play(world: Mapping[str, Any]) -> Report:
+    """`world` has `seed` and `events`; with `heal` false it ends with them. Whatever is broken stands in the report."""
     directory = Path(tempfile.mkdtemp(prefix="convoy-rig-", dir=MEMORY if MEMORY.is_dir() else None))
     try:
-        return Play(int(world["seed"]), directory).run([*world["events"], *more])
+        return Play(int(world["seed"]), directory).run(world["events"], heal=world.get("heal", True))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -75,6 +77,7 @@ class Play:
         self.known: set[str] = set()
         self.envoys = Envoys(self.turns, self.machines, self._server)
         self.laws = Laws(self.machines, self.vices, self.branch, self.envoys, lambda: self.turns.t)
+        self.envoys.replacing = self.laws.replacing
         self.foreign = self._strangers()
         self.did: Counter[str] = Counter()
         self.revive_at = 0.0
@@ -92,7 +95,7 @@ class Play:
                 machine.things[ref, want.instance] = Thing("another-installation", want, machine.ports(want), 0.0, want.live)
         return {host: others_of(machine, "") for host, machine in self.machines.items()}
 
-    def run(self, events: list[Event]) -> Report:
+    def run(self, events: Iterable[Event], *, heal: bool) -> Report:
         self.turns.task(self.envoys.run, "envoys", None).start()
         with Watching(self.laws, lambda: self.convoy):
             try:
@@ -100,7 +103,7 @@ class Play:
                     self.do(event)
                     if self.laws.broken:
                         break
-                healing = self._heal() if not self.laws.broken else (0, 0.0)
+                healing = self._heal() if heal and not self.laws.broken else (0, 0.0)
             finally:
                 if self.convoy is not None:
                     self._bury()
@@ -232,10 +235,7 @@ class Play:
             self.vices[host].__dict__.update(Vices(healthy_after_looks=vices.healthy_after_looks).__dict__)
             for thing in self.machines[host].things.values():
                 thing.health = None
-        if self._has_refused():
-            # Somebody mends what Envoys refuse.
-            mended = {ref: {"refused": False} for ref, words in self.documents.items() if words.get("refused")}
-            self.do({"do": "commit", "set": mended})
+        self._mend()
         begun, rounds = self.turns.t, self.laws.plans
         # What had begun to be slow when the last fault struck ends by itself.
         self.wait(ENDING_S)
@@ -249,8 +249,23 @@ class Play:
             self._stays_quiet()
         return healing
 
-    def _has_refused(self) -> bool:
-        return any(words.get("refused") for words in self.documents.values())
+    def _mend(self) -> None:
+        """What is to be followed can be: somebody mends what Envoys refuse, and what no host may bear."""
+        fleet = self.laws.expected()
+        if fleet is None:
+            return
+        hosts = Hosts(fleet)
+        refused = any(BAD in one.body for group in fleet.traffic.values() for all in group.values() for one in all.values())
+        if not refused and all(hosts.may_bear(want) for want in fleet.workloads.values()):
+            return
+        known = self.documents
+        gone = [ref for ref, words in known.items() if "backend" in words and f"Application/{words['backend']}" not in known]
+        if "ProxyGroup/edge" not in known:
+            gone += [ref for ref in known if ref.startswith(("Proxy/", "VirtualHost/"))]
+        mended: dict[str, Any] = {
+            ref: {"refused": False} for ref, words in known.items() if words.get("refused") and ref not in gone
+        }
+        self.do({"do": "commit", "drop": gone, "set": mended | {f"Host/{host}": {"state": "active"} for host in HOSTS}})
 
     def _well(self) -> bool:
         convoy = self.convoy
@@ -264,9 +279,20 @@ class Play:
         view = convoy.loop.view
         if self.branch.head not in (view.revision, view.refused):
             return False
+        self._confirm(convoy)
         if view.revision != expected.revision or not view.converged or convoy.loop.hosts.observed()[1]:
             return False
         return not self.laws.differences()
+
+    def _confirm(self, convoy: Convoy) -> None:
+        """Somebody looks at what the delete budget holds, and says that it is meant."""
+        planned = convoy.loop.view.plan if convoy.loop is not None else None
+        held = [one.reason for one in planned.held if "delete budget" in one.reason] if planned is not None else []
+        if held and convoy.store is not None and "deletes" not in self.laws.ordered:
+            self.laws.ordered.add("deletes")
+            self.did["confirm"] += 1
+            convoy.store.put_order(Order("confirm", "deletes", "it is meant", "somebody", EPOCH + self.turns.t))
+            convoy.wake.set()
 
     def _ill(self) -> str:
         convoy = self.convoy

@@ -4,11 +4,13 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .play import Report, play
-from .worlds import law_of, random_world, shrink, written
+from .scenarios import SCENARIOS, STRIKES, struck_at_each
+from .worlds import FOLDER, World, law_of, random_world, shrink, written
 
 
 @dataclass
@@ -39,8 +41,12 @@ class Figures:
         self.longest_rounds = max(self.longest_rounds, report.healing[0])
         self.longest_s = max(self.longest_s, report.healing[1])
 
+    @property
+    def faults(self) -> "Counter[str]":
+        return Counter({kind: n for kind, n in self.struck.items() if kind not in ("kill", "partial")})
+
     def __str__(self) -> str:
-        faults = Counter({kind: n for kind, n in self.struck.items() if kind not in ("kill", "partial")})
+        faults = self.faults
         return "\n".join(
             (
                 f"worlds {self.worlds}, rounds {self.rounds}, turns {self.turns}, lives {self.lives}",
@@ -63,35 +69,53 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rig.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=0.0, help="play for so long")
     parser.add_argument("--worlds", type=int, default=0, help="play so many")
+    parser.add_argument("--each", action="store_true", help="the small worlds instead, struck at each I/O point")
     parser.add_argument("--seed", type=int, default=0, help="the first world's seed; the others' follow")
-    parser.add_argument("--out", type=Path, default=Path("."), help="the folder that failing worlds are written to")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="the folder that failing worlds are written to")
     parser.add_argument("--no-shrink", action="store_true")
     given = parser.parse_args()
-    over = time.monotonic() + 60 * given.minutes if given.minutes else None
-    figures, seed, begun, told = Figures(), given.seed, time.monotonic(), time.monotonic()
+    figures, begun, told = Figures(), time.monotonic(), time.monotonic()
+    over = begun + 60 * given.minutes if given.minutes else None
     shrunk: set[str] = set()
-    while (over is None or time.monotonic() < over) and not (given.worlds and figures.worlds >= given.worlds):
-        world = random_world(seed)
+    for name, world in each() if given.each else random_worlds(given.seed):
+        if (over is not None and time.monotonic() > over) or (given.worlds and figures.worlds >= given.worlds):
+            break
         report = play(world)
         figures.add(report)
         if report.broken:
             law, what = report.broken[0]
-            print(f"world {seed}: {law}: {what}", flush=True)
+            print(f"world {name}: {law}: {what}", flush=True)
             if not given.no_shrink and law not in shrunk:
                 shrunk.add(law)
-                small = shrink(world, law)
-                law, what = play(small).broken[0]
-                path = given.out / f"{law.replace(' ', '-')}-{seed}.json"
-                path.write_text(written(small, law, what))
-                print(f"  shrunk to {len(small['events'])} of {len(world['events'])} events: {path}\n  {what}", flush=True)
-        seed += 1
+                keep(name, world, law, given.out)
         if time.monotonic() - told > 60:
             told = time.monotonic()
             print(f"… {figures.worlds} worlds, {figures.broken.total()} broken", flush=True)
-    print(
-        f"{figures}\ntook {time.monotonic() - begun:.0f} s, {figures.worlds / (time.monotonic() - begun):.1f} worlds a second"
-    )
+    took_s = time.monotonic() - begun
+    print(f"{figures}\ntook {took_s:.0f} s, {figures.worlds / took_s:.1f} worlds a second")
     return 1 if figures.broken else 0
+
+
+def random_worlds(seed: int) -> Iterator[tuple[str, World]]:
+    while True:
+        yield str(seed), random_world(seed)
+        seed += 1
+
+
+def each() -> Iterator[tuple[str, World]]:
+    for name in SCENARIOS:
+        for strike in STRIKES:
+            for n, world in enumerate(struck_at_each(name, strike)):
+                yield f"{name}-{strike}-{n}", world
+
+
+def keep(name: str, world: World, law: str, folder: Path) -> None:
+    """Write the smallest world that breaks this law to a file, from where it is played for ever."""
+    small = shrink(world, law)
+    law, what = play(small).broken[0]
+    path = folder / f"{law.replace(' ', '-')}-{name}.json"
+    path.write_text(written(small, law, what))
+    print(f"  shrunk to {len(small['events'])} of {len(world['events'])} events: {path}\n  {what}", flush=True)
 
 
 if __name__ == "__main__":

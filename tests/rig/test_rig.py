@@ -6,7 +6,7 @@ from .play import play
 from .soak import Figures
 from .worlds import law_of, random_world, written
 
-WORLDS = 100
+WORLDS = 50
 
 
 @pytest.mark.slow
