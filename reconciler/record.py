@@ -56,11 +56,13 @@ class Record:
         bearing: dict[Ref, list[Observed]] = defaultdict(list)
         for one in seen.resources.values():
             bearing[one.ref].append(one)
-        self._statuses(fleet, planned, result, bearing)
-        self.plan(planned)
-        self._store.add_outcomes(self._untold)
+        with self._store.batch():
+            self._statuses(fleet, planned, result, bearing)
+            self.plan(planned)
+            self._store.add_outcomes(self._untold)
+            self._state(accepted, fleet.revision, converged, in_flight, Counter(seen.foreign.values()))
+        # Only now: what could not be written is told by the next round.
         self._untold = []
-        self._state(accepted, fleet.revision, converged, in_flight, Counter(seen.foreign.values()))
 
     def nothing(self, accepted: Accepted) -> None:
         """No revision is in force yet: say why."""
@@ -106,6 +108,7 @@ class Record:
         self, fleet: FleetState, planned: Plan, result: Mapping[Ref, Status], bearing: Mapping[Ref, list[Observed]]
     ) -> None:
         changed: dict[str, dict[str, Any] | None] = {}
+        events: list[tuple[str, str, str]] = []
         left = leftovers({ref: found for ref, found in bearing.items() if ref not in result}, planned)
         for ref in result.keys() | bearing.keys():
             instances = tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance)))
@@ -116,13 +119,14 @@ class Record:
             self._written[ref] = now
             changed[str(ref)] = status_json(fleet, ref, *now)
             if ref in result and (before is None or before[0].sync != now[0].sync):
-                self._store.event(f"status.{now[0].sync}", str(ref), now[0].why, self._seams.now())
+                events.append((f"status.{now[0].sync}", str(ref), now[0].why))
         for ref in [ref for ref in self._written if ref not in result and ref not in bearing]:
             del self._written[ref]
             changed[str(ref)] = None
         if self._left is None:
             self._left = set(self._store.status())
             changed.update(dict.fromkeys(self._left - {str(known) for known in self._written}))
+        self._store.add_events(events)
         if changed:
             self._store.put_status(changed)
 

@@ -134,6 +134,30 @@ def test_a_fleet_converges_heals_and_is_quiet(tmp_path: Path) -> None:
         assert store.writes == writes
 
 
+def test_a_round_is_a_few_transactions(tmp_path: Path) -> None:
+    """However much it finds: what the guards remember, the plan before it is begun, and all that the round has to tell."""
+    world = World(tmp_path)
+    world.wish.accepted = Accepted(fleet("r1", {f"c{n}": "v1" for n in range(50)}))
+    with world.convoy() as (loop, store):
+        view = View()
+        while not view.converged:
+            writes = store.writes
+            view = loop.tick()
+            assert store.writes - writes <= 3
+            time.sleep(0.02)
+        assert (
+            len(
+                [
+                    event
+                    for event in store.events(0, 1000)
+                    if event.kind == "status.synced" and event.ref.startswith("Container/")
+                ]
+            )
+            == 50
+        )
+        assert len(store.outcomes(1000)) == 50
+
+
 def test_nothing_in_force_touches_nothing(tmp_path: Path) -> None:
     """An unreadable source, or a first revision with Problems, leaves alone whatever runs."""
     world = World(tmp_path)

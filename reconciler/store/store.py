@@ -194,6 +194,12 @@ class Store:
         row: dict[str, Any] = {"kind": kind, "ref": ref, "message": message}
         append(self._database, self._seams, EVENTS, [row if at is None else row | {"at": at}])
 
+    def add_events(self, events: Sequence[tuple[str, str, str]]) -> None:
+        """Several that happened now: kind, printed ref and message of each."""
+        if events:
+            rows = [{"kind": kind, "ref": ref, "message": message} for kind, ref, message in events]
+            append(self._database, self._seams, EVENTS, rows)
+
     def opened(self, ref: Ref, purpose: str) -> None:
         """A secret was opened; every opening is recorded."""
         self.event("secret.opened", str(ref), purpose)
