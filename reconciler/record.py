@@ -92,6 +92,7 @@ class Record:
         now = {
             "revision": revision,
             "signer": accepted.signer,
+            "notes": list(accepted.notes),
             "refused": accepted.refused,
             "unreadable": accepted.unreadable,
             "problems": [problem_json(problem) for problem in accepted.problems],

@@ -10,7 +10,7 @@ from reconciler.core.connect import Connector
 from reconciler.core.facts import DELETES, Order
 from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot, Where
 from reconciler.core.plan import node_id, settings_of
-from reconciler.core.told import Said, Told, brought_back, heard
+from reconciler.core.told import Said, Told, about, brought_back, heard
 from reconciler.gate import Gates
 from reconciler.git import MOST_COMMITS, Signature, Source, SourceError
 from reconciler.load import Loader
@@ -183,9 +183,14 @@ class Wanted:
         # With the revision or not at all: killed here, neither is an order lost nor does one stand without its revision.
         self._store.record_revision(revision, "refused" if problems else "good", problems, said.put, said.drop)
         for order in said.put:
-            self._log.info(f"order.{order.verb}", subject=order.subject, by=order.by, reason=order.reason)
+            self._happened(f"order.{order.verb}", order.subject, f"{order.by}: {order.reason}")
         for verb, subject in said.drop:
-            self._log.info(f"order.{verb}.dropped", subject=subject)
+            self._happened(f"order.{verb}.dropped", subject, "by a commit's trailer")
+
+    def _happened(self, what: str, subject: str, words: str) -> None:
+        self._log.info(what, subject=subject, why=words)
+        ref, digest = about(subject)
+        self._store.event(what, ref if digest and ref else subject, words)
 
     def _last_good(self, refused: str) -> Accepted:
         """After a restart on a refused revision: the last good one, loaded again from the mirror."""

@@ -28,6 +28,8 @@ SYNC: Mapping[str, tuple[str, Style]] = {
 HEALTH: Mapping[str, Style] = {"healthy": "good", "unhealthy": "bad", "starting": "wait", "unknown": "wait", "none": "dim"}
 # A list of thousands that are as they should be hides the one that is not.
 MOST_WELL = 40
+# Of what commits say in their trailers and cannot mean.
+MOST_NOTES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Standing:
     source: str = ""
     signer: str = ""
     by: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def standing(state: Mapping[str, Any], acting: bool | None = None, source: str = "", by: str = "") -> Standing:
@@ -61,6 +64,7 @@ def standing(state: Mapping[str, Any], acting: bool | None = None, source: str =
         source,
         state.get("signer", ""),
         by,
+        tuple(state.get("notes", ())),
     )
 
 
@@ -106,6 +110,10 @@ def _head(fleet: Standing, declared: Sequence[Row]) -> Iterable[Block]:
         yield text(Span("not as declared", "wait"), f": {size}; ", *parts[:-1], Span(f"  {short(fleet.revision)}", "dim"))
     if fleet.signer:
         yield text(Span("signed by", "dim"), f" {fleet.signer}", hang=2)
+    for note in fleet.notes[:MOST_NOTES]:
+        yield text(Span("trailer of no use", "wait"), f": {note}", hang=2)
+    if len(fleet.notes) > MOST_NOTES:
+        yield text(f"… and {len(fleet.notes) - MOST_NOTES} more")
     if fleet.unreadable:
         yield text(Span("source unreadable", "bad"), f": {fleet.unreadable}; what was read before stays in force", hang=2)
     if fleet.by:
@@ -152,6 +160,7 @@ def status_json(fleet: Standing, state: Mapping[str, Any], rows: Mapping[str, Ro
     return {
         "revision": fleet.revision,
         "signer": fleet.signer,
+        "notes": list(fleet.notes),
         "refused": fleet.refused,
         "unreadable": fleet.unreadable,
         "converged": fleet.converged,

@@ -140,3 +140,12 @@ def test_ages() -> None:
         "23h",
         "3d",
     ]
+
+
+def test_trailers_of_no_use_are_shown() -> None:
+    """What a commit says and cannot mean stands with where the fleet stands, a few of them."""
+    notes = [f"commit {n}: `Convoy-Hold: x` names no resource" for n in range(8)]
+    page = show.plain(show.status(show.standing({"revision": "r1", "converged": True, "notes": notes}), {}, 0.0))
+
+    assert page.count("trailer of no use: commit") == 5
+    assert "… and 3 more" in page
