@@ -1,6 +1,5 @@
 """A commit on the expected parent, or nothing: into bare repositories, beside working clones, against hooks, killed midway."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -279,28 +278,6 @@ def test_who_is_at_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, origin:
     for wrong in ("Ann", "<a@b>", "Ann <>", "Ann <a@b> x", "A\nB <a@b>"):
         with pytest.raises(SourceError):
             Person.parse(wrong)
-
-
-@pytest.mark.skipif(not os.path.exists("/usr/bin/ssh-keygen"), reason="needs ssh-keygen (apt install openssh-client)")
-def test_signed_by_the_persons_own_key(
-    origin: Origin, mirror: Open, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where a signature is asked for, it is made by the person's own git settings; a key that is not there is said."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
-    settings = tmp_path / "gitconfig"
-    settings.write_text(f"[gpg]\nformat = ssh\n[user]\nsigningKey = {tmp_path / 'key'}\n")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
-    origin.commit({"a.yaml": "1\n"})
-    parent = mirror().fetch()
-    signing = Words("Signed\n\nConvoy-Release: Host/a\n", Person("Ann", "ann@example.org"), EVE, sign=True)
-    revision = write().commit({"a.yaml": b"2\n"}, parent, signing)
-
-    assert git(origin.path, "log", "-1", "--format=%an|%cn|%B", revision) == "Ann|Eve Adams|Signed\n\nConvoy-Release: Host/a"
-    (tmp_path / "allowed").write_text(f"eve@example.org {(tmp_path / 'key.pub').read_text()}")
-    git(origin.path, "-c", f"gpg.ssh.allowedSignersFile={tmp_path / 'allowed'}", "verify-commit", revision)
-    settings.write_text("[gpg]\nformat = ssh\n[user]\nsigningKey = /nonexistent\n")
-    with pytest.raises(SourceError, match="cannot sign the commit"):
-        write().make({"a.yaml": b"3\n"}, revision, signing)
 
 
 def test_a_remote_by_url(origin: Origin, mirror: Open, write: Write) -> None:
