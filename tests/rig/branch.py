@@ -42,7 +42,8 @@ def spec_of(ref: str, words: Mapping[str, Any]) -> dict[str, Any]:
 
 def text_of(ref: str, words: Mapping[str, Any]) -> str:
     kind, _, name = ref.partition("/")
-    document = {"apiVersion": "convoy/v1", "kind": kind, "metadata": {"name": name}, "spec": spec_of(ref, words)}
+    metadata = {"name": name} | ({"deletion": words["deletion"]} if "deletion" in words else {})
+    document = {"apiVersion": "convoy/v1", "kind": kind, "metadata": metadata, "spec": spec_of(ref, words)}
     return json.dumps(document, indent=1)
 
 
@@ -54,8 +55,9 @@ class Branch:
         self.head = ""
         self.blobs: dict[str, bytes] = {}
         self.bells: list[threading.Event] = []
+        self.messages: dict[str, str] = {}
 
-    def commit(self, files: Mapping[str, str]) -> str:
+    def commit(self, files: Mapping[str, str], message: str = "a change") -> str:
         tree: dict[str, str] = {}
         for path, text in files.items():
             blob = hashlib.sha1(text.encode()).hexdigest()
@@ -63,6 +65,7 @@ class Branch:
             tree[path] = blob
         self.head = f"r{len(self.revisions) + 1:03}"
         self.revisions[self.head] = tree
+        self.messages[self.head] = message
         for bell in self.bells:
             bell.set()
         return self.head
@@ -100,7 +103,7 @@ class Followed:
         return {id: self._branch.blobs[id] for id in blob_ids}
 
     def info(self, revision: str) -> Commit:
-        return Commit(revision, "", 0.0, 0.0, "", ())
+        return Commit(revision, "Somebody <somebody@example.org>", 0.0, 0.0, self._branch.messages[revision], ())
 
     def commits(self, old: str, new: str) -> tuple[Commit, ...]:
         made = [self.info(revision) for revision in self._branch.revisions]

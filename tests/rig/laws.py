@@ -1,22 +1,22 @@
 """The laws that must hold in every world, checked at every plan, at every effect on a machine, and at the end."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from reconciler.core.clusters import eds_target
 from reconciler.core.connect import Connector
 from reconciler.core.envoy import endpoints_of
 from reconciler.core.facts import Facts
-from reconciler.core.model import XDS, Action, FleetState, Key, ObservedState, Outcome, Plan, Ref, Snapshot, XdsResource
+from reconciler.core.model import XDS, Action, FleetState, ObservedState, Outcome, Plan, Ref, Snapshot, XdsResource
 from reconciler.core.place import Hosts
-from reconciler.core.plan import settings_of
-from reconciler.drivers.memory import Machine, Thing, Vices
+from reconciler.drivers.memory import Machine, Thing
 from reconciler.load import Loader
 from reconciler.seams import Seams
 
-from .branch import Branch, Followed
-from .envoys import Envoy, Envoys
+from .branch import Followed
+from .effects import Effects, words
+from .envoys import Envoy
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -26,36 +26,8 @@ AGAIN_EACH = 5
 
 
 @dataclass
-class Laws:
-    """`broken` says which law, then what happened. `installation` is ours, once it is known."""
-
-    machines: Mapping[str, Machine]
-    vices: Mapping[str, Vices]
-    branch: Branch
-    envoys: Envoys
-    clock: Callable[[], float]
-    broken: list[tuple[str, str]] = field(default_factory=list)
-    installation: str = ""
-    plans: int = 0
-    # What people or machines did to a thing by themselves: no proof of anything is to be had from it then.
-    disturbed: set[Ref] = field(default_factory=set)
-    good: int = 0
-    # What people said beside Git.
-    ordered: set[str] = field(default_factory=set)
-    # Content versions that the store knows to be refused by an Envoy.
-    refused: set[str] = field(default_factory=set)
-    _fleets: list[FleetState] = field(default_factory=list)
-    # What a snapshot was told for.
-    _told: dict[str, FleetState] = field(default_factory=dict)
-    _most: int = 0
-    _removed: dict[str, set[Ref]] = field(default_factory=dict)
-    _stored: set[tuple[str, str, str, str]] = field(default_factory=set)
-    _planned: dict[tuple[str, Key], tuple[FleetState, ObservedState]] = field(default_factory=dict)
-    _fresh: dict[str, FleetState | None] = field(default_factory=dict)
-    _same: set[int] = field(default_factory=set)
-
-    def breaks(self, law: str, what: str) -> None:
-        self.broken.append((law, f"at {self.clock():.3f} s: {what}"))
+class Laws(Effects):
+    """All of them."""
 
     # A plan
 
@@ -71,9 +43,12 @@ class Laws:
                 continue
             self._planned[(action.verb, action.key)] = (fleet, seen)
             if action.host not in self.machines:
-                self.breaks("nonsense is not believed", f"{_words(action)} is planned, and there is no such host")
+                self.breaks("nonsense is not believed", f"{words(action)} is planned, and there is no such host")
             if action.host in seen.blind:
-                self.breaks("blind is left alone", f"{_words(action)} is planned while {seen.blind[action.host]}")
+                self.breaks("blind is left alone", f"{words(action)} is planned while {seen.blind[action.host]}")
+            want = fleet.workloads.get(action.ref)
+            if self.suspended & {str(action.ref), str(want.owner) if want else "", "fleet"}:
+                self.breaks("suspended is left alone", f"{words(action)} is planned")
             if action.verb == "create":
                 self._one_copy_of_the_unseen(action, seen)
             if action.verb == "delete":
@@ -83,10 +58,11 @@ class Laws:
 
     def _one_copy_of_the_unseen(self, action: Action, seen: ObservedState) -> None:
         for host, machine in self.machines.items():
+            # A host that is declared lost, and cannot be seen, is not among the blind ones: nobody waits for it.
             if host in seen.blind and self.vices[host].outage:
                 for ref, instance in machine.things:
                     if ref == action.ref and self._ours(machine.things[ref, instance]):
-                        self.breaks("one copy", f"{_words(action)} is planned while {host}, which has one, cannot be seen")
+                        self.breaks("one copy", f"{words(action)} is planned while {host}, which has one, cannot be seen")
 
     def _replaced_first(self, action: Action, fleet: FleetState, seen: ObservedState) -> None:
         want = fleet.workloads.get(action.ref)
@@ -95,12 +71,12 @@ class Laws:
         allowed = Hosts(fleet).may_bear(want)
         others = [one for one in seen.of(action.ref) if one.key != action.key and one.instance == want.instance]
         if not any(one.host in allowed and one.health.status == "healthy" for one in others):
-            self.breaks("replaced first", f"{_words(action)} is planned before a replacement is seen healthy")
+            self.breaks("replaced first", f"{words(action)} is planned before a replacement is seen healthy")
 
     def _same_again(
         self, fleet: FleetState, seen: ObservedState, facts: Facts, now: float, result: Plan, planner: Planner
     ) -> None:
-        turned = ObservedState(_turned(seen.resources), _turned(seen.blind))
+        turned = ObservedState(_turned(seen.resources), _turned(seen.blind), _turned(seen.foreign))
         shuffled = FleetState(
             fleet.revision,
             _turned(fleet.resources),
@@ -148,9 +124,12 @@ class Laws:
         if fleet is None or target is None or self.disturbed or any(vices.stale_looks for vices in self.vices.values()):
             return
         wanted = {want.ref for want in fleet.workloads.values() if want.owner == target[0]}
+        hosts = Hosts(fleet).declared
         alive = {
             (machine.address, port)
-            for machine in self.machines.values()
+            for host, machine in self.machines.items()
+            # Who declares a host lost says that nothing there runs.
+            if hosts.get(host) != "lost"
             for (ref, _), thing in machine.things.items()
             if ref in wanted and thing.state == "running" and self._ours(thing)
             for port in thing.ports.values()
@@ -168,82 +147,12 @@ class Laws:
     def accepted(self, revision: str) -> None:
         self.good = max(self.good, self.branch.number(revision))
 
-    # An effect
-
-    def effect(self, action: Action, host: str) -> None:
-        """Called when a driver is about to change something on its machine."""
-        if (action.verb, str(action.ref), action.instance, host) not in self._stored:
-            self.breaks("the plan shown is what is done", f"{_words(action)} is done and stands in no plan that was stored")
-        thing = self.machines[host].things.get((action.ref, action.instance))
-        fleet, _ = self._planned.get((action.verb, action.key), (None, None))
-        if fleet is None:
-            self.breaks("the plan shown is what is done", f"{_words(action)} was never planned")
-        elif action.verb == "create" and thing is None:
-            self._not_doubled(action)
-        elif action.verb == "delete" and thing is not None and self._ours(thing):
-            self._not_lost(action, fleet)
-            self._within_budget(action, fleet)
-            self._let_go(action, thing)
-
-    def _not_doubled(self, action: Action) -> None:
-        fleet = self._fleets[-1]
-        want = fleet.workloads.get(action.ref)
-        allowed = Hosts(fleet).open(want, ()) if want is not None else ()
-        for host, machine in self.machines.items():
-            other = machine.things.get((action.ref, action.instance))
-            if other is not None and host != action.host and host in allowed and self._ours(other) and other.state == "running":
-                self.breaks("nothing doubled", f"{_words(action)} is done while the same instance runs on {host}")
-
-    def _not_lost(self, action: Action, fleet: FleetState) -> None:
-        if action.ref not in fleet.workloads or action.ref in self.disturbed:
-            return
-        if any(vices.stale_looks for vices in self.vices.values()):
-            return
-        others = [
-            host
-            for host, machine in self.machines.items()
-            for (ref, instance), thing in machine.things.items()
-            if ref == action.ref and self._ours(thing) and (host, instance) != (action.host, action.instance)
-        ]
-        if not others:
-            self.breaks("nothing lost", f"{_words(action)} takes away the last one")
-
-    def _within_budget(self, action: Action, fleet: FleetState) -> None:
-        """What one revision takes away at once is within the budget that it, or the most that ever ran, gives."""
-        if action.ref in fleet.workloads or "deletes" in self.ordered:
-            return
-        index = next(n for n, one in enumerate(self._fleets) if one is fleet)
-        # By the revision that took it away, whichever is followed when it goes.
-        while index and action.ref not in self._fleets[index - 1].workloads:
-            index -= 1
-        removed = self._removed.setdefault(f"{index}", set())
-        removed.add(action.ref)
-        allowed = settings_of(fleet).delete_budget.allows(self._most)
-        if len(removed) > allowed:
-            self.breaks(
-                "the delete budget", f"{_words(action)} is the {len(removed)}th of one revision, and {allowed} are allowed"
-            )
-
-    def _let_go(self, action: Action, thing: Thing) -> None:
-        if action.ref.kind == "Proxy":
-            return
-        address = self.machines[action.host].address
-        ends = {(address, port) for port in thing.ports.values()}
-        for envoy in self.envoys.all.values():
-            if ends & envoy.ends():
-                how = "connected" if envoy.link is not None else "not connected"
-                self.breaks(
-                    "let go first", f"{_words(action)} is done while {envoy.node} on {envoy.host} ({how}) sends it requests"
-                )
-
-    def _ours(self, thing: Thing) -> bool:
-        return thing.installation == self.installation
-
     # The end
 
     def ended(self, foreign: Mapping[str, Mapping[Any, Any]], died: Iterable[str]) -> None:
         for host, before in foreign.items():
             now = others_of(self.machines[host], self.installation)
+            before = {key: one for key, one in before.items() if one[0] not in self.ordered}
             if now != before:
                 self.breaks("what is not ours is left alone", f"on {host}: {before} became {now}")
         for what in died:
@@ -257,7 +166,7 @@ class Laws:
                 left.remove(plain(outcome))
             else:
                 self.breaks(
-                    "outcomes are kept", f"{outcome.status} {_words(outcome.action)} at {outcome.at:.3f} is not in the store"
+                    "outcomes are kept", f"{outcome.status} {words(outcome.action)} at {outcome.at:.3f} is not in the store"
                 )
 
     def expected(self) -> FleetState | None:
@@ -265,9 +174,12 @@ class Laws:
         if not self.branch.head:
             return None
         head = self.fresh(self.branch.head)
-        if head is not None and (head.resources or not self.good):
+        if head is not None and (head.resources or not self.good or self.number_of_head() == self.good):
             return head
         return self.fresh(f"r{self.good:03}") if self.good else None
+
+    def number_of_head(self) -> int:
+        return self.branch.number(self.branch.head)
 
     def differences(self) -> list[str]:
         """Where what runs is not what is wanted, each once; empty when it is."""
@@ -277,7 +189,7 @@ class Laws:
         there: dict[Ref, list[tuple[str, str, Thing]]] = {}
         for host, machine in self.machines.items():
             for (ref, instance), thing in machine.things.items():
-                if self._ours(thing):
+                if self._ours(thing) and not (ref not in wanted and thing.want.deletion == "retain"):
                     there.setdefault(ref, []).append((host, instance, thing))
         for ref in sorted(wanted.keys() | there.keys()):
             mine = there.get(ref, [])
@@ -303,10 +215,6 @@ def others_of(machine: Machine, installation: str) -> dict[Any, Any]:
         for key, thing in machine.things.items()
         if thing.installation != installation
     }
-
-
-def _words(action: Action) -> str:
-    return f"{action.verb} {action.ref} ({action.instance[:6]}) on {action.host}"
 
 
 def _turned(mapping: Mapping[K, V]) -> dict[K, V]:

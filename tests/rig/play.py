@@ -5,27 +5,20 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any, cast
 
-from reconciler.core.facts import Order
-from reconciler.core.kinds.spec import Run
-from reconciler.core.model import Action, Health, Ref, Want
+from reconciler.core.facts import Order, OrderVerb
+from reconciler.core.model import Held
 from reconciler.core.place import Hosts
 from reconciler.core.show import outcome_json
-from reconciler.drivers.memory import Machine, Thing, Vices
+from reconciler.drivers.memory import Vices
 
-from .branch import Branch, text_of
 from .convoy import Convoy, Watching
-from .envoys import BAD, Envoys, Server
-from .faults import Faults
-from .laws import Laws, others_of
-from .turns import EPOCH, Life, Turns, TurnSeams
+from .envoys import BAD
+from .events import FORMER, HOSTS, Event, Events
+from .turns import EPOCH
 
-Event = Mapping[str, Any]
-HOSTS = ("h1", "h2", "h3")
 # Once nothing goes wrong any more the fleet has so long, and so many rounds, to become as declared. The longest that anything
 # waits after a failure is a minute (an unreadable source, a step that failed), and a replacement may wait for another.
 WELL_S, WELL_ROUNDS = 400.0, 400
@@ -57,43 +50,8 @@ def play(world: Mapping[str, Any]) -> Report:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _refuses(verb: str | None, action: Action) -> str:
-    return "no room" if action.verb == verb else ""
-
-
-class Play:
-    """One world at one time."""
-
-    def __init__(self, seed: int, directory: Path) -> None:
-        self.directory = directory
-        self.turns = Turns(Random(seed))
-        self.faults = Faults(self.turns)
-        self.branch = Branch()
-        self.documents: dict[str, dict[str, Any]] = {}
-        self.machines = {host: Machine(f"10.0.0.{n}", 20000 + 1000 * n) for n, host in enumerate(HOSTS, 1)}
-        self.vices = {host: Vices(healthy_after_looks=0) for host in HOSTS}
-        self.convoy: Convoy | None = None
-        self.lives = 0
-        self.known: set[str] = set()
-        self.envoys = Envoys(self.turns, self.machines, self._server)
-        self.laws = Laws(self.machines, self.vices, self.branch, self.envoys, lambda: self.turns.t)
-        self.envoys.replacing = self.laws.replacing
-        self.foreign = self._strangers()
-        self.did: Counter[str] = Counter()
-        self.revive_at = 0.0
-
-    def _server(self) -> Server | None:
-        convoy = self.convoy
-        return convoy.server if convoy is not None and not convoy.life.dead and not convoy.life.ended else None
-
-    def _strangers(self) -> dict[str, dict[Any, Any]]:
-        """Another installation's things, on the same machines."""
-        for host, machine in self.machines.items():
-            for kind in ("Container", "Proxy"):
-                ref = Ref(kind, "stranger")
-                want = Want(ref, "uid-of-others", f"other-{host}", "other", Run(command=("other",)), ref)
-                machine.things[ref, want.instance] = Thing("another-installation", want, machine.ports(want), 0.0, want.live)
-        return {host: others_of(machine, "") for host, machine in self.machines.items()}
+class Play(Events):
+    """One world at one time, from its first event until all is well."""
 
     def run(self, events: Iterable[Event], *, heal: bool) -> Report:
         self.turns.task(self.envoys.run, "envoys", None).start()
@@ -119,112 +77,6 @@ class Play:
             healing,
         )
 
-    # Convoy's lives
-
-    def wait(self, seconds: float, until: Any = lambda: False) -> bool:
-        """Let time pass; who is dead is started again after a moment."""
-        over = self.turns.t + seconds
-        while self.turns.t < over:
-            if self.turns.play(lambda: self._gone() or until(), over - self.turns.t):
-                if not self._gone():
-                    return True
-                if self.convoy is not None:
-                    self._bury()
-                    self.revive_at = self.turns.t + self.turns.rng.random() * 3
-                self.turns.play(lambda: self.turns.t >= self.revive_at, 5.0)
-                self._start()
-        return bool(until())
-
-    def _gone(self) -> bool:
-        return self.convoy is None or self.convoy.life.dead or bool(self.convoy.life.ended)
-
-    def _start(self) -> None:
-        self.lives += 1
-        life = Life(self.lives)
-        seams = TurnSeams(self.turns, life, self.faults.at)
-        self.convoy = Convoy(life, seams, self.directory, self.branch, self.laws, self.known, self.vices)
-        self.convoy.start()
-
-    def _bury(self) -> None:
-        assert self.convoy is not None
-        self.turns.bury(self.convoy.life)
-        self.convoy.let_go()
-        self.convoy = None
-
-    # Events
-
-    def do(self, event: Event) -> None:
-        self.did[event["do"]] += 1
-        getattr(self, f"_do_{event['do']}")(event)
-
-    def _do_wait(self, event: Event) -> None:
-        self.wait(event["s"])
-
-    def _do_commit(self, event: Event) -> None:
-        for ref in event.get("drop", ()):
-            self.documents.pop(ref, None)
-        for ref, words in event.get("set", {}).items():
-            self.documents[ref] = {**self.documents.get(ref, {}), **words}
-        files = {f"fleet/{ref.replace('/', '-').lower()}.yaml": text_of(ref, words) for ref, words in self.documents.items()}
-        if event.get("empty"):
-            files = {}
-        if event.get("broken"):
-            files["fleet/broken.yaml"] = "kind: ["
-        self.branch.commit(files)
-
-    def _do_fault(self, event: Event) -> None:
-        self.faults.arm(event["kind"], event["point"], event["skip"])
-
-    def _do_kill(self, event: Event) -> None:
-        self.faults.arm("kill", event.get("point", ""), event["skip"])
-
-    def _do_restart(self, _: Event) -> None:
-        if self.convoy is not None:
-            self.convoy.stop()
-
-    def _do_outage(self, event: Event) -> None:
-        self.vices[event["host"]].outage = event["on"]
-
-    def _do_vice(self, event: Event) -> None:
-        vices = self.vices[event["host"]]
-        for name, value in event.items():
-            if name == "half_done":
-                vices.half_done = frozenset(value)
-            elif name == "refuse":
-                vices.refuse = partial(_refuses, value)
-            elif name not in ("do", "host"):
-                setattr(vices, name, value)
-
-    def _do_silence(self, event: Event) -> None:
-        self.envoys.silent = event["on"]
-
-    def _do_disturb(self, event: Event) -> None:
-        """Something happens to one of our things that we did not do."""
-        ours = [
-            (host, ref, instance)
-            for host, machine in self.machines.items()
-            for (ref, instance), thing in sorted(machine.things.items())
-            if thing.installation == self.laws.installation
-        ]
-        if not ours:
-            return
-        host, ref, instance = ours[event["pick"] % len(ours)]
-        self.laws.disturbed.add(ref)
-        machine = self.machines[host]
-        thing = machine.things[ref, instance]
-        how = event["how"]
-        if how == "vanish":
-            del machine.things[ref, instance]
-        elif how == "lose":
-            thing.state, thing.health = "lost", None
-        elif how == "sicken":
-            thing.health = Health("unhealthy", message="it is sick")
-        elif how == "recover":
-            thing.health = None
-        else:
-            thing.live = "changed-by-somebody"
-        machine.ring()
-
     # The end
 
     def _heal(self) -> tuple[int, float]:
@@ -235,6 +87,9 @@ class Play:
             self.vices[host].__dict__.update(Vices(healthy_after_looks=vices.healthy_after_looks).__dict__)
             for thing in self.machines[host].things.values():
                 thing.health = None
+        for subject in sorted(self.laws.suspended):
+            self.wait(10, lambda: not self._gone() and self.convoy is not None and self.convoy.store is not None)
+            self.do({"do": "suspend", "subject": subject, "on": False})
         self._mend()
         begun, rounds = self.turns.t, self.laws.plans
         # What had begun to be slow when the last fault struck ends by itself.
@@ -256,7 +111,12 @@ class Play:
             return
         hosts = Hosts(fleet)
         refused = any(BAD in one.body for group in fleet.traffic.values() for all in group.values() for one in all.values())
-        if not refused and all(hosts.may_bear(want) for want in fleet.workloads.values()):
+        stranded = any(
+            host not in hosts.declared and thing.installation == self.laws.installation
+            for host, machine in self.machines.items()
+            for thing in machine.things.values()
+        )
+        if not refused and not stranded and all(hosts.open(want, ()) for want in fleet.workloads.values()):
             return
         known = self.documents
         gone = [ref for ref, words in known.items() if "backend" in words and f"Application/{words['backend']}" not in known]
@@ -285,14 +145,24 @@ class Play:
         return not self.laws.differences()
 
     def _confirm(self, convoy: Convoy) -> None:
-        """Somebody looks at what the delete budget holds, and says that it is meant."""
+        """Somebody looks at what is held, and says what releases it."""
         planned = convoy.loop.view.plan if convoy.loop is not None else None
-        held = [one.reason for one in planned.held if "delete budget" in one.reason] if planned is not None else []
-        if held and convoy.store is not None and "deletes" not in self.laws.ordered:
-            self.laws.ordered.add("deletes")
-            self.did["confirm"] += 1
-            convoy.store.put_order(Order("confirm", "deletes", "it is meant", "somebody", EPOCH + self.turns.t))
-            convoy.wake.set()
+        for held in planned.held if planned is not None else ():
+            order = next((order for words, order in self._answers(held).items() if words in held.reason), None)
+            if order is not None and order[1] not in self.laws.ordered and convoy.store is not None:
+                self.laws.ordered.add(order[1])
+                self.did[order[0]] += 1
+                convoy.store.put_order(Order(*order, "it is meant", "somebody", EPOCH + self.turns.t))
+                convoy.wake.set()
+
+    def _answers(self, held: Held) -> dict[str, tuple[OrderVerb, str]]:
+        """What a person says to a hold of these words."""
+        return {
+            "delete budget": ("confirm", "deletes"),
+            "has to be confirmed": ("confirm", str(held.ref)),
+            "keeps changing it": ("resume", str(held.ref)),
+            FORMER: ("take-over", FORMER),
+        }
 
     def _ill(self) -> str:
         convoy = self.convoy

@@ -6,7 +6,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from .play import HOSTS, Report, play
+from .events import HOSTS
+from .play import Report, play
 
 World = dict[str, Any]
 Event = dict[str, Any]
@@ -78,6 +79,7 @@ class _Maker:
             self.disturb: 2,
             self.silence: 1,
             self.restart: 1,
+            self.suspend: 1,
         }
         for _ in range(rng.randint(3, 24)):
             rng.choices([*weights], [*weights.values()])[0]()
@@ -93,7 +95,8 @@ class _Maker:
         rng = self.rng
         roll = rng.random()
         if roll < 0.05:
-            self.made.append({"do": "commit", "empty": True})
+            said = {"message": "All of it\n\nConvoy-Confirm: deletes"} if rng.random() < 0.3 else {}
+            self.made.append({"do": "commit", "empty": True, **said})
             return
         if roll < 0.1:
             self.made.append({"do": "commit", "broken": True})
@@ -114,18 +117,20 @@ class _Maker:
         rng = self.rng
         kind = ref.partition("/")[0]
         if kind == "Settings":
-            return {"drain": rng.choice((0, 1, 2, 10))}
+            return {"drain": rng.choice((0, 1, 2, 10)), "budget": rng.choice((0, 1, 2, 5, 20))}
         if kind == "VirtualHost":
             return {"backend": rng.choice(("a", "a", "b")), "refused": rng.random() < 0.3}
         if kind == "Proxy":
             return {"host": rng.choice((*HOSTS, None))}
         if kind == "Host":
-            return {}
+            return {"state": rng.choice(("active", "active", "cordoned", "draining", "lost"))}
         roll = rng.random()
         if roll < 0.5:
             return {"version": rng.randint(1, 4)}
-        if roll < 0.7:
+        if roll < 0.65:
             return {"live": rng.randint(0, 3)}
+        if roll < 0.7:
+            return {"deletion": rng.choice(("delete", "retain", "confirm"))}
         if kind == "Container":
             return {"host": rng.choice((*HOSTS, None))}
         return {"replicas": rng.randint(0, 4)} if roll < 0.9 else {"hosts": sorted(rng.sample(HOSTS, rng.randint(0, 2)))}
@@ -172,6 +177,10 @@ class _Maker:
 
     def silence(self) -> None:
         self.made.append({"do": "silence", "on": self.rng.random() < 0.6})
+
+    def suspend(self) -> None:
+        subject = self.rng.choice(("fleet", "Application/a", "Container/c1", "Container/c2"))
+        self.made.append({"do": "suspend", "subject": subject, "on": self.rng.random() < 0.6})
 
     def restart(self) -> None:
         self.made.append({"do": "restart"})
