@@ -176,7 +176,7 @@ def play(commands: list[Typed], place: Path, fleet: Path | None) -> tuple[dict[i
     finally:
         end_group(shell.pid)
         shell.wait(30)
-        subprocess.run(["convoy", "down", "--yes"], env=environment, capture_output=True, timeout=120)
+        subprocess.run(["convoy", "down", "--yes", "--retained"], env=environment, capture_output=True, timeout=120)
         text = output.read_text(errors="replace")
         shutil.rmtree(own, ignore_errors=True)
     ran = {int(number): int(code) for number, code in re.findall(r"^@end (\d+) (\d+)$", text, re.MULTILINE)}

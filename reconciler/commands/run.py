@@ -103,8 +103,15 @@ class _Watch:
         if view.converged or view.refused or view.problems or view.unreadable:
             return True
         # What is held waits for a person, who is told so sooner by our ending than by our waiting.
-        stuck = any(sync in ("failed", "refused", "held", "drifted") for sync, _ in now.values())
-        return stuck and self._clock() - self._moved_at > SETTLED_S
+        return stuck(view) and self._clock() - self._moved_at > SETTLED_S
+
+
+def stuck(view: "View") -> bool:
+    """Whether something failed or waits for a person, declared or not."""
+    holds = view.plan.held if view.plan else ()
+    return any(one.sync in ("failed", "refused", "held", "drifted") for one in view.status.values()) or any(
+        held.release for held in holds
+    )
 
 
 def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
@@ -123,8 +130,7 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
         rows = store.status() if store else show.rows(view.status)
     call.page((show.BLANK, *show.status(fleet, rows, time.time(), most_well=0)), show.status_json(fleet, {}, rows))
     if not view.converged:
-        failed = any(one.sync in ("failed", "refused", "held", "drifted") for one in view.status.values())
-        raise click.exceptions.Exit(FAILED if failed else UNFINISHED)
+        raise click.exceptions.Exit(FAILED if stuck(view) else UNFINISHED)
 
 
 @click.command(
