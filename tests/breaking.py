@@ -138,15 +138,16 @@ def entry(*entries: tuple[str, bytes, bytes]) -> Callable[[Place], None]:
         there = [("40000" if e.filemode == 0o40000 else FILE, (e.name or "").encode(), str(e.id)) for e in tree]
         below = place.origin.tree([(FILE, b"evil.yaml", place.origin.blob(b"evil: 1\n"))])
         made = [(mode, name, below if mode.endswith("40000") else place.origin.blob(data)) for mode, name, data in entries]
-        place.origin.commit_tree([*there, *made])
+        place.origin.commit_tree([*there, *made], onto=place.origin.tip())
 
     return how
 
 
 def deep(place: Place) -> None:
+    odb = pygit2.Repository(str(place.origin.path)).odb
     level = place.origin.tree([(FILE, b"evil.yaml", place.origin.blob(b"evil: 1\n"))])
     for _ in range(3000):
-        level = place.origin.tree([(DIRECTORY, b"d", level)])
+        level = str(odb.write(pygit2.enums.ObjectType.TREE, b"40000 d\0" + bytes.fromhex(level)))
     under(place, level)
 
 
@@ -160,7 +161,7 @@ def bomb(place: Place) -> None:
 def under(place: Place, tree: str) -> None:
     repository = pygit2.Repository(str(place.origin.path))
     there = [(FILE, (e.name or "").encode(), str(e.id)) for e in repository[place.origin.tip()].peel(pygit2.Tree)]
-    place.origin.commit_tree([*there, (DIRECTORY, b"z", tree)])
+    place.origin.commit_tree([*there, (DIRECTORY, b"z", tree)], onto=place.origin.tip())
 
 
 def damaged(what: Callable[[Path], None]) -> Callable[[Place], None]:

@@ -92,13 +92,16 @@ class Origin:
         )
         return self.tip(branch)
 
-    def commit_tree(self, entries: Sequence[tuple[str, bytes, str]], branch: str = "main") -> str:
+    def commit_tree(self, entries: Sequence[tuple[str, bytes, str]], branch: str = "main", onto: str = "") -> str:
         """A commit of a tree object written as it is, with entries (mode, name, id) that git itself would refuse."""
         repository = pygit2.Repository(str(self.path))
         raw = b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(id) for mode, name, id in entries)
         tree = repository.odb.write(pygit2.enums.ObjectType.TREE, raw)
         self.commits += 1
-        text = f"tree {tree}\nauthor A <a@b> {BEGUN_AT} +0000\ncommitter A <a@b> {BEGUN_AT + self.commits} +0000\n\nraw\n"
+        parent = f"parent {onto}\n" if onto else ""
+        text = (
+            f"tree {tree}\n{parent}author A <a@b> {BEGUN_AT} +0000\ncommitter A <a@b> {BEGUN_AT + self.commits} +0000\n\nraw\n"
+        )
         commit = repository.odb.write(pygit2.enums.ObjectType.COMMIT, text.encode())
         repository.references.create(f"refs/heads/{branch}", commit, force=True)
         return str(commit)

@@ -60,10 +60,19 @@ class Bare:
             return None
         for name in LOCKS:
             (self.directory / name).unlink(missing_ok=True)
+        self._sweep()
         try:
             return self.opened()
         except PYGIT2_ERRORS:
             return None
+
+    def _sweep(self) -> None:
+        """Away with what fetches that were killed, or found the disk full, had half written: nobody else ever would."""
+        with contextlib.suppress(OSError):
+            for left in (self.directory / "objects" / "pack").glob("tmp_*"):
+                left.unlink(missing_ok=True)
+            for left in (self.directory / "objects").glob("tmp_objdir-*"):
+                shutil.rmtree(left, ignore_errors=True)
 
     def opened(self) -> pygit2.Repository:
         """The repository; opened again when another process has made it anew."""

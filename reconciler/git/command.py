@@ -177,7 +177,13 @@ def local_path(url: str) -> Path | None:
         return None if SCP_LIKE.match(url) and not os.path.exists(url) else Path(url)
     if scheme.lower() not in PROTOCOLS:
         raise SourceError(f"{shown!r} has the scheme {scheme!r}: Convoy reads from {', '.join(PROTOCOLS)} and local paths")
-    return Path(unquote(urlsplit(url).path)) if scheme.lower() == "file" else None
+    if scheme.lower() != "file":
+        return None
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.netloc not in ("", "localhost") or not path.startswith("/") or not path.isprintable():
+        raise SourceError(f"{shown!r} is not a place on this machine: give it as file:///path, or as the path alone")
+    return Path(path)
 
 
 def remote_settings(url: str) -> dict[str, str]:

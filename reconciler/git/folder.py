@@ -1,6 +1,7 @@
 """Reads the wishes from a plain folder, as it is now: for trying things out before they are committed."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -157,7 +158,12 @@ class Directory:
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         with os.fdopen(file, "rb") as stream:
             now = os.fstat(stream.fileno())
-            content = stream.read(LARGEST_FILE + 1) if stat.S_ISREG(now.st_mode) else b""
+            if not stat.S_ISREG(now.st_mode):
+                raise OSError(errno.EINVAL, "it is no file any more")
+            content = stream.read(LARGEST_FILE + 1)
+            if times(os.fstat(stream.fileno())) != times(now):
+                # Half of a file is a fleet with less in it.
+                raise OSError(errno.EAGAIN, "it is being written")
         id = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
         found.files[path] = (id, content)
         if self._seams.now() * 1e9 - max(now.st_mtime_ns, now.st_ctime_ns) > SETTLED_NS:

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pygit2
+from pygit2.enums import ConfigLevel
 
 from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
 from reconciler.git.carry import carry
@@ -24,6 +26,8 @@ LOCAL_POLL_S, REMOTE_POLL_S = 1.0, 30.0
 # takes hooks from protected settings only). Other parents that he grafts on for himself are not what the commits say.
 LOCAL_UPLOAD = f"GIT_GRAFT_FILE={NO_FILE} git -c 'safe.directory=*' upload-pack"
 NOBODY = Files()
+# In these words errno's ENOSPC and EDQUOT reach us, through git's and libgit2's messages.
+FULL = re.compile(r"No space left on device|[Dd]isk quota exceeded")
 
 
 class Mirror:
@@ -61,8 +65,11 @@ class Mirror:
         local = self._local is not None
         self._changes = Changes(seams, poll_s or (LOCAL_POLL_S if local else REMOTE_POLL_S), self._places if local else None)
         # Convoy reads objects and refs, which runs nothing; libgit2's refusal of other people's repositories protects
-        # programs that run hooks and filters from them.
+        # programs that run hooks and filters from them. Nor does reading depend on anybody's settings: a home directory that
+        # may not be read would make every repository unreadable.
         pygit2.settings.owner_validation = False
+        for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
+            pygit2.settings.search_path[level] = ""
 
     def fetch(self) -> str:
         with self._lock, self._reading(f"branch {self._branch} of {self.shown}"):
@@ -136,11 +143,15 @@ class Mirror:
         try:
             yield
         except GitFailed as error:
-            raise SourceError(f"cannot read {what}: {error}") from error
+            raise SourceError(f"cannot read {what}: {error}{self._room(error)}") from error
         except PYGIT2_ERRORS as error:
             self._damaged = self._damaged or ours
-            hint = "; the mirror is made anew with the next fetch" if ours else ""
+            hint = "; the mirror is made anew with the next fetch" if ours else self._room(error)
             raise SourceError(f"cannot read {what}: {redacted(str(error)) or type(error).__name__}{hint}") from error
+
+    def _room(self, error: Exception) -> str:
+        """What to do where a disk is full."""
+        return f"; see that {self._bare.directory.parent} has room" if FULL.search(str(error)) else ""
 
     def _local_tip(self, path: Path) -> str:
         """What the branch names now, read without starting a process."""
@@ -151,7 +162,15 @@ class Mirror:
         try:
             self._source = pygit2.Repository(str(path), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
         except PYGIT2_ERRORS as error:
-            raise SourceError(f"{path} is not a Git repository that can be read: {error}") from error
+            reason: Exception = error
+            try:
+                # libgit2 takes what it may not look at for what is not there.
+                os.stat(path / "HEAD")
+            except PermissionError as forbidden:
+                reason = forbidden
+            except OSError:
+                pass
+            raise SourceError(f"{path} is not a Git repository that can be read: {reason}") from error
         name = f"refs/heads/{self._branch}"
         if not self._source.references.get(name):
             names = [one.removeprefix("refs/heads/") for one in self._source.references if one.startswith("refs/heads/")]
@@ -193,6 +212,8 @@ class Mirror:
         try:
             self._git_fetch(self._bare.directory)
         except GitFailed as error:
+            if FULL.search(str(error)):
+                raise
             self._blame(error)
             return ""
         self._grown = True
