@@ -104,13 +104,3 @@ def test_later_steps_are_taken_once_and_whole(place: Place, monkeypatch: pytest.
     again = Store(place.url, Seams())
     assert again.writes == 0
     again.close()
-
-
-def test_a_newer_store_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An older Convoy does not touch tables it does not know; it says what to do."""
-    steps = migrations.STEPS
-    monkeypatch.setattr(migrations, "STEPS", (*steps, ("CREATE TABLE extra (n INTEGER)",)))
-    Store(place.url, Seams()).close()
-    monkeypatch.setattr(migrations, "STEPS", steps)
-    with pytest.raises(StoreError, match="use the newer Convoy"):
-        Store(place.url, Seams())
