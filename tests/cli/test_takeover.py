@@ -124,7 +124,7 @@ def test_stopped_and_killed(fleet: Fleet) -> None:
     assert len(after) == 2
     assert f"process {second.pid}" in fleet.status()["by"]
 
-    # What it last read is version 1, and the folder says it again for a moment that only it could act upon.
+    # What it last read is version 1.
     first.send_signal(signal.SIGCONT)
     assert first.wait(30) == 1
     assert "took over" in fleet.log("first")
@@ -178,7 +178,8 @@ def test_a_lost_store_is_restored_elsewhere(fleet: Fleet, tmp_path: Path) -> Non
     serving.wait()
     for path in (tmp_path / "state").glob("convoy.db*"):
         path.unlink()
-    assert fleet.convoy("plan", str(tmp_path / "fleet"), "--exit-code", code=2)
+    # Without it, what runs bears the mark of an installation that is not this one.
+    assert "convoy take-over" in fleet.convoy("plan", str(tmp_path / "fleet"))
     for path in (tmp_path / "state").glob("convoy.db*"):
         path.unlink()
     fleet.store = there
