@@ -17,7 +17,7 @@ from reconciler.terminal import Terminal
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "A fleet repository": {"init": "fleet:init", "validate": "fleet:validate", "plan": "plan:plan"},
     "Making it so": {"apply": "run:apply", "serve": "run:serve", "rollback": "rollback:rollback", "down": "run:down"},
-    "Looking": {"status": "look:status", "get": "look:get", "explain": "look:explain"},
+    "Looking": {"status": "look:status", "get": "look:get", "explain": "look:explain", "doctor": "doctor:doctor"},
     "Stepping in": {
         "confirm": "orders:confirm",
         "suspend": "orders:suspend",

@@ -14,18 +14,30 @@ LONGEST_DIRECTORY = 64
 
 def run_directory(state: Path) -> Path:
     """The directory for sockets of this state directory, made with mode 0700; raises OSError when it cannot be ours."""
+    run = run_path(state)
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    wrong = not_ours(run)
+    if wrong:
+        raise OSError(wrong)
+    return run
+
+
+def run_path(state: Path) -> Path:
+    """Where that directory is, made or not."""
     state = state.resolve()
     run = state / "run"
-    if len(os.fsencode(run)) > LONGEST_DIRECTORY:
-        name = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
-        run = Path(tempfile.gettempdir()) / f"convoy-{name}"
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if len(os.fsencode(run)) <= LONGEST_DIRECTORY:
+        return run
+    name = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"convoy-{name}"
+
+
+def not_ours(run: Path) -> str:
+    """Why sockets must not be made in this directory; empty when they may. Raises OSError where it is not there."""
     found = run.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise OSError(
-            f"{run} must be a directory of this user's alone (mode 0700): remove it or set TMPDIR to a place of your own"
-        )
-    return run
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o077:
+        return ""
+    return f"{run} must be a directory of this user's alone (mode 0700): remove it or set TMPDIR to a place of your own"
 
 
 def point_to(own: Path) -> None:

@@ -2,6 +2,7 @@
 
 from reconciler.store.backup import Backup, BackupError
 from reconciler.store.database import Lease, LeaseLost, NoStore, StoreError, default_url
+from reconciler.store.examine import Examined, examine
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.store import Store
 
@@ -9,6 +10,7 @@ __all__ = [
     "Backup",
     "BackupError",
     "Event",
+    "Examined",
     "KeptCertificate",
     "Lease",
     "LeaseLost",
@@ -17,4 +19,5 @@ __all__ = [
     "Store",
     "StoreError",
     "default_url",
+    "examine",
 ]
