@@ -19,6 +19,9 @@ def spec_of(ref: str, words: Mapping[str, Any]) -> dict[str, Any]:
     """The few words of a world's events ⇒ what a person would have written."""
     kind = ref.partition("/")[0]
     hosts = {"host": words["host"]} if words.get("host") else {}
+    if "command" in words:
+        replicas = {"replicas": words["replicas"]} if "replicas" in words else {}
+        return {"command": words["command"], "stop": {"graceSeconds": 1}} | replicas
     if kind in ("Container", "Application"):
         spec: dict[str, Any] = {
             "command": ["serve", f"--version={words.get('version', 1)}"],

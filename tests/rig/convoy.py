@@ -15,6 +15,7 @@ from reconciler.core import plan as planning
 from reconciler.core.facts import Facts
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.model import Action, FleetState, Health, Observed, ObservedState, Outcome, Plan, Ref
+from reconciler.drivers import Driver
 from reconciler.drivers.memory import Machine, Memory, Vices
 from reconciler.guards import Guards
 from reconciler.hosts import Host
@@ -35,6 +36,8 @@ from .laws import Laws
 from .turns import Life, TurnSeams
 
 LEASE_S = 15.0
+# Host, what is declared of it, our installation, the life's seams.
+MakeDriver = Callable[[str, HostSpec, str, TurnSeams], Driver]
 
 
 class WatchedStore(Store):
@@ -105,10 +108,10 @@ class Convoy:
         branch: Branch,
         laws: Laws,
         known: set[str],
-        vices: dict[str, Vices],
+        make_driver: MakeDriver,
     ) -> None:
         self.life, self.seams, self.directory = life, seams, directory
-        self.branch, self.laws, self.known, self.vices = branch, laws, known, vices
+        self.branch, self.laws, self.known, self.make_driver = branch, laws, known, make_driver
         self.wake, self.stopped = threading.Event(), threading.Event()
         self.server: Server | None = None
         self.store: WatchedStore | None = None
@@ -178,9 +181,9 @@ class Convoy:
                 except StoreError:
                     continue
 
-        def driver(name: str, _spec: HostSpec) -> Driven:
+        def driver(name: str, spec: HostSpec) -> Driver:
             self.known.add(name)
-            return Driven(name, self.laws.machines[name], store.installation(), seams, self.vices[name], self.laws)
+            return self.make_driver(name, spec, store.installation(), seams)
 
         self.loop = Loop(
             self.wanted,

@@ -8,13 +8,15 @@ from random import Random
 from typing import Any
 
 from reconciler.core.facts import Order
+from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.kinds.spec import Run
 from reconciler.core.model import Action, Health, Ref, Want
+from reconciler.drivers import Driver
 from reconciler.drivers.memory import Machine, Thing, Vices
 from reconciler.store import StoreError
 
 from .branch import Branch, text_of
-from .convoy import Convoy
+from .convoy import Convoy, Driven
 from .envoys import Envoys, Server
 from .faults import Faults
 from .laws import Laws, others_of
@@ -35,7 +37,7 @@ class Events:
 
     def __init__(self, seed: int, directory: Path) -> None:
         self.directory = directory
-        self.turns = Turns(Random(seed))
+        self.turns = self.make_turns(Random(seed))
         self.faults = Faults(self.turns)
         self.branch = Branch()
         self.documents: dict[str, dict[str, Any]] = {}
@@ -50,6 +52,12 @@ class Events:
         self.foreign = self._strangers()
         self.did: Counter[str] = Counter()
         self.revive_at = 0.0
+
+    def make_turns(self, rng: Random) -> Turns:
+        return Turns(rng)
+
+    def make_driver(self, name: str, spec: HostSpec, installation: str, seams: TurnSeams) -> Driver:
+        return Driven(name, self.machines[name], installation, seams, self.vices[name], self.laws)
 
     def _server(self) -> Server | None:
         convoy = self.convoy
@@ -89,7 +97,7 @@ class Events:
         self.lives += 1
         life = Life(self.lives)
         seams = TurnSeams(self.turns, life, self.faults.at)
-        self.convoy = Convoy(life, seams, self.directory, self.branch, self.laws, self.known, self.vices)
+        self.convoy = Convoy(life, seams, self.directory, self.branch, self.laws, self.known, self.make_driver)
         self.convoy.start()
 
     def _bury(self) -> None:

@@ -87,7 +87,7 @@ class Faults:
             if turning:
                 self.turns.block(lambda: False, seconds)
             else:
-                self.turns.t += seconds
+                self.turns.spend(seconds)
         raised = failure(name, armed.kind == "timeout") if armed.kind != "slow" else None
         if raised is not None or armed.kind == "slow":
             self.struck[armed.kind] += 1

@@ -1,6 +1,7 @@
 """Virtual time, and one thing at a time: what would be threads take turns at each wait and each point, as a seed decides."""
 
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -83,7 +84,7 @@ class Turns:
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
-        self.t = 0.0
+        self.t, self.epoch = 0.0, EPOCH
         self.hub = getcurrent()
         self.tasks: list[Task] = []
         self.died: list[str] = []
@@ -111,7 +112,7 @@ class Turns:
         able = [one for one in self.tasks if one.ready() or (one.until is not None and one.until <= self.t)]
         if not able:
             times = [one.until for one in self.tasks if one.until is not None]
-            self.t = max(self.t, min([*times, not_after]))
+            self.idle(min([*times, not_after]))
             return self.t < not_after
         self.go(able[0] if len(able) == 1 else self.rng.choice(able))
         return True
@@ -119,7 +120,7 @@ class Turns:
     def go(self, task: Task, thrown: type[BaseException] | None = None) -> None:
         assert task.inner is not None
         self.taken += 1
-        self.t += self.rng.random() * TURN_S
+        self.spend(self.rng.random() * TURN_S)
         self.current = task
         try:
             task.inner.throw(thrown) if thrown is not None else task.inner.switch()
@@ -127,6 +128,14 @@ class Turns:
             self.current = None
         if task.over:
             self.tasks.remove(task)
+
+    def spend(self, seconds: float) -> None:
+        """Something takes so long, and nobody else has a turn meanwhile."""
+        self.t += seconds
+
+    def idle(self, until: float) -> None:
+        """Nobody has anything to do before."""
+        self.t = max(self.t, until)
 
     def play(self, until: Callable[[], bool], limit_s: float) -> bool:
         """Let tasks run until this holds, or so much virtual time is over; whether it holds."""
@@ -153,6 +162,21 @@ class Turns:
                 self.go(task, Killed)
             assert task.over, f"{task.name} goes on after its process was killed"
         life.tasks.clear()
+
+
+class RealTurns(Turns):
+    """Turns in real time, for what runs outside this process: one thing at a time still, as a seed decides."""
+
+    def __init__(self, rng: Random) -> None:
+        super().__init__(rng)
+        self.epoch, self._begun = time.time(), time.monotonic()
+
+    def spend(self, seconds: float) -> None:
+        self.t = time.monotonic() - self._begun
+
+    def idle(self, until: float) -> None:
+        time.sleep(0.005)
+        self.spend(0.0)
 
 
 class Lock:
@@ -207,7 +231,7 @@ class TurnSeams(Seams):
         self.turns, self.life, self._at = turns, life, at
 
     def now(self) -> float:
-        return EPOCH + self.turns.t
+        return self.turns.epoch + self.turns.t
 
     def monotonic(self) -> float:
         return self.turns.t

@@ -219,9 +219,9 @@ class Process:
 
     def _sweep(self) -> None:
         """Remove what a kill has left half made or half removed; the caller holds the host's lock."""
-        for left in os.scandir(self._directory / HALF):
-            self._seams.point("process.remove", left.path)
-            shutil.rmtree(left.path, ignore_errors=True)
+        for left in sorted((self._directory / HALF).iterdir()):
+            self._seams.point("process.remove", left)
+            shutil.rmtree(left, ignore_errors=True)
 
     def _make_host(self) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
