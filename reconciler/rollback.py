@@ -139,10 +139,10 @@ class Rollback:
         """Each commit, the revision it was made on, what the document was in that one, and whether that may differ."""
         here = now
         for step in self._past.steps(tip):
-            if not step.before or (here is not None and here.file not in step.changed):
+            if not step.before or (here is not None and step.same(here.file)):
                 yield step.commit, step.before, None if not step.before else here, not step.before and here is not None
                 continue
-            files = {path: blob for path, (blob, _) in step.changed.items() if blob is not None}
+            files = {path: blob for path, (blob, _) in step.changed().items() if blob is not None}
             found = self._written(files, root)
             before = next((one for one in found if here is not None and one.file == here.file), next(iter(found), None))
             yield step.commit, step.before, before, here is not None or before is not None

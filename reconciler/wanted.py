@@ -141,7 +141,7 @@ class Wanted:
                 "revision.accepted", revision=revision, resources=len(fleet.resources), signer=signature.signer or None
             )
             # What was not kept is told beside.
-            orders = None if self._recording else said.after(self._store.orders())
+            orders = None if self._recording else said.every
             self._become(Accepted(fleet, noticed_at=noticed_at, signer=signature.signer, notes=said.words, orders=orders))
             return
         self._record(revision, problems)
@@ -165,7 +165,7 @@ class Wanted:
         """What speaks against a revision that has nothing wrong in itself."""
         if not fleet.resources and not said.tells("confirm", DELETES) and self._declared_before(fleet.revision):
             return (EMPTIED,)
-        return brought_back(fleet, said.holds(self._store.orders()), lambda blob: self._source.read([blob])[blob])
+        return brought_back(fleet, said.holds(), lambda blob: self._source.read([blob])[blob])
 
     def _declared_before(self, revision: str) -> bool:
         """Whether the last good revision, another one than this, declares anything; one that is lost may have."""

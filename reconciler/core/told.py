@@ -15,8 +15,8 @@ CONFIRM, HOLD, RELEASE, ROLLBACK = "Convoy-Confirm", "Convoy-Hold", "Convoy-Rele
 OURS = "convoy-"
 # Ten times the longest message that anybody reads, and more orders than one commit can mean.
 LONGEST_MESSAGE, MOST_TRAILERS = 64 * 1024, 100
-# Content that was rolled back from and is not to come back: more than ten years of one a day. The oldest go first.
-MOST_HOLDS = 5_000
+# Content that was rolled back from and is not to come back: three years of one a day. The oldest go first.
+MOST_HOLDS = 1_000
 DIGEST = re.compile(r"[0-9a-f]{16}")
 LONGEST_SHOWN = 200
 
@@ -35,23 +35,22 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Orders to keep, orders to take back (verb and subject), and words about what was not understood or not kept."""
+    """Orders to keep, orders to take back (verb and subject), and words about what was not understood or not kept.
+
+    `every` are all that are in force once this is told.
+    """
 
     put: tuple[Order, ...] = ()
     drop: tuple[About, ...] = ()
     words: tuple[str, ...] = ()
+    every: tuple[Order, ...] = ()
 
     def tells(self, verb: str, subject: str) -> bool:
         return any((order.verb, order.subject) == (verb, subject) for order in self.put)
 
-    def after(self, orders: Iterable[Order]) -> tuple[Order, ...]:
-        """Every order in force once this is told."""
-        kept = {(order.verb, order.subject): order for order in (*orders, *self.put)}
-        return tuple(order for about, order in kept.items() if about not in set(self.drop))
-
-    def holds(self, orders: Iterable[Order]) -> dict[str, Order]:
+    def holds(self) -> dict[str, Order]:
         """Every hold in force once this is told, by its subject."""
-        return {order.subject: order for order in self.after(orders) if order.verb == "hold"}
+        return {order.subject: order for order in self.every if order.verb == "hold"}
 
 
 def heard(commits: Iterable[Said], orders: Iterable[Order], at: float) -> Told:
@@ -69,7 +68,7 @@ def heard(commits: Iterable[Said], orders: Iterable[Order], at: float) -> Told:
         del now["hold", order.subject]
         words.append(f"the hold on {order.subject} is given up: {MOST_HOLDS} are kept, and it was the oldest")
     put = tuple(order for about, order in now.items() if known.get(about) is not order)
-    return Told(put, tuple(about for about in known if about not in now), tuple(words))
+    return Told(put, tuple(about for about in known if about not in now), tuple(words), tuple(now.values()))
 
 
 def _of(commit: Said, words: list[str]) -> Iterable[Trailer]:

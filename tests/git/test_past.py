@@ -23,7 +23,7 @@ def steps(past: Past, source: Mirror) -> list[tuple[str, dict[str, str]]]:
     tip = source.fetch()
     sign = {(True, False): "+", (False, True): "-", (False, False): "~"}
     return [
-        (step.commit.subject, {path: sign[old is None, new is None] for path, (old, new) in step.changed.items()})
+        (step.commit.subject, {path: sign[old is None, new is None] for path, (old, new) in step.changed().items()})
         for step in past.steps(tip)
     ]
 
@@ -44,6 +44,20 @@ def test_what_each_commit_changed(origin: Origin, mirror: Open, past: Past) -> N
         ("2", {"fleet/a.yaml": "~"}),
         ("1", {"fleet/a.yaml": "+", "fleet/deep/b.yml": "+"}),
     ]
+
+
+def test_one_file_alone(origin: Origin, mirror: Open, past: Past) -> None:
+    """Whether a commit left it alone, whatever stands at its path before and after."""
+    origin.commit({"fleet/a.yaml": "1"}, message="1")
+    origin.commit({"fleet/b.yaml": "1"}, message="2")
+    origin.commit({"fleet/a.yaml": "2"}, message="3")
+    origin.commit({"fleet/a.yaml": None}, links={"fleet/a.yaml": "b.yaml"}, message="4")
+    origin.commit({"fleet/a.yaml": None, "fleet/a.yaml/c.yaml": "1"}, message="5")
+    tip = mirror(subdirectory="fleet").fetch()
+    same = {step.commit.subject: step.same("fleet/a.yaml") for step in past.steps(tip)}
+    assert same == {"5": True, "4": False, "3": False, "2": True, "1": False}
+    same = {step.commit.subject: step.same("fleet/none/a.yaml") for step in past.steps(tip)}
+    assert all(same.values())
 
 
 def test_a_merge_is_one_step(origin: Origin, mirror: Open, past: Past) -> None:
