@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from reconciler.commands.sources import Place
 from reconciler.git import Branch
 from tests.cli.conftest import Convoy
 from tests.repos import Origin, git, hermetic, make_clone, make_origin
+from tests.signing import Ssh, needs_ssh_keygen, signed_commit
 
 # Each command loads the fleet, looks at the hosts and pushes.
 pytestmark = pytest.mark.slow
@@ -283,3 +285,34 @@ def test_without_a_name(convoy: Convoy, origin: Origin, tmp_path: Path, monkeypa
     result = convoy("rollback", "Container/web", "--source", str(origin.path), GIT_CONFIG_GLOBAL=str(settings))
     assert result.exit_code == 0, result.output
     assert git(origin.path, "log", "-1", "--format=%an <%ae>", "main") == "Ann <ann@example.org>"
+
+
+@needs_ssh_keygen
+def test_where_commits_must_be_signed(
+    convoy: Convoy, origin: Origin, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rollback is signed by the person's own settings, as the branch that is followed wants it, or not made at all."""
+    monkeypatch.chdir(tmp_path)
+    ssh = Ssh(tmp_path)
+    (tmp_path / "allowed").write_text(f"eve@example.org {ssh.key('eve')}\n")
+    origin.commit({"a.yaml": HOST + "---\n" + web(1)})
+    tip = signed_commit(origin, ssh.sign("eve"), {"a.yaml": HOST + "---\n" + web(2)})
+    state.mkdir(mode=0o700)
+    Place(str(origin.path), "main", "", {"ssh": tmp_path / "allowed"}).remember(state)
+    settings = tmp_path / "gitconfig"
+
+    def rolled_back(key: Path, name: str = "Eve") -> Result:
+        settings.write_text(
+            f"[user]\nname = {name}\nemail = {name.lower()}@example.org\nsigningKey = {key}\n[gpg]\nformat = ssh\n"
+        )
+        return convoy("rollback", "Container/web", GIT_CONFIG_GLOBAL=str(settings))
+
+    assert "cannot sign the commit" in rolled_back(tmp_path / "none").stderr
+    ssh.key("mallory")
+    refused = rolled_back(tmp_path / "mallory", "Mallory")
+    assert (refused.exit_code, origin.tip()) == (1, tip)
+    assert "this commit" in refused.stdout
+    done = rolled_back(tmp_path / "eve")
+    assert done.exit_code == 0, done.output
+    git(origin.path, "-c", f"gpg.ssh.allowedSignersFile={tmp_path / 'allowed'}", "verify-commit", "main")
+    assert "'1'" in at_tip(origin)
