@@ -136,7 +136,7 @@ class Wanted:
         for words in said.words:
             self._log.warning("trailer.useless", revision=revision, why=words)
         if fleet is not None and not problems:
-            self._record(revision, (), said)
+            self._record(revision, (), f"signed by {signature.signer}" if signature.signer else "", said)
             self._log.info(
                 "revision.accepted", revision=revision, resources=len(fleet.resources), signer=signature.signer or None
             )
@@ -144,8 +144,8 @@ class Wanted:
             orders = None if self._recording else said.every
             self._become(Accepted(fleet, noticed_at=noticed_at, signer=signature.signer, notes=said.words, orders=orders))
             return
-        self._record(revision, problems)
         first = str(problems[0]) if problems else ""
+        self._record(revision, problems, first)
         self._log.warning("revision.refused", revision=revision, problems=len(problems), first=first)
         good = self.accepted if self.accepted.fleet else self._last_good(revision)
         seen = replace(good, refused=revision, problems=tuple(problems), unreadable="", notes=said.words)
@@ -176,12 +176,15 @@ class Wanted:
         good = self._last_good(revision).fleet
         return good is None or bool(good.resources)
 
-    def _record(self, revision: str, problems: tuple[Problem, ...], said: Told = NOTHING) -> None:
+    def _record(self, revision: str, problems: tuple[Problem, ...], words: str, said: Told = NOTHING) -> None:
         # What was only previewed was never in force, and must not become what a restart falls back on.
         if not self._recording:
             return
         # With the revision or not at all: killed here, neither is an order lost nor does one stand without its revision.
+        before = self._store.current()
         self._store.record_revision(revision, "refused" if problems else "good", problems, said.put, said.drop)
+        if before is None or (before.revision, before.status == "refused") != (revision, bool(problems)):
+            self._store.event("revision.refused" if problems else "revision.accepted", revision, words)
         for order in said.put:
             self._happened(f"order.{order.verb}", order.subject, f"{order.by}: {order.reason}")
         for verb, subject in said.drop:

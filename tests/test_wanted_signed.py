@@ -87,6 +87,10 @@ def test_it_is_known_who_answers_for_what_is_in_force(tmp_path: Path, origin: Or
         assert (accepted.fleet.revision, accepted.refused) == (good, unsigned)
         Record(store, Log(level="error"), Seams())._state(accepted, good, True)
         state = store.state() or {}
+        happened = [(one.kind, one.ref, one.message) for one in store.events() if one.kind.startswith("revision.")]
+    assert [(kind, revision) for kind, revision, _ in happened] == [("revision.accepted", good), ("revision.refused", unsigned)]
+    assert happened[0][2].startswith("signed by alice@example.org (ssh-ed25519 SHA256:")
+    assert "this commit is not signed" in happened[1][2]
     shown = show.plain(show.status(show.standing(state), {}, time.time()))
     assert "signed by alice@example.org (ssh-ed25519 SHA256:" in shown
     assert "this commit is not signed" in shown
