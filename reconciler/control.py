@@ -14,15 +14,15 @@ from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.facts import FLEET, RETAINED, Facts, Order
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.kinds.sealed import Sealed
 from reconciler.core.model import Connected, FleetState, Key, ObservedState, Plan, Problem, Ref
 from reconciler.core.place import without_lost
 from reconciler.core.plan import plan
 from reconciler.core.status import Status, status
-from reconciler.drivers import DRIVERS, Driver, DriverError
+from reconciler.drivers import DriverError
 from reconciler.gate import Gates
 from reconciler.git import Source
 from reconciler.guards import Guards
+from reconciler.homes import Homes
 from reconciler.leader import Leader
 from reconciler.load import Loader
 from reconciler.log import Log
@@ -33,10 +33,10 @@ from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.rundir import XDS_SOCKET, point_to, run_directory
 from reconciler.seams import Seams
-from reconciler.secrets import IDENTITY_FILE, Opener, SecretError
-from reconciler.store import Store, StoreError, default_url
+from reconciler.secrets import IDENTITY_FILE, Opener
+from reconciler.store import Store, default_url
 from reconciler.wanted import Accepted, Wanted
-from reconciler.xds.identity import Identity, token
+from reconciler.xds.identity import Identity
 from reconciler.xds.server import Server
 
 
@@ -93,6 +93,9 @@ class Control:
         else:
             self._closing.callback(self.gate.close)
         self._run = run_directory(state)
+        self._homes = Homes(
+            self.store, self.leader.name, lambda: self.leader.epoch > 0, state, str(self._run / XDS_SOCKET), self._opener, seams
+        )
         self._loop: Loop | None = None
 
     def __enter__(self) -> "Control":
@@ -127,11 +130,11 @@ class Control:
     def _look_once(self, fleet: FleetState) -> ObservedState:
         resources, blind = {}, {}
         foreign: dict[Key, str] = {}
-        specs = {directory.name: HostSpec() for directory in self._hosts_directory().iterdir()}
+        specs = {name: HostSpec() for name in self._homes.known()}
         specs |= {resource.ref.name: cast(HostSpec, resource.spec) for resource in fleet.of("Host")}
         for name, spec in specs.items():
             try:
-                with contextlib.closing(self._driver(name, spec)) as driver:
+                with contextlib.closing(self._homes.driver(name, spec)) as driver:
                     resources.update({one.key: one for one in driver.observe()})
                     foreign |= {(name, *what): whose for what, whose in driver.foreign().items()}
             except DriverError as error:
@@ -220,7 +223,7 @@ class Control:
             wanted,
             proxies,
             self.certificates,
-            self._driver,
+            self._homes.driver,
             self.leader.may_act,
             guards,
             record,
@@ -232,9 +235,8 @@ class Control:
         )
         self._closing.callback(loop.close)
         self._loop = loop
-        for directory in sorted(self._hosts_directory().iterdir()):
-            # Hosts that this installation has worked on, also those that no document declares any more.
-            loop.know_host(directory.name, HostSpec())
+        for name in self._homes.known():
+            loop.know_host(name, HostSpec())
         self._closing.callback(Bell(self._run, self._wake.set).close)
         self._serve_metrics()
         return loop
@@ -260,31 +262,6 @@ class Control:
             self._wake.set,
             recording=recording,
         )
-
-    def _hosts_directory(self) -> Path:
-        directory = self.state / "hosts"
-        directory.mkdir(mode=0o700, exist_ok=True)
-        return directory
-
-    def _driver(self, name: str, spec: HostSpec) -> Driver:
-        key = self.store.xds_key()
-        return DRIVERS[spec.driver](
-            name,
-            spec,
-            self._hosts_directory() / name,
-            self.installation,
-            str(self._run / XDS_SOCKET),
-            lambda node: token(key, node),
-            self._seams,
-            self._open_secret,
-        )
-
-    def _open_secret(self, ref: Ref, sealed: Sealed, purpose: str) -> bytes:
-        """At a driver's last hop; raises DriverError."""
-        try:
-            return self._opener.open(ref, sealed, purpose)
-        except (SecretError, StoreError) as error:
-            raise DriverError(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -153,10 +153,18 @@ def take_over(call: Call, installation: str, reason: str, yes: bool) -> None:
     Everything that Convoy makes bears the id of its installation, and no Convoy touches another's. After the loss of a store
     (without a backup of it), what the old one made is taken over by its id, which `convoy status` shows: what is declared
     goes on running, what is not is deleted within the delete budget. Proxies are started again.
+
+    A host that is another Convoy's machine is taken over by that Convoy's short id, which stands in why it cannot be seen.
     """
     with _store(call) as store:
         foreign = (store.state() or {}).get("foreign", {})
         if installation not in foreign:
+            from reconciler.homes import homes_of
+
+            hosts = homes_of(store, installation)
+            if hosts:
+                _take_hosts(call, store, installation, hosts, yes)
+                return
             seen = ", ".join(sorted(foreign)) or "none"
             raise Failure(f"nothing bears the mark of installation {installation}; seen were: {seen}")
         what = {installation: f"{foreign[installation]} instances"}
@@ -164,6 +172,21 @@ def take_over(call: Call, installation: str, reason: str, yes: bool) -> None:
         if not yes:
             _ask(call, "Is that installation no more, and shall this one take what it made?")
         _give(call, store, "take-over", what, reason)
+    _answer(call, "taking over", what)
+
+
+def _take_hosts(call: Call, store: "Store", home: str, hosts: list[str], yes: bool) -> None:
+    from reconciler.bell import ring
+    from reconciler.homes import forget
+
+    what = {f"Host/{host}": "what ran there from that Convoy's machine is given up" for host in hosts}
+    _show(call, what)
+    if not yes:
+        _ask(call, "Is that Convoy's machine no more, and shall this fleet's workloads run from here?")
+    forget(store, hosts)
+    for subject in what:
+        store.event("order.take-over", subject, f"{_who()}: from {home}", time.time())
+    ring(call.state)
     _answer(call, "taking over", what)
 
 

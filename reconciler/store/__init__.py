@@ -5,8 +5,10 @@ from reconciler.store.database import Lease, LeaseLost, NoStore, StoreError, def
 from reconciler.store.examine import Examined, examine
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.store import Store
+from reconciler.store.tables import HOME
 
 __all__ = [
+    "HOME",
     "Backup",
     "BackupError",
     "Event",

@@ -19,6 +19,7 @@ from reconciler.store.tables import (
     EVENTS,
     GOODS,
     GUARDS,
+    HOME,
     LEASES,
     META,
     METADATA,
@@ -61,6 +62,8 @@ def take(database: Database, at: float, files: Mapping[str, str]) -> Backup:
 def _rows(connection: Connection, table: Table) -> list[dict[str, Any]]:
     names = [str(column.name) for column in table.columns]
     query = select(table).order_by(*table.primary_key.columns)
+    if table is GUARDS:
+        query = query.where(GUARDS.c.name.not_like(f"{HOME}%"))
     return [dict(zip(names, row, strict=True)) for row in connection.execute(query)]
 
 

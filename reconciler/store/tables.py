@@ -69,7 +69,9 @@ ORDERS = _table(
     Column("at", Double, nullable=False),
     Column("until", Double),
 )
-# What the guards have to remember: name ⇒ JSON.
+# What the guards have to remember: name ⇒ JSON. Under these names, whose machine each host is: that is found out anew after a
+# backup was restored, perhaps on another machine.
+HOME = "home/"
 GUARDS = _table("guards", Column("name", Text, primary_key=True), _text("body"))
 
 # What Envoys have refused, and what each proxy last ran without refusing anything of it.
