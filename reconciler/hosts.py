@@ -36,6 +36,7 @@ class Host:
         self._running: set[Key] = set()
         self._ended: set[Key] = set()
         self._outcomes: list[Outcome] = []
+        self._proving = False
         self._pool = seams.pool(AT_ONCE, f"act-{name}")
         self._thread = seams.thread(self._watch, f"look-{name}")
 
@@ -125,8 +126,22 @@ class Host:
         with self._lock:
             self._outcomes.append(outcome)
             self._ended.add(action.key)
-        if self.look():
-            self._wake()
+        self._prove()
+
+    def _prove(self) -> None:
+        """Look for what has ended. Whatever ends during a look shares the next one: a look costs what the host bears, and one
+        for each action would make a thousand actions cost a thousand times that."""
+        with self._lock:
+            if self._proving:
+                return
+            self._proving = True
+        unproved = True
+        while unproved:
+            if self.look():
+                self._wake()
+            with self._lock:
+                # A host that cannot be seen is looked at again by its own clock.
+                self._proving = unproved = bool(self._ended) and not self._blind
 
     def _watch(self) -> None:
         blind_s = BLIND_S

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from reconciler.core.kinds.spec import Run, Spec
 
@@ -15,9 +15,11 @@ DEFAULT_TENANT = "default"
 DIGEST_FORMAT = "1"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Ref:
-    """Which resource: its kind, its tenant and its name. Printed `Kind/name`, or `Kind/tenant/name` off the default."""
+class Ref(NamedTuple):
+    """Which resource: its kind, its tenant and its name. Printed `Kind/name`, or `Kind/tenant/name` off the default.
+
+    A tuple, for it is looked up half a million times in a round over ten thousand resources, and a tuple's hash is quicker.
+    """
 
     kind: str
     name: str

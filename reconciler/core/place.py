@@ -46,6 +46,13 @@ class Hosts:
         cordoned = {one.host for one in bearing if one.instance == want.instance and self.declared.get(one.host) == "cordoned"}
         return sorted({*active, *self._named(want, sorted(cordoned))}) if cordoned else active
 
+    def keeps(self, want: Want, one: Observed) -> bool:
+        """Whether this instance of it is where it may be from now on."""
+        state = self.declared.get(one.host)
+        if state != "active" and (state != "cordoned" or one.instance != want.instance):
+            return False
+        return one.host in self._named(want, [one.host])
+
     def why_none(self, want: Want) -> tuple[str, str]:
         """Why no host is open to it, and what to do about that."""
         named = self._named(want, self._names)

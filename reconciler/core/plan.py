@@ -72,7 +72,7 @@ def surplus_of(wanted: FleetState, seen: ObservedState) -> list[Observed]:
         if one.ref not in wanted.workloads
         or wanted.workloads[one.ref].instance != one.instance
         or copies[one.ref, one.instance] > 1
-        or one.host not in hosts.open(wanted.workloads[one.ref], (one,))
+        or not hosts.keeps(wanted.workloads[one.ref], one)
     ]
 
 

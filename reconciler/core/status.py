@@ -197,15 +197,17 @@ def _carried(wanted: FleetState) -> dict[Ref, set[Ref]]:
     return carried
 
 
-_ORDER: tuple[Sync, ...] = ("synced", "pending", "drifted", "held", "failed", "refused")
-_HEALTH = ("none", "healthy", "starting", "unknown", "unhealthy")
+_ORDER: Mapping[Sync, int] = {"synced": 0, "pending": 1, "drifted": 2, "held": 3, "failed": 4, "refused": 5}
+_HEALTH = {"none": 0, "healthy": 1, "starting": 2, "unknown": 3, "unhealthy": 4}
 
 
 def _worst(ref: Ref, parts: Iterable[Status], now: float) -> Status:
     listed = list(parts)
     if not listed:
         return Status(ref, "synced", "none", now, "not used by any proxy")
-    worst = max(listed, key=lambda s: _ORDER.index(s.sync))
-    health = max((s.health for s in listed), key=_HEALTH.index)
+    if len(listed) == 1 and listed[0].ref == ref:
+        return listed[0]
+    worst = max(listed, key=lambda s: _ORDER[s.sync])
+    health = max((s.health for s in listed), key=_HEALTH.__getitem__)
     why = worst.why or next((s.why for s in listed if s.why), "")
     return Status(ref, worst.sync, health, now, why if worst.ref == ref or not why else f"{worst.ref}: {why}")
