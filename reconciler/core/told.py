@@ -19,6 +19,8 @@ LONGEST_MESSAGE, MOST_TRAILERS = 64 * 1024, 100
 MOST_HOLDS = 1_000
 DIGEST = re.compile(r"[0-9a-f]{16}")
 LONGEST_SHOWN = 200
+# A kind and two names of at most 63 characters. What no index of a database takes could not be kept.
+LONGEST_REF = 200
 
 # Verb and subject of an order.
 About = tuple[str, str]
@@ -109,6 +111,8 @@ def _tell(trailer: Trailer, commit: Said, now: dict[About, Order], at: float) ->
 
 def ref_of(text: str) -> Ref | None:
     """The resource that this names, if its kind is one of ours."""
+    if len(text) > LONGEST_REF:
+        return None
     try:
         ref = Ref.parse(text)
     except ValueError:

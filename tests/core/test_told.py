@@ -64,6 +64,7 @@ def test_the_order_of_commits_counts() -> None:
         ("Convoy-Release: Configuration/edge", "releases nothing"),
         ("Convoy-Confrim: deletes", "is no trailer that Convoy knows"),
         ("Convoy-Hold: " + "x" * 10_000, "…` names no resource"),
+        ("Convoy-Confirm: Container/" + "x" * 10_000, "…` names no resource"),
     ],
     ids=lambda value: value[:30],
 )
