@@ -17,7 +17,7 @@ from reconciler.seams import Seams
 from reconciler.secrets import Opener
 from reconciler.store import Store
 from reconciler.wanted import Wanted
-from tests.repos import Origin, hermetic, make_origin
+from tests.repos import Origin, git, hermetic, make_origin
 
 HOST = "apiVersion: convoy/v1\nkind: Host\nmetadata: {name: h1}\nspec: {driver: process}\n"
 OTHER = HOST.replace("h1", "h2")
@@ -151,6 +151,26 @@ def test_held_content_does_not_come_back(tmp_path: Path, origin: Origin) -> None
         released = origin.commit({}, message="It was the network\n\nConvoy-Release: Host/h1\n")
         assert wanted.look().fleet.revision == released  # type: ignore[union-attr]
         assert wanted._store.orders() == ()
+
+
+def test_what_came_last_counts(tmp_path: Path, origin: Origin) -> None:
+    """Several commits noticed together are heard in their order, merged ones too."""
+    origin.commit({"a.yaml": HOST})
+    held = "Convoy-Hold: Host/h1@0123456789abcdef\n"
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+        origin.commit({"b.yaml": OTHER}, message=f"1\n\n{held}")
+        origin.commit({}, message="2\n\nConvoy-Release: Host/h1\n")
+        assert (wanted.look().notes, wanted._store.orders()) == ((), ())
+        start = origin.tip()
+        origin.commit({}, branch="side", onto=start, message=f"3\n\n{held}")
+        origin.commit({}, message="4")
+        tree = git(origin.path, "rev-parse", "main^{tree}")
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        merge = git(origin.path, *who, "commit-tree", tree, "-p", "main", "-p", "side", "-m", "5")
+        git(origin.path, "update-ref", "refs/heads/main", merge)
+        wanted.look()
+        assert [order.reason for order in wanted._store.orders()] == [f"3 ({git(origin.path, 'rev-parse', 'side')[:12]})"]
 
 
 def test_a_trailer_that_makes_no_sense_stops_nothing(tmp_path: Path, origin: Origin) -> None:

@@ -248,3 +248,17 @@ def test_words_that_cannot_be_right(tmp_path: Path, origin: Origin, ssh: Ssh, si
     ):
         result = convoy(*words)
         assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+
+
+def test_nothing_is_heard_from_whoever_does_not_count(tmp_path: Path, origin: Origin, ssh: Ssh, signers: Path) -> None:
+    """What an unsigned commit says in its trailers is neither done nor shown; once a signed one leads on from it, it counts."""
+    signed_commit(origin, ssh.sign("alice"), {"a.yaml": HOST})
+    with following(tmp_path, origin, signers) as (wanted, store):
+        wanted.look()
+        origin.commit({"b.yaml": OTHER}, message="x\n\nConvoy-Confirm: Host/h1\nConvoy-Hold: look here\n")
+        accepted = wanted.look()
+        assert accepted.refused
+        assert (accepted.notes, store.orders()) == ((), ())
+        signed_commit(origin, ssh.sign("alice"), {"README.md": "read\n"})
+        accepted = wanted.look()
+        assert (accepted.refused, len(accepted.notes), [one.subject for one in store.orders()]) == ("", 1, ["Host/h1"])

@@ -102,6 +102,19 @@ def test_again_goes_further_back(origin: Origin, back: Back) -> None:
     assert "is what it was in" in back("--to", third, code=1)
 
 
+def test_what_was_released_may_be_gone_back_to(origin: Origin, back: Back) -> None:
+    """A hold that a later commit has taken back leaves nothing out; one of another resource never did."""
+    origin.commit({"a.yaml": HOST + "---\n" + web(1)})
+    origin.commit({"a.yaml": HOST + "---\n" + web(2)})
+    back()
+    for line in ("Convoy-Release: Container/web-2", "Convoy-Release: Container/web@0123456789abcdef"):
+        origin.commit({}, message=f"x\n\n{line}\n")
+    assert "was nothing else before but what is held" in back(code=1)
+    origin.commit({}, message="It was the network\n\nConvoy-Release: Container/web\n")
+    back()
+    assert "'2'" in at_tip(origin)
+
+
 def test_a_document_that_was_removed_or_moved(origin: Origin, back: Back) -> None:
     """Removed, it comes back where it stood last; moved, it is put back where it stands now."""
     origin.commit({"a.yaml": HOST + "---\n" + web(1), "b.yaml": OTHER})
