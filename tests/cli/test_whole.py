@@ -122,6 +122,27 @@ def test_serve_follows_commits(convoy: Run, fleet: tuple[Path, int], tmp_path: P
     assert status()["acting"] is False
 
 
+def test_after_the_loss_of_the_store_everything_is_taken_over(convoy: Run, fleet: tuple[Path, int], tmp_path: Path) -> None:
+    """Nothing is touched until a person says so; then applications go on as they are, and Envoys with tokens of ours."""
+    folder, port = fleet
+    convoy("apply", str(folder))
+    before = {one["ref"]: one["instances"][0]["pid"] for one in json.loads(convoy("get", "Container", "-o", "json").stdout)}
+    for file in (tmp_path / "state").glob("convoy.db*"):
+        file.unlink()
+    assert "bears the mark of installation" in convoy("apply", str(folder), code=1).stdout
+    assert answer(port).startswith("hello")
+    (installation,) = json.loads(convoy("status", "-o", "json").stdout)["foreign"]
+    convoy("take-over", installation, "--yes")
+    applied = convoy("apply", str(folder)).stdout
+    assert "took over Proxy/" in applied
+    assert "created" not in applied
+    assert {
+        one["ref"]: one["instances"][0]["pid"] for one in json.loads(convoy("get", "Container", "-o", "json").stdout)
+    } == before
+    assert answer(port).startswith("hello")
+    convoy("plan", str(folder), "--exit-code")
+
+
 def await_(seen: Callable[[], Any], deadline_s: float = 60.0) -> None:
     over = time.monotonic() + deadline_s
     while not seen():

@@ -186,6 +186,38 @@ class Contract:
             act(ours, "delete", app)
         assert seen(theirs)["Container/app", "i1"].fields["pid"] == before.fields["pid"]
 
+    def test_another_installations_things_are_taken_over(self, world: World) -> None:
+        """They are named with whose they are; a take-over of that installation makes them ours, of any other leaves them."""
+        ours, theirs, app = world.driver(), world.driver("theirs"), want("app")
+        act(theirs, "create", app)
+        before = eventually(theirs, app, healthy)
+
+        def take_over(whose: str) -> None:
+            for _ in range(2):
+                ours.apply(Action("take-over", app.ref, app.instance, "here", whose, "the test says so"))
+
+        assert seen(ours) == {}
+        assert ours.foreign() == {(app.ref, "i1"): "theirs"}
+        take_over("somebody else")
+        assert seen(ours) == {}
+        take_over("theirs")
+        after = eventually(ours, app, healthy)
+        assert (after.fields["pid"], lasting(after)) == (before.fields["pid"], lasting(before))
+        assert seen(ours).keys() == {("Container/app", "i1")}
+        assert ours.foreign() == {}
+        assert seen(theirs) == {}
+        assert theirs.foreign() == {(app.ref, "i1"): "ours"}
+
+    def test_the_mark_carries_the_deletion_policy(self, world: World) -> None:
+        """It is seen without its document, and changes in place."""
+        driver, app = world.driver(), replace(want("app"), deletion="confirm")
+        act(driver, "create", app)
+        before = eventually(driver, app, healthy)
+        assert before.fields["deletion"] == "confirm"
+        act(driver, "update", replace(app, live="l2", deletion="retain"))
+        after = eventually(world.driver(), app, lambda one: one.fields["live"] == "l2")
+        assert (after.fields["deletion"], after.fields["pid"]) == ("retain", before.fields["pid"])
+
     @pytest.mark.parametrize("verb", ["create", "update", "delete"])
     def test_a_kill_at_any_point_and_again(self, world: World, verb: Verb) -> None:
         """Killed at whatever point, a step that is simply repeated ends as if nothing had happened."""
