@@ -1,7 +1,11 @@
 """What people told Convoy beside Git outlives the process, and what the guards remember does too."""
 
+from dataclasses import replace
+
+import pytest
+
 from reconciler.core.facts import Order
-from reconciler.store import Store
+from reconciler.store import Store, StoreError
 from tests.store.conftest import Clock, Place, again
 
 CONFIRMED = Order("confirm", "Container/a", "it may go", "eve", 1.0)
@@ -38,3 +42,29 @@ def test_what_the_guards_remember_is_written_when_it_changes(store: Store, place
     other = again(place, clock)
     assert other.guards() == {"lot": {"before": 10}}
     other.close()
+
+
+def test_a_revision_brings_its_orders(store: Store) -> None:
+    """In one write, also where the revision itself is recorded already; one without orders leaves them as they are."""
+    store.put_order(SUSPENDED)
+    writes = store.writes
+    store.record_revision("r1", "good", (), (CONFIRMED,), (("suspend", "Container/a"),))
+    assert store.writes == writes + 1
+    store.record_revision("r1", "good", ())
+    assert store.writes == writes + 1
+    assert (store.orders(), store.last_good()) == ((CONFIRMED,), "r1")
+    later = replace(CONFIRMED, at=9.0)
+    store.record_revision("r1", "good", (), (later,))
+    assert store.orders() == (later,)
+
+
+@pytest.mark.parametrize("point", ["store.write", "store.commit"])
+def test_a_revision_and_its_orders_or_neither(store: Store, clock: Clock, point: str) -> None:
+    """A disk that fails at any point leaves both as they were."""
+    store.put_order(SUSPENDED)
+    store.record_revision("r1", "good", ())
+    clock.failing = point
+    with pytest.raises(StoreError):
+        store.record_revision("r2", "good", (), (CONFIRMED,), (("suspend", "Container/a"),))
+    clock.failing = ""
+    assert (store.orders(), store.last_good()) == ((SUSPENDED,), "r1")
