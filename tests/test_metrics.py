@@ -150,6 +150,19 @@ def test_health_follows_the_last_round(metrics: Metrics, clock: Clock, served: S
     assert get(served, "/ready")[0] == 503
 
 
+def test_who_stands_by_is_well_and_not_ready(metrics: Metrics, clock: Clock) -> None:
+    """A service manager leaves it alone, a load balancer does not choose it, and the metric tells the two apart."""
+    metrics.stood_by()
+    assert (metrics.alive(60), metrics.ready(60)) == (True, False)
+    assert b"convoy_acts 0.0" in metrics.exposition()
+    metrics.tick_done(clock.now())
+    assert b"convoy_acts 1.0" in metrics.exposition()
+    clock.at += 61
+    assert not metrics.alive(60)
+    metrics.stood_by()
+    assert metrics.alive(60)
+
+
 def test_metrics_are_served_on_loopback(metrics: Metrics, served: Served) -> None:
     """What the server shows is the exposition; other paths and methods are told so."""
     metrics.fleet("one", {}, Plan("one", ()), ())

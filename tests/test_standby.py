@@ -136,8 +136,7 @@ def test_a_restart_acts_at_once(convoy: Callable[[str], One], tmp_path: Path) ->
 
 @pytest.mark.parametrize("directory", ["one", "two"])
 def test_who_was_stopped_finds_that_another_acts(convoy: Callable[[str], One], directory: str) -> None:
-    """Its lease runs out, another takes over within the lease's time, also from the same directory; when it goes on, it may
-    neither act nor write, and is told."""
+    """Another takes over within the lease's time, also from its directory; the first may neither act nor write, and is told."""
     first, second = convoy("one"), convoy(directory)
     first.leader.take()
     waiting = second.stands_by()
