@@ -52,7 +52,7 @@ def take_apart(raw: bytes) -> Signed:
             (signature if inside == "gpgsig" else payload).append(line[1:] if inside == "gpgsig" else line)
             continue
         name = HEADER.match(line)
-        inside = name.group(1).decode() if name else ""
+        before, inside = inside, name.group(1).decode() if name else ""
         if inside == "gpgsig":
             if signature:
                 raise Malformed("has more than one signature")
@@ -60,7 +60,8 @@ def take_apart(raw: bytes) -> Signed:
             continue
         if inside.startswith("gpgsig"):
             raise Malformed(f"has a signature of a kind that is not understood ({inside})")
-        if (inside == "tree") != (number == 0) or (inside == "parent" and not all(PARENT.fullmatch(p) for p in payload[1:])):
+        late = inside == "parent" and before not in ("tree", "parent")
+        if (inside == "tree") != (number == 0) or late or (inside == "parent" and not PARENT.fullmatch(line)):
             raise Malformed("is not written as git writes commits")
         payload.append(line)
     tree = TREE.fullmatch(payload[0]) if payload else None
