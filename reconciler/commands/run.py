@@ -144,7 +144,13 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
     ],
     exits=[(0, "it was asked to end (SIGTERM)"), (1, "it cannot run here"), (130, "Ctrl-C")],
 )
-@click.option("--source", required=True, metavar="URL", help="The repository (URL or path), or a folder without Git.")
+@click.option(
+    "--source",
+    required=True,
+    envvar="CONVOY_SOURCE",
+    metavar="URL",
+    help="The repository (URL or path), or a folder without Git; also $CONVOY_SOURCE, the place for a URL with a password.",
+)
 @click.option("--branch", help="The branch to follow.  [main]")
 @click.option("--subdirectory", default="", metavar="PATH", help="The fleet's directory in the repository.")
 @sources.signed

@@ -170,8 +170,10 @@ def local_path(url: str) -> Path | None:
     shown = redacted(url)
     if not url or not url.isprintable() or re.match(r"([^/]*@|[A-Za-z0-9+.-]+://([^/]*@)?)?-", url):
         raise SourceError(f"{shown!r} is not the URL or path of a repository")
-    if re.match(r"[A-Za-z0-9+.-]+::", url):
-        raise SourceError(f"{shown!r} names a program to run (a git remote helper), which Convoy never does")
+    helper = re.match(r"[A-Za-z0-9+.-]+::", url)
+    if helper:
+        # What follows is for that program, and may hold anything.
+        raise SourceError(f"'{helper[0]}…' names a program to run (a git remote helper), which Convoy never does")
     scheme, separator, _ = url.partition("://")
     if not separator:
         return None if SCP_LIKE.match(url) and not os.path.exists(url) else Path(url)
