@@ -19,6 +19,7 @@ from reconciler.drivers import Driver
 from reconciler.drivers.memory import Machine, Memory, Vices
 from reconciler.guards import Guards
 from reconciler.hosts import Host
+from reconciler.leader import Leader, LeaderError
 from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.loop import Loop
@@ -35,7 +36,6 @@ from .faults import Nonsense
 from .laws import Laws
 from .turns import Life, TurnSeams
 
-LEASE_S = 15.0
 # Host, what is declared of it, our installation, the life's seams.
 MakeDriver = Callable[[str, HostSpec, str, TurnSeams], Driver]
 
@@ -44,13 +44,20 @@ class WatchedStore(Store):
     """Tells the laws what was stored."""
 
     laws: Laws
+    life: Life
 
     def put_plan(self, revision: str, plan: Any, at: float | None = None) -> None:
+        before = self.writes
         super().put_plan(revision, plan, at)
+        if self.writes > before:
+            self.laws.acts(self.life, "writes a plan")
         self.laws.stored(plan)
 
     def record_revision(self, revision: str, status: Literal["good", "refused"], *more: Any) -> None:
+        before = self.writes
         super().record_revision(revision, status, *more)
+        if self.writes > before:
+            self.laws.acts(self.life, "accepts a revision")
         if status == "good":
             self.laws.accepted(revision)
 
@@ -83,7 +90,9 @@ class Driven(Memory):
             raise KeyError("the host's answer is not what its documentation says") from None
 
     def _act(self, action: Action, what: str) -> None:
-        self._laws.effect(action, self._host)
+        # What somebody had begun who was stopped then, and whose place another has taken, is nobody's choice any more.
+        if self._laws.acting is self._turns.life:
+            self._laws.effect(action, self._host)
         super()._act(action, what)
 
 
@@ -117,8 +126,8 @@ class Convoy:
         self.store: WatchedStore | None = None
         self.loop: Loop | None = None
         self.wanted: Wanted | None = None
+        self.leader: Leader | None = None
         self.taken: list[Outcome] = []
-        self.seen_refused = False
 
     def start(self) -> None:
         self.seams.turns.task(self._run, f"convoy-{self.life.number}", self.life).start()
@@ -131,10 +140,11 @@ class Convoy:
     def _run(self) -> None:
         try:
             loop = self._begin()
-        except StoreError as error:
+        except (StoreError, LeaderError) as error:
             self._end(f"it could not start: {error}")
             return
-        loop.run(lambda _: self.life.dead, self.stopped)
+        if loop is not None:
+            loop.run(lambda _: self.life.dead, self.stopped)
         self._end("asked to")
 
     def _end(self, why: str) -> None:
@@ -142,15 +152,20 @@ class Convoy:
             self.loop.close()
         if self.wanted is not None:
             self.wanted.close()
+        if self.leader is not None:
+            self.leader.close()
+            self.leader._lock = None
         self.life.ended = why
 
-    def _begin(self) -> Loop:
+    def _begin(self) -> Loop | None:
         seams, log = self.seams, Log(_Nowhere(), level="error")
         self.store = store = WatchedStore(f"sqlite:///{self.directory / 'convoy.db'}", seams)
-        store.laws = self.laws
+        store.laws, store.life = self.laws, self.life
         self.laws.installation = store.installation()
-        lease = store.acquire("control", f"machine-{os.getpid()}", LEASE_S)
-        assert lease is not None, "the life before holds the lease, and it is the same holder"
+        self.leader = leader = Leader(store, self.directory, seams, log, self.stop)
+        if not leader.stand_by(self.stopped):
+            return None
+        self.laws.acting = self.life
         certificates = Certificates(store, Opener.from_file(self.directory / "none", store.opened), seams)
         self.server = Server(seams.turns, self.life, self.wake.set, self.laws.told)
         proxies = Proxies(self.server, store, log, seams)  # type: ignore[arg-type]
@@ -169,17 +184,10 @@ class Convoy:
         )
 
         def may_act() -> bool:
-            try:
-                return store.check(lease)
-            except StoreError:
-                return False
-
-        def renew() -> None:
-            while not seams.wait(self.stopped, LEASE_S / 3):
-                try:
-                    assert store.renew(lease, LEASE_S), "nobody else can have taken the lease"
-                except StoreError:
-                    continue
+            may = leader.may_act()
+            if may:
+                self.laws.acts(self.life, "may act")
+            return may
 
         def driver(name: str, spec: HostSpec) -> Driver:
             self.known.add(name)
@@ -200,12 +208,13 @@ class Convoy:
         )
         for name in sorted(self.known):
             self.loop.know_host(name, HostSpec())
-        seams.thread(renew, "lease").start()
         self.wanted.start()
         return self.loop
 
     def let_go(self) -> None:
-        """A process that is gone has no files open."""
+        """A process that is gone has no files open, and so no locks."""
+        if self.leader is not None and self.leader._lock is not None:
+            os.close(self.leader._lock)
         if self.store is not None:
             self.store.close()
 
@@ -227,14 +236,16 @@ class Watching:
 
         def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> Plan:
             result = original(wanted, seen, facts, now)
-            laws.planned(wanted, seen, facts, now, result, original)
+            acting = convoy()
+            if acting is not None and acting.seams.turns.life() is laws.acting:
+                laws.planned(wanted, seen, facts, now, result, original)
             return result
 
         class WatchedHost(Host):
             def outcomes(self) -> list[Outcome]:
                 taken = super().outcomes()
                 now = convoy()
-                if now is not None:
+                if now is not None and self._seams is now.seams:
                     now.taken.extend(taken)
                 return taken
 

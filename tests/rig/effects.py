@@ -10,6 +10,7 @@ from reconciler.drivers.memory import Machine, Thing, Vices
 
 from .branch import Branch
 from .envoys import Envoys
+from .turns import Life
 
 
 @dataclass
@@ -23,6 +24,8 @@ class Effects:
     clock: Callable[[], float]
     broken: list[tuple[str, str]] = field(default_factory=list)
     installation: str = ""
+    # Who took the lease last.
+    acting: Life | None = None
     plans: int = 0
     # What people or machines did to a thing by themselves: no proof of anything is to be had from it then.
     disturbed: set[Ref] = field(default_factory=set)
@@ -44,6 +47,13 @@ class Effects:
 
     def breaks(self, law: str, what: str) -> None:
         self.broken.append((law, f"at {self.clock():.3f} s: {what}"))
+
+    # Who acts
+
+    def acts(self, life: Life, what: str) -> None:
+        if self.acting is not life:
+            number = self.acting.number if self.acting is not None else 0
+            self.breaks("one acts", f"life {life.number} {what} after life {number} has taken over")
 
     # An effect
 

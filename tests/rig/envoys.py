@@ -138,7 +138,7 @@ class Envoys:
             server.wake()
 
     def _step(self, envoy: Envoy) -> None:
-        if envoy.link is not None and (self.silent or envoy.link.life.dead):
+        if envoy.link is not None and (self.silent or envoy.link.life.dead or envoy.link.life.ended):
             self._cut(envoy)
             envoy.retry_at = self._turns.t + self._turns.rng.random() * 2
         server = self._server()

@@ -26,6 +26,8 @@ Event = Mapping[str, Any]
 HOSTS = ("h1", "h2", "h3")
 # What bears the mark of an installation that is no more, and has a name that we come to use.
 FORMER, TAKEN = "a-former-installation", "c4"
+# Whoever still acts so long after it woke goes on acting.
+WOKEN_S = 5.0
 
 
 def _refuses(verb: str | None, action: Action) -> str:
@@ -44,6 +46,7 @@ class Events:
         self.machines = {host: Machine(f"10.0.0.{n}", 20000 + 1000 * n) for n, host in enumerate(HOSTS, 1)}
         self.vices = {host: Vices(healthy_after_looks=0) for host in HOSTS}
         self.convoy: Convoy | None = None
+        self.stalled: Convoy | None = None
         self.lives = 0
         self.known: set[str] = set()
         self.envoys = Envoys(self.turns, self.machines, self._server)
@@ -80,7 +83,14 @@ class Events:
         """Let time pass; who is dead is started again after a moment."""
         over = self.turns.t + seconds
         while self.turns.t < over:
-            if self.turns.play(lambda: self._gone() or until(), over - self.turns.t):
+            if self.turns.play(lambda: self._gone() or self._over() or self._woke() or until(), over - self.turns.t):
+                if self._woke():
+                    self.convoy, self.stalled = self.stalled, self.convoy
+                    self._bury_stalled()
+                    continue
+                if self._over():
+                    self._bury_stalled()
+                    continue
                 if not self._gone():
                     return True
                 if self.convoy is not None:
@@ -99,6 +109,29 @@ class Events:
         seams = TurnSeams(self.turns, life, self.faults.at)
         self.convoy = Convoy(life, seams, self.directory, self.branch, self.laws, self.known, self.make_driver)
         self.convoy.start()
+
+    def _do_stall(self, event: Event) -> None:
+        """The process is stopped, or its machine hangs; another one stands by, and takes over when the lease is over."""
+        if self.convoy is None or self._gone() or self.stalled is not None:
+            return
+        self.stalled = self.convoy
+        self.stalled.life.asleep_until = self.turns.t + event["s"]
+        self._start()
+
+    def _over(self) -> bool:
+        """Whether somebody was stalled and has ended, as it must once it sees that another has taken over."""
+        return self.stalled is not None and (self.stalled.life.dead or bool(self.stalled.life.ended))
+
+    def _woke(self) -> bool:
+        """Whether somebody was stalled for so short a time that it still acts; then whoever stands by may go."""
+        stalled = self.stalled
+        return stalled is not None and self.laws.acting is stalled.life and self.turns.t > stalled.life.asleep_until + WOKEN_S
+
+    def _bury_stalled(self) -> None:
+        if self.stalled is not None:
+            self.turns.bury(self.stalled.life)
+            self.stalled.let_go()
+            self.stalled = None
 
     def _bury(self) -> None:
         assert self.convoy is not None

@@ -63,6 +63,7 @@ class Play(Events):
                         break
                 healing = self._heal() if heal and not self.laws.broken else (0, 0.0)
             finally:
+                self._bury_stalled()
                 if self.convoy is not None:
                     self._bury()
         self.laws.ended(self.foreign, self.turns.died)
@@ -92,8 +93,12 @@ class Play(Events):
             self.do({"do": "suspend", "subject": subject, "on": False})
         self._mend()
         begun, rounds = self.turns.t, self.laws.plans
+        if self.stalled is not None:
+            self.stalled.life.asleep_until = 0.0
         # What had begun to be slow when the last fault struck ends by itself.
         self.wait(ENDING_S)
+        if self.stalled is not None and not self._gone() and self.laws.acting is not self.stalled.life:
+            self.laws.breaks("one acts", f"life {self.stalled.life.number} goes on though another has taken over")
         well = self.wait(WELL_S, lambda: bool(self.laws.broken) or self._well())
         if not self.laws.broken and not well:
             self.laws.breaks("all becomes well", f"not within {WELL_S:.0f} s: {self._ill()}")

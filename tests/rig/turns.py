@@ -33,6 +33,8 @@ class Life:
     dead: bool = False
     # Why it ended by itself; empty as long as it lives, and when it was killed.
     ended: str = ""
+    # It is stopped, or hangs, and gets no turn before (virtual seconds).
+    asleep_until: float = 0.0
     tasks: "list[Task]" = field(default_factory=list)
 
 
@@ -94,6 +96,10 @@ class Turns:
     def task(self, run: Callable[[], None], name: str, life: Life | None) -> Task:
         return Task(name, life, run, self)
 
+    def life(self) -> Life | None:
+        """Whose turn it is."""
+        return self.current.life if self.current is not None else None
+
     def block(self, ready: Callable[[], bool], timeout_s: float | None) -> bool:
         """Let others run until this is so, or the time is over; whether it is so."""
         me = self.current
@@ -109,9 +115,11 @@ class Turns:
 
     def turn(self, not_after: float) -> bool:
         """Let one task go on; False when nothing is to do before this time."""
-        able = [one for one in self.tasks if one.ready() or (one.until is not None and one.until <= self.t)]
+        awake = [one for one in self.tasks if one.life is None or one.life.asleep_until <= self.t]
+        able = [one for one in awake if one.ready() or (one.until is not None and one.until <= self.t)]
         if not able:
-            times = [one.until for one in self.tasks if one.until is not None]
+            times = [one.until for one in awake if one.until is not None]
+            times += [one.life.asleep_until for one in self.tasks if one.life is not None and one.life.asleep_until > self.t]
             self.idle(min([*times, not_after]))
             return self.t < not_after
         self.go(able[0] if len(able) == 1 else self.rng.choice(able))

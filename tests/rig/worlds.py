@@ -80,6 +80,7 @@ class _Maker:
             self.silence: 1,
             self.restart: 1,
             self.suspend: 1,
+            self.stall: 1,
         }
         for _ in range(rng.randint(3, 24)):
             rng.choices([*weights], [*weights.values()])[0]()
@@ -181,6 +182,10 @@ class _Maker:
     def suspend(self) -> None:
         subject = self.rng.choice(("fleet", "Application/a", "Container/c1", "Container/c2"))
         self.made.append({"do": "suspend", "subject": subject, "on": self.rng.random() < 0.6})
+
+    def stall(self) -> None:
+        self.made.append({"do": "stall", "s": self.rng.choice((3, 14, 20, 60))})
+        self.wait(self.rng.choice((1, 20)))
 
     def restart(self) -> None:
         self.made.append({"do": "restart"})
