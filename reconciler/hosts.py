@@ -34,6 +34,8 @@ class Host:
         self._foreign: Mapping[Key, str] = {}
         self._blind = NOT_YET
         self._running: set[Key] = set()
+        # Of those, what will be gone.
+        self._ending: set[Key] = set()
         self._ended: set[Key] = set()
         self._outcomes: list[Outcome] = []
         self._proving = False
@@ -82,6 +84,7 @@ class Host:
                 # What was done counts as under way until a look that began after it: only that look proves anything.
                 self._ended -= ended
                 self._running -= ended
+                self._ending -= ended
         return changed
 
     def _mine(self, one: Observed) -> bool:
@@ -96,6 +99,8 @@ class Host:
                 if action.key in self._running or self._closed.is_set():
                     continue
                 self._running.add(action.key)
+                if action.verb == "delete":
+                    self._ending.add(action.key)
             self._pool.submit(self._act, action)
 
     def state(self) -> tuple[ObservedState, frozenset[Key]]:
@@ -103,6 +108,11 @@ class Host:
         with self._lock:
             blind = {self.name: self._blind} if self._blind else {}
             return ObservedState(self._seen, blind, self._foreign), frozenset(self._running)
+
+    def ending(self) -> frozenset[Key]:
+        """What is being deleted."""
+        with self._lock:
+            return frozenset(self._ending)
 
     def outcomes(self) -> list[Outcome]:
         """What became of actions since the last call."""
@@ -183,6 +193,10 @@ class Hosts:
             foreign.update(seen.foreign)
             running |= busy
         return ObservedState(resources, blind, foreign), frozenset(running)
+
+    def ending(self) -> frozenset[Key]:
+        """What is being deleted."""
+        return frozenset().union(*(worker.ending() for worker in self.workers.values()))
 
     def hand(self, actions: Iterable[Action]) -> None:
         by_host: dict[str, list[Action]] = {}

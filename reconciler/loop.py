@@ -10,7 +10,7 @@ from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.guard import fights
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.model import XDS, FleetState, Key, Observed, Outcome, Plan, Problem, Ref, Snapshot
+from reconciler.core.model import XDS, FleetState, Key, Observed, ObservedState, Outcome, Plan, Problem, Ref, Snapshot
 from reconciler.core.place import without_lost
 from reconciler.core.plan import node_id, plan, reached_by, running_proxies, surplus_of
 from reconciler.core.status import Status, status
@@ -105,7 +105,7 @@ class Loop:
             seen = without_lost(fleet, seen)
             self.proxies.look()
         with self._metrics.stage("connect"):
-            wanted = self._connector.connect(fleet, seen, self.certificates.versions(fleet))
+            wanted = self._connector.connect(fleet, self._staying(seen), self.certificates.versions(fleet))
             facts = Facts(
                 in_flight=in_flight,
                 failures=dict(self.hosts.failures),
@@ -150,6 +150,13 @@ class Loop:
             tuple(outcomes),
             converged,
         )
+
+    def _staying(self, seen: ObservedState) -> ObservedState:
+        """What requests may go to: an instance whose delete has begun is no way out any more, whatever befalls the others."""
+        ending = self.hosts.ending()
+        if not ending:
+            return seen
+        return replace(seen, resources={key: one for key, one in seen.resources.items() if key not in ending})
 
     def _know_hosts(self, fleet: FleetState) -> None:
         for resource in fleet.of("Host"):
