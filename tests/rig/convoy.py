@@ -165,7 +165,7 @@ class Convoy:
         self.leader = leader = Leader(store, self.directory, seams, log, self.stop)
         if not leader.stand_by(self.stopped):
             return None
-        self.laws.acting = self.life
+        self.laws.begins(self.life)
         certificates = Certificates(store, Opener.from_file(self.directory / "none", store.opened), seams)
         self.server = Server(seams.turns, self.life, self.wake.set, self.laws.told)
         proxies = Proxies(self.server, store, log, seams)  # type: ignore[arg-type]

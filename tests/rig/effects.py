@@ -29,7 +29,10 @@ class Effects:
     plans: int = 0
     # What people or machines did to a thing by themselves: no proof of anything is to be had from it then.
     disturbed: set[Ref] = field(default_factory=set)
+    # The newest revision that the store knows to be good; and what must be followed at least: what was followed before, and
+    # what was good when whoever acts began to. (In between a good one is followed a moment after it is recorded.)
     good: int = 0
+    followed: int = 0
     # What people said beside Git.
     ordered: set[str] = field(default_factory=set)
     # Content versions that the store knows to be refused by an Envoy.
@@ -49,6 +52,9 @@ class Effects:
         self.broken.append((law, f"at {self.clock():.3f} s: {what}"))
 
     # Who acts
+
+    def begins(self, life: Life) -> None:
+        self.acting, self.followed = life, self.good
 
     def acts(self, life: Life, what: str) -> None:
         if self.acting is not life:

@@ -161,7 +161,7 @@ class Events:
         self.branch.commit(files, event.get("message", "a change"))
 
     def _do_fault(self, event: Event) -> None:
-        self.faults.arm(event["kind"], event["point"], event["skip"])
+        self.faults.arm(event["kind"], event["point"], event["skip"], event.get("s", 0.0))
 
     def _do_kill(self, event: Event) -> None:
         self.faults.arm("kill", event.get("point", ""), event["skip"])

@@ -41,6 +41,8 @@ class Armed:
     kind: str
     point: str
     skip: int
+    # How slow; one of SLOW_S where it is 0.
+    seconds: float = 0.0
 
 
 @dataclass
@@ -54,8 +56,8 @@ class Faults:
     # Called when a life is killed at a point.
     killed: Callable[[], None] = lambda: None
 
-    def arm(self, kind: str, point: str, skip: int) -> None:
-        self.armed.append(Armed(kind, point, skip))
+    def arm(self, kind: str, point: str, skip: int, seconds: float = 0.0) -> None:
+        self.armed.append(Armed(kind, point, skip, seconds))
 
     def at(self, name: str, about: tuple[object, ...]) -> None:
         """Passing a point."""
@@ -83,7 +85,7 @@ class Faults:
             self.struck["nonsense"] += 1
             raise Nonsense(self.turns.rng.choice(NONSENSE))
         if armed.kind in ("timeout", "slow"):
-            seconds = DEADLINE_S if armed.kind == "timeout" else self.turns.rng.choice(SLOW_S)
+            seconds = DEADLINE_S if armed.kind == "timeout" else armed.seconds or self.turns.rng.choice(SLOW_S)
             if turning:
                 self.turns.block(lambda: False, seconds)
             else:

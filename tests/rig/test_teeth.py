@@ -1,5 +1,6 @@
 """The rig has teeth: each of these mistakes, made on purpose, breaks the law that it should."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from reconciler.core.connect import Connector
 from reconciler.core.diff import Difference
 from reconciler.core.model import Observed, ObservedState, Want
 from reconciler.hosts import Host, Hosts
+from reconciler.leader import Leader
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.store import Store
@@ -20,7 +22,7 @@ from reconciler.store import Store
 from .branch import Followed
 from .play import play
 from .scenarios import EDGE, FIRST
-from .worlds import Event
+from .worlds import FOLDER, Event
 
 Patch = pytest.MonkeyPatch
 
@@ -128,6 +130,14 @@ def follows_an_older_revision(patch: Patch) -> None:
     patch.setattr(Followed, "tree", tree)
 
 
+def acts_though_another_does(patch: Patch) -> None:
+    patch.setattr(Leader, "may_act", lambda _: True)
+
+
+def gives_back_what_it_deletes(patch: Patch) -> None:
+    patch.setattr(Hosts, "ending", lambda _: frozenset())
+
+
 OUTAGE = [FIRST, wait(12), outage(True), wait(8), commit(Application__a={"version": 2}), wait(8), outage(False)]
 REPLACED = [FIRST, wait(12), commit(Application__a={"version": 2}), wait(12)]
 SILENT = [FIRST, wait(12), {"do": "silence", "on": True}, commit(Application__a={"version": 2}), wait(20)]
@@ -155,6 +165,8 @@ SLOW_CREATE = [
 STORE_FAILS = [FIRST, *({"do": "fault", "kind": "error", "point": "store.write", "skip": n} for n in range(8, 90, 6)), wait(20)]
 REFUSED_HEAD = [FIRST, wait(12), {"do": "commit", "broken": True}, wait(3), {"do": "restart"}, wait(8)]
 REFUSED_TWICE = [FIRST, wait(12), commit(VirtualHost__v1={"refused": True}), wait(8), {"do": "restart"}, wait(8)]
+STALLED = [FIRST, wait(12), {"do": "stall", "s": 20}, wait(16), commit(Application__a={"version": 2}), wait(60)]
+WANTED_BACK = json.loads((FOLDER / "given-back-while-it-is-deleted.json").read_text())["events"]
 NONSENSE = [
     FIRST,
     wait(12),
@@ -175,6 +187,8 @@ TEETH: list[tuple[Callable[[Patch], None], list[Event], str]] = [
     (tells_again_what_was_refused, REFUSED_TWICE, "what is refused is not told again"),
     (empties_what_it_has_not_seen_yet, OUTAGE, "traffic stays"),
     (believes_its_memory, REPLACED, "same again"),
+    (acts_though_another_does, STALLED, "one acts"),
+    (gives_back_what_it_deletes, WANTED_BACK, "let go first"),
     (takes_a_failing_driver_s_word, NONSENSE, "nonsense is not believed"),
 ]
 

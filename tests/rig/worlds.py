@@ -55,11 +55,11 @@ class _Maker:
         hosts = HOSTS[: rng.randint(1, 3)]
         first: dict[str, dict[str, Any]] = {f"Host/{host}": {} for host in hosts}
         first["Settings/fleet"] = {"drain": rng.choice((0, 0, 1, 2, 10))}
-        for name in ("a", "b")[: rng.randint(0, 2)]:
+        for name in ("a", "b")[: rng.choice((0, 1, 1, 2))]:
             first[f"Application/{name}"] = {"replicas": rng.randint(1, 3)}
         for n in range(rng.randint(0, 3)):
             first[f"Container/c{n + 1}"] = {"host": rng.choice((*hosts, None))}
-        if "Application/a" in first and rng.random() < 0.75:
+        if "Application/a" in first and rng.random() < 0.85:
             first["ProxyGroup/edge"] = {}
             first["VirtualHost/v1"] = {"backend": "a"}
             for n in range(rng.randint(1, 2)):
@@ -76,7 +76,7 @@ class _Maker:
             self.kill: 3,
             self.outage: 2,
             self.vice: 2,
-            self.disturb: 2,
+            self.disturb: 3,
             self.silence: 1,
             self.restart: 1,
             self.suspend: 1,
@@ -164,6 +164,7 @@ class _Maker:
             (
                 ("half_done", rng.sample(("create", "update", "delete"), rng.randint(0, 2))),
                 ("slow_s", rng.choice((0.0, 0.5, 5.0))),
+                ("slow_s", rng.choice((1.0, 3.0))),
                 ("healthy_after_s", rng.choice((0.0, 2.0, 8.0))),
                 ("healthy_after_looks", rng.randint(0, 3)),
                 ("stale_looks", rng.randint(0, 2)),
@@ -173,7 +174,7 @@ class _Maker:
         self.made.append({"do": "vice", "host": rng.choice(HOSTS), name: value})
 
     def disturb(self) -> None:
-        how = self.rng.choice(("vanish", "lose", "sicken", "recover", "change"))
+        how = self.rng.choice(("vanish", "lose", "sicken", "sicken", "recover", "change"))
         self.made.append({"do": "disturb", "how": how, "pick": self.rng.randrange(12)})
 
     def silence(self) -> None:
