@@ -75,6 +75,8 @@ class Trees:
         self._left = 0
         # Tree ⇒ how many entries it stands for; the trees of a hundred revisions of a large fleet.
         self._counts: dict[str, int] = {}
+        # Those counted for this listing, as they were read.
+        self._fresh: dict[str, tuple[bytes, list[int]]] = {}
         # Tree objects read so far: what a listing costs.
         self.trees_read = 0
 
@@ -93,6 +95,8 @@ class Trees:
         except Boundless:
             what = f"more than {MOST_ENTRIES} files and directories"
             return {}, (Problem(Where(root or "."), what, "keep the fleet in a directory of its own and name that one"),)
+        finally:
+            self._fresh.clear()
         self._last = listing
         if len(self._counts) > MOST_ENTRIES // 10:
             self._counts.clear()
@@ -107,35 +111,38 @@ class Trees:
         """How many entries a tree stands for, reading each tree but once: a few kilobytes can say the same a billion times."""
         total = self._counts.get(id)
         if total is None:
-            raw = self._tree(id)
-            starts = starts_of(raw)
+            raw, starts = self._fresh[id] = self._tree(id)
             total = len(starts)
-            for mode, name, entry in entries(raw, starts) if depth < DEEPEST else ():
-                if kind(mode) == DIRECTORY and not name.startswith(b"."):
-                    total += self._count(entry, depth + 1)
+            # Most directories have no others below them, which is seen without looking at every entry.
+            if depth < DEEPEST and b"40000 " in raw:
+                for mode, name, entry in entries(raw, starts):
+                    if kind(mode) == DIRECTORY and not name.startswith(b"."):
+                        total += self._count(entry, depth + 1)
+                        if total > MOST_ENTRIES:
+                            break
             self._counts[id] = total
         if total > MOST_ENTRIES:
             raise Boundless
         return total
 
-    def _tree(self, id: str) -> bytes:
+    def _tree(self, id: str) -> tuple[bytes, list[int]]:
         oid = pygit2.Oid(hex=id)
         if self._odb.read_header(oid)[1] > LARGEST_TREE:
             raise Boundless
         type, raw = self._odb.read(oid)
         if type != ObjectType.TREE:
             raise ValueError(f"{id} is not a tree")
-        return raw
+        return raw, starts_of(raw)
 
     def _read(self, id: str, prefix: str, old: Listing | None, depth: int) -> Listing:
         if old is not None and old.id == id:
             return old
-        raw = self._tree(id)
+        raw, starts = self._fresh.get(id) or self._tree(id)
         self.trees_read += 1
         edited = same_names(old.raw, old.starts, raw) if old is not None else None
         if old is not None and edited is not None:
             return self._patched(id, raw, prefix, old, edited, depth)
-        listing = Listing(id, raw, starts_of(raw))
+        listing = Listing(id, raw, starts)
         self._spend(len(listing.starts))
         folded: dict[str, str] = {}
         names: set[bytes] = set()
