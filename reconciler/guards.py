@@ -1,6 +1,7 @@
 """What the guards remember from one round to the next and over restarts, and what people told Convoy: kept in the store."""
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,11 +28,16 @@ class Guards:
     def recall(self) -> None:
         """What an earlier Convoy has kept."""
         rows = self._store.guards()
+        # What somebody has spoiled is as if it were not there: with nothing let pass, the guards only hold more.
         kept = rows.get(LOT, {})
-        self._before: int | None = kept.get("before")
-        self._passed = frozenset(Ref.parse(text) for text in kept.get("passed", ()))
+        before, passed = kept.get("before"), kept.get("passed")
+        self._before: int | None = before if isinstance(before, int) else None
+        self._passed = frozenset(_refs(passed if isinstance(passed, list) else ()))
         self._settled: dict[Ref, tuple[str, str, str]] = {
-            Ref.parse(name.removeprefix(SETTLED)): tuple(row["as"]) for name, row in rows.items() if name.startswith(SETTLED)
+            ref: tuple(row["as"])
+            for name, row in rows.items()
+            if name.startswith(SETTLED) and isinstance(row.get("as"), list) and len(row["as"]) == 3
+            for ref in _refs((name.removeprefix(SETTLED),))
         }
 
     def know(
@@ -105,6 +111,12 @@ class Guards:
                 over = verb == "resume"
             done += [(verb, subject)] if over else []
         return done
+
+
+def _refs(printed: Iterable[str]) -> Iterator[Ref]:
+    for text in printed:
+        with contextlib.suppress(ValueError, AttributeError):
+            yield Ref.parse(text)
 
 
 def _as_declared(fleet: FleetState, seen: ObservedState) -> dict[Ref, str]:

@@ -10,7 +10,7 @@ from reconciler.core.model import Action, Connected, Nack, Ref, Snapshot, XdsRes
 from reconciler.log import Log
 from reconciler.refusals import Refusals
 from reconciler.seams import Seams
-from reconciler.store import Store
+from reconciler.store import Damaged, Store
 from reconciler.xds.server import Server
 
 # What Envoy says when the trouble is the machine's, not the configuration's: that proxy's alone, never quarantined for others.
@@ -107,7 +107,12 @@ class Proxies:
 
     def _last_good(self, node: str) -> Mapping[str, Mapping[str, XdsResource]]:
         if node not in self._good:
-            kept = self.store.good(node)
+            try:
+                kept = self.store.good(node)
+            except Damaged as error:
+                # It would be in every round again: the proxy goes on with what it has until it acknowledges the next.
+                self.log.error("proxy.last_good", node=node, error=str(error))
+                kept = Snapshot("", {})
             if kept is None:
                 return {}
             self._good[node] = kept

@@ -1,7 +1,8 @@
 """What a round leaves in the store: statuses, the plan, outcomes and events; only what changed is written."""
 
+import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reconciler.core.model import XDS, FleetState, Health, Key, Observed, ObservedState, Outcome, Plan, Ref
@@ -70,16 +71,20 @@ class Record:
 
     def recall(self) -> tuple[tuple[Observed, ...], frozenset[Key]]:
         """What the last Convoy saw last, and what it may have been doing: as good as known until its host is seen again."""
-        seen = tuple(
-            recalled(Ref.parse(row["ref"]), one) for row in self._store.status().values() for one in row.get("instances", ())
-        )
+        seen: list[Observed] = []
+        for row in self._store.status().values():
+            with _spoiled():
+                seen += [recalled(Ref.parse(row["ref"]), one) for one in row["instances"]]
         state, plan = self._store.state() or {}, self._store.last_plan() or {}
-        doing = {(host, Ref.parse(ref), instance) for host, ref, instance in state.get("inFlight", ())}
-        for step in plan.get("steps", ()):
-            for action in step["actions"]:
-                if action["host"] != XDS:
-                    doing.add((action["host"], Ref.parse(step["ref"]), action["instance"]))
-        return seen, frozenset(doing)
+        doing: set[Key] = set()
+        with _spoiled():
+            doing |= {(host, Ref.parse(ref), instance) for host, ref, instance in state["inFlight"]}
+        with _spoiled():
+            for step in plan["steps"]:
+                for action in step["actions"]:
+                    if action["host"] != XDS:
+                        doing.add((action["host"], Ref.parse(step["ref"]), action["instance"]))
+        return tuple(seen), frozenset(doing)
 
     def _state(
         self,
@@ -130,6 +135,13 @@ class Record:
         self._store.add_events(events)
         if changed:
             self._store.put_status(changed)
+
+
+@contextlib.contextmanager
+def _spoiled() -> Iterator[None]:
+    """What stands in a row is a hint of what was: one that makes no sense is none, and must not keep Convoy from starting."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        yield
 
 
 def recalled(ref: Ref, shown: Mapping[str, Any]) -> Observed:

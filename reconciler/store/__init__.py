@@ -1,7 +1,7 @@
 """What happened and what was told to us, in SQLite or PostgreSQL: facts outlive the process, wishes are in Git."""
 
 from reconciler.store.backup import Backup, BackupError
-from reconciler.store.database import Lease, LeaseLost, NoStore, StoreError, default_url
+from reconciler.store.database import Damaged, Lease, LeaseLost, NoStore, StoreError, default_url
 from reconciler.store.examine import Examined, examine
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.store import Store
@@ -11,6 +11,7 @@ __all__ = [
     "HOME",
     "Backup",
     "BackupError",
+    "Damaged",
     "Event",
     "Examined",
     "KeptCertificate",

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from sqlalchemy import Table, bindparam, delete, insert, select
 
 from reconciler.store.database import Database
-from reconciler.store.rows import as_json
+from reconciler.store.rows import as_json, read_object
 
 
 class Current:
@@ -23,7 +22,9 @@ class Current:
         self._rows.clear()
 
     def every(self, table: Table) -> dict[str, dict[str, Any]]:
-        return {name: orjson.loads(body) for name, body in self._bodies(table).items()}
+        """What cannot be read is left out; whoever writes it again mends it."""
+        found = ((name, read_object(body)) for name, body in self._bodies(table).items())
+        return {name: value for name, value in found if value is not None}
 
     def _bodies(self, table: Table) -> dict[str, str]:
         with self._database.reading(table.name) as connection:

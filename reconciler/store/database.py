@@ -29,6 +29,10 @@ class NoStore(StoreError):
     """Nobody has made this store yet."""
 
 
+class Damaged(StoreError):
+    """What was kept is not what it was: somebody, or a disk, has changed it."""
+
+
 class LeaseLost(StoreError):
     """Another Convoy acts now; nothing was written."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -67,6 +67,15 @@ def problems_json(problems: Sequence[Problem]) -> str:
         for one in problems
     ]
     return as_json(entries)
+
+
+def read_object(body: str) -> dict[str, Any] | None:
+    """The JSON object that this is; None where it is none: a row that somebody has spoiled is as if it were not there."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def read_problems(body: str) -> tuple[Problem, ...]:

@@ -1,5 +1,6 @@
 """Keeps what each proxy last ran without refusing anything: each resource and each set of them once."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -9,7 +10,8 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select
 
 from reconciler.core.model import Ref, Snapshot, Where, XdsResource
-from reconciler.store.database import Database, StoreError
+from reconciler.store.database import Damaged, Database
+from reconciler.store.rows import read_object
 from reconciler.store.tables import BLOBS, GOODS, SETS
 
 # Rows asked for at once; SQLite takes 32,766 values in a statement, PostgreSQL 32,767.
@@ -67,21 +69,29 @@ class Snapshots:
         self._pointers.update({node: pointers[node] for node in goods})
 
     def get(self, node: str) -> Snapshot | None:
+        """Raises Damaged where it is not, byte by byte, what was put there: it would be sent to proxies."""
         with self._database.reading("last good") as connection:
             row = connection.execute(select(GOODS.c.version, GOODS.c.sets).where(GOODS.c.node == node)).one_or_none()
             if row is None:
                 return None
-            sets: dict[str, str] = orjson.loads(row.sets)
-            query = select(SETS.c.digest, SETS.c.body)
-            bodies = {row[0]: orjson.loads(row[1]) for row in _found(connection, query, SETS.c.digest, sets.values())}
-            wanted = {entry[2] for entries in bodies.values() for entry in entries}
-            blobs = {row[0]: bytes(row[1]) for row in _found(connection, select(BLOBS), BLOBS.c.digest, wanted)}
-            if len(bodies) < len(set(sets.values())) or len(blobs) < len(wanted):
-                raise StoreError(f"the store {self._database.shown} has lost part of what {node} last ran: restore a backup")
+            try:
+                return self._read(connection, row.version, orjson.loads(row.sets))
+            except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+                raise Damaged(
+                    f"the store {self._database.shown} has lost part of what {node} last ran: restore a backup"
+                ) from None
+
+    def _read(self, connection: Connection, version: str, sets: dict[str, str]) -> Snapshot:
+        query = select(SETS.c.digest, SETS.c.body)
+        texts = {row[0]: row[1] for row in _found(connection, query, SETS.c.digest, sets.values())}
+        bodies = {digest: orjson.loads(text) for digest, text in texts.items() if _name(text.encode()) == digest}
+        wanted = {entry[2] for entries in bodies.values() for entry in entries}
+        blobs = {row[0]: bytes(row[1]) for row in _found(connection, select(BLOBS), BLOBS.c.digest, wanted)}
+        blobs = {digest: blob for digest, blob in blobs.items() if _name(blob) == digest}
         resources = {
             type: {entry[0]: _resource(type, entry, blobs) for entry in bodies[digest]} for type, digest in sets.items()
         }
-        return Snapshot(row.version, resources)
+        return Snapshot(version, resources)
 
     def _digest(self, resources: Resources) -> str:
         remembered = self._remembered.get(id(resources))
@@ -106,12 +116,13 @@ class Snapshots:
 
 def _prune(connection: Connection) -> None:
     """Drop the sets no proxy points to, and the resources in none of those that are left."""
-    sets = {digest for (body,) in connection.execute(select(GOODS.c.sets)) for digest in orjson.loads(body).values()}
+    sets = {digest for (body,) in connection.execute(select(GOODS.c.sets)) for digest in (read_object(body) or {}).values()}
     kept: set[str] = set()
     dead = []
     for digest, body in connection.execute(select(SETS.c.digest, SETS.c.body)):
         if digest in sets:
-            kept.update(entry[2] for entry in orjson.loads(body))
+            with contextlib.suppress(ValueError, IndexError, TypeError):
+                kept.update(entry[2] for entry in orjson.loads(body))
         else:
             dead.append(digest)
     unused = [digest for (digest,) in connection.execute(select(BLOBS.c.digest)) if digest not in kept]

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import orjson
 from sqlalchemy import func, insert, select
 
 from reconciler.core.facts import Order
@@ -20,7 +19,7 @@ from reconciler.store.backup import Backup
 from reconciler.store.current import Current
 from reconciler.store.database import Database, Lease
 from reconciler.store.logs import append, last_row
-from reconciler.store.rows import Event, KeptCertificate, Revision, as_json, read_problems
+from reconciler.store.rows import Event, KeptCertificate, Revision, as_json, read_object, read_problems
 from reconciler.store.snapshots import Snapshots
 from reconciler.store.tables import EVENTS, GUARDS, META, OUTCOMES, PLANS, REVISIONS, STATE, STATUS
 
@@ -176,7 +175,7 @@ class Store:
 
     def last_plan(self) -> Any:
         last = last_row(self._database, PLANS)
-        return None if last is None else orjson.loads(last.body)
+        return None if last is None else read_object(last.body)
 
     def add_outcomes(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
         """Outcomes as plain JSON values, oldest first."""
@@ -187,7 +186,8 @@ class Store:
         """The newest, newest first."""
         query = select(OUTCOMES.c.body).order_by(OUTCOMES.c.number.desc()).limit(limit)
         with self._database.reading("outcomes") as connection:
-            return [orjson.loads(body) for body in connection.execute(query).scalars()]
+            found = [read_object(body) for body in connection.execute(query).scalars()]
+        return [one for one in found if one is not None]
 
     def event(self, kind: str, ref: str, message: str, at: float | None = None) -> None:
         """Never give it what is secret: events are shown."""
