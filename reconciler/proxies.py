@@ -41,7 +41,8 @@ class Proxies:
     _ends: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
     # Node ⇒ what it was told since it last had acknowledged everything: it may use any of it.
     _under_way: dict[str, list[Snapshot]] = field(default_factory=dict)
-    _heard: set[tuple[str, Nack]] = field(default_factory=set)
+    # Node ⇒ what it has refused, as far as its server still remembers it: a proxy that goes on for ever fills nothing.
+    _heard: dict[str, set[Nack]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.refusals = Refusals(self.store)
@@ -56,6 +57,8 @@ class Proxies:
         for node, state in self.connected.items():
             for nack in state.nacks:
                 self._hear(node, nack)
+            if node in self._heard:
+                self._heard[node] &= {replace(nack, at=0.0) for nack in state.nacks}
         good = {
             node: told for node, told in self.published.items() if self._runs(node, told) and self._good.get(node) is not told
         }
@@ -69,8 +72,8 @@ class Proxies:
         return state is not None and state.synced and state.sent == told.version
 
     def _hear(self, node: str, nack: Nack) -> None:
-        once = (node, replace(nack, at=0.0))
-        if once in self._heard:
+        heard, once = self._heard.setdefault(node, set()), replace(nack, at=0.0)
+        if once in heard:
             return
         own = any(word in nack.message.lower() for word in OWN_TROUBLE)
         self.log.warning("xds.refused", node=node, type=nack.type, names=",".join(nack.names), own=own, message=nack.message)
@@ -81,7 +84,7 @@ class Proxies:
         words = f"{nack.type.upper()} {', '.join(nack.names)}: {nack.message}"
         self.store.event("xds.refused", f"Proxy/{node}", words, nack.at)
         # At the end: what could not be written is heard again at the next look.
-        self._heard.add(once)
+        heard.add(once)
 
     def settle(self, wanted: Mapping[str, Snapshot]) -> dict[str, Snapshot]:
         """What each proxy should run: what is wanted, without what was refused, consistent again."""
@@ -137,6 +140,7 @@ class Proxies:
             self._under_way.pop(node, None)
             self._good.pop(node, None)
             self.own.pop(node, None)
+            self._heard.pop(node, None)
 
     def versions(self) -> dict[str, str]:
         return {node: snapshot.version for node, snapshot in self.published.items()}

@@ -92,3 +92,19 @@ def test_a_refusal_is_recorded_once(world: World) -> None:
     assert len([event for event in world.store.recent("Proxy/a", 10) if event.kind == "xds.refused"]) == 1
     assert world.store.refused("1.41") == {TOLD.resources["cds"]["x"].version: "no such thing as x"}
     assert world.store.refused("1.40") == {}
+
+
+def test_a_proxy_that_refuses_for_ever_fills_nothing(world: World) -> None:
+    """A broken or hostile Envoy with new words each time: what is remembered of it has an end, others are told as before."""
+    proxies, node = world.proxies, Connected("a", "1.41", 0.0, "", False, {}, (), {}, 1, frozenset({"1.41"}))
+    flood = [refusal("1.41", f"{n} " + "x" * 1000) for n in range(640)]
+
+    for start in range(0, len(flood), 64):
+        connected = {"a": replace(node, nacks=tuple(flood[start : start + 64]))}
+        proxies.server.connected = lambda found=connected: found  # type: ignore[method-assign, misc]
+        proxies.look()
+
+    assert sum(len(heard) for heard in proxies._heard.values()) <= 64
+    assert len(world.store.refused()) == 1
+    world.connect("b", "1.40")
+    assert world.told("b") == {"good", "x"}

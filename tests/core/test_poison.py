@@ -175,9 +175,9 @@ def test_names_that_others_have_cut_or_mistaken(kind: str, name: str) -> None:
     assert all(problem.where.file == "bad.yaml" for problem in loaded.problems)
 
 
-@pytest.mark.parametrize("tenant", ["A", "a.b", "a b", "x" * 64, "default"])
+@pytest.mark.parametrize("tenant", ["A", "a.b", "a b", "x" * 64])
 def test_a_tenant_is_a_name_too(tenant: str) -> None:
-    """The directory decides whose a document is: one that is no name, or stands for nobody's, decides nothing."""
+    """The directory decides whose a document is: one that is no name decides nothing."""
     loader, text = Loader(None, Seams()), WELL.encode()
     loaded = loader.load(Tree("r", {f"tenants/{tenant}/fleet.yaml": "0" * 40}), lambda _: {"0" * 40: text})
     assert loaded.fleet is None
