@@ -40,6 +40,8 @@ class Leader:
         self._lock: int | None = None
         self._lease: Lease | None = None
         self._ended = threading.Event()
+        # Wakes the thread that renews before its time: to end, or because the lease seems to be over.
+        self._knock = threading.Event()
         self._closing = contextlib.ExitStack()
         self.taken_by = ""
 
@@ -95,6 +97,8 @@ class Leader:
             # Whoever cannot ask whether he may act must not.
             self._log.error("lease.unknown", error=str(error))
             return False
+        if left_s <= 0:
+            self._knock.set()
         # The answer is as old as the question: it may have been long under way.
         return left_s - (self._seams.monotonic() - begun) > self._lease_s * UNUSED
 
@@ -134,6 +138,7 @@ class Leader:
 
         def release() -> None:
             self._ended.set()
+            self._knock.set()
             renewing.join()
             # A store that is away lets the lease run out by itself.
             with contextlib.suppress(StoreError):
@@ -144,7 +149,11 @@ class Leader:
 
     def _renew(self) -> None:
         wait_s = self._lease_s / RENEWED
-        while not self._seams.wait(self._ended, wait_s):
+        while True:
+            self._seams.wait(self._knock, wait_s)
+            self._knock.clear()
+            if self._ended.is_set():
+                return
             lease = self._lease
             try:
                 if lease is None or self._store.renew(lease, self._lease_s):

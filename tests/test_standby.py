@@ -126,6 +126,7 @@ def test_a_restart_acts_at_once(convoy: Callable[[str], One], tmp_path: Path) ->
     assert lock is not None
     # Killed: nothing is released, and the lock goes with the process.
     first.leader._ended.set()
+    first.leader._knock.set()
     first.leader._lock = None
     first.leader._closing.pop_all()
     os.close(lock)

@@ -46,6 +46,8 @@ class Fleet:
     directory: Path
     store: str
     serving: list["subprocess.Popen[str]"] = field(default_factory=list)
+    # The state directory from which commands are given.
+    state: str = "state"
 
     def __post_init__(self) -> None:
         (self.directory / "fleet").mkdir()
@@ -57,7 +59,7 @@ class Fleet:
         new.replace(self.directory / "fleet" / "fleet.yaml")
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "reconciler", "--state", str(self.directory / "state"), *words]
+        return [sys.executable, "-m", "reconciler", "--state", str(self.directory / self.state), *words]
 
     def environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "CONVOY_STORE": self.store, "HOME": str(self.directory)}
@@ -165,6 +167,37 @@ def test_the_one_that_was_stopped_waits_for_its_turn(fleet: Fleet) -> None:
     assert fleet.running() == running
     first.send_signal(signal.SIGTERM)
     assert first.wait(30) == 0
+
+
+def test_another_machine_makes_nothing_a_second_time(fleet: Fleet) -> None:
+    """What runs cannot be seen from another state directory: nothing is planned on that host until it is said to be no more."""
+    first = fleet.serve("first")
+    eventually(lambda: fleet.status()["converged"])
+    before = fleet.running()
+    fleet.state = "other"
+    second = fleet.serve("second", "--standby")
+    eventually(lambda: "leader.stands_by" in fleet.log("second"))
+    first.kill()
+    first.wait()
+    eventually(lambda: "leader.acts" in fleet.log("second"))
+    identity = (fleet.directory / "state" / "id").read_text()
+    eventually(lambda: f"convoy take-over {identity}" in fleet.convoy("status"))
+    fleet.version("2")
+    time.sleep(3)
+    assert "action." not in fleet.log("second")
+    assert all(Path(f"/proc/{pid}").exists() for pid in before.values())
+    # Gone for good, and said so: the fleet is made where it can be.
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(30) == 0
+    fleet.state = "state"
+    fleet.convoy("down")
+    fleet.state = "other"
+    fleet.convoy("take-over", identity, "--yes")
+    second = fleet.serve("again")
+    eventually(lambda: fleet.status()["converged"] and len(fleet.running()) == 2)
+    assert set(fleet.running()).isdisjoint(before)
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(30) == 0
 
 
 def test_a_lost_store_is_restored_elsewhere(fleet: Fleet, tmp_path: Path) -> None:
