@@ -28,7 +28,7 @@ from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics
-from reconciler.openings import Openings
+from reconciler.openings import Openings, closed
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.rundir import XDS_SOCKET, point_to, run_directory
@@ -118,11 +118,12 @@ class Control:
         snapshots = Connector().connect(fleet, seen, self.certificates.versions(fleet))
         kept = {node: self.store.good(node) for node in snapshots}
         published = {node: good.version for node, good in kept.items() if good is not None}
-        facts = Facts(snapshots=snapshots, published=published)
+        unopened = Openings(self._opener, self._seams).problems(fleet, None)
+        facts = Facts(snapshots=snapshots, published=published, unopened=closed(unopened))
         facts = Guards(self.store, self._log, self._seams).know(facts, accepted.orders, fleet.revision, accepted.noticed_at, ())
         now = self._seams.now()
         planned = plan(fleet, seen, facts, now)
-        unopened = (*self.certificates.problems(fleet), *Openings(self._opener, self._seams).problems(fleet, None))
+        unopened = (*self.certificates.problems(fleet), *unopened)
         refused = {problem.ref: str(problem) for problem in unopened if problem.ref}
         result = status(fleet, planned, seen, facts, refused, {}, now)
         return Preview(fleet.revision, fleet, (), planned, result, unopened=unopened)

@@ -19,7 +19,7 @@ from reconciler.guards import Guards
 from reconciler.hosts import Host, Hosts
 from reconciler.log import Log
 from reconciler.metrics import Metrics
-from reconciler.openings import Openings
+from reconciler.openings import Openings, closed
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.seams import Seams
@@ -104,6 +104,7 @@ class Loop:
             seen, in_flight = self.hosts.observed()
             seen = without_lost(fleet, seen)
             self.proxies.look()
+            unopened = self._openings.problems(fleet) if self._openings else ()
         with self._metrics.stage("connect"):
             wanted = self._connector.connect(fleet, self._staying(seen), self.certificates.versions(fleet))
             facts = Facts(
@@ -113,6 +114,7 @@ class Loop:
                 snapshots=self.proxies.settle(wanted),
                 published=self.proxies.versions(),
                 reaches=self.proxies.reaches(),
+                unopened=closed(unopened),
             )
             running = running_proxies(seen)
             surplus = surplus_of(fleet, seen)
@@ -132,7 +134,7 @@ class Loop:
                 {node_id(ref) for ref in fleet.workloads if ref.kind == "Proxy"} | self.proxies.connected.keys()
             )
         with self._metrics.stage("record"):
-            problems = (*self.certificates.problems(fleet), *(self._openings.problems(fleet) if self._openings else ()))
+            problems = (*self.certificates.problems(fleet), *unopened)
             refused = {problem.ref: str(problem) for problem in problems if problem.ref} | self.proxies.why_refused(wanted)
             result = status(fleet, planned, seen, facts, refused, self.view.status, now)
             self._count(accepted, fleet, planned, outcomes, result, wanted, fights(planned, facts), now)

@@ -1,6 +1,6 @@
 """Whether every secret of the fleet's workloads can be opened here: looked into ahead of the moment when one is needed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from reconciler.core.kinds.sealed import Sealed
@@ -67,6 +67,11 @@ class Openings:
             except SecretError as error:
                 return f"{place}: {error}"
         return ""
+
+
+def closed(problems: Iterable[Problem]) -> dict[Ref, str]:
+    """As the planner wants them: declared resource ⇒ why a secret of it cannot be opened."""
+    return {problem.ref: problem.what for problem in problems if problem.ref is not None}
 
 
 def sealed_in(resource: Resource) -> Iterator[tuple[str, Sealed]]:

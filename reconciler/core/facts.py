@@ -77,6 +77,8 @@ class Facts:
     before: int | None = None
     # Deletes that the budget has let pass, or that a person has released with their lot.
     passed: frozenset[Ref] = frozenset()
+    # Declared resource ⇒ why a secret of it cannot be opened here.
+    unopened: Mapping[Ref, str] = field(default_factory=dict)
 
 
 NO_FACTS = Facts()

@@ -29,6 +29,8 @@ from reconciler.core.place import Hosts, place
 
 STARTING_S = 30.0
 TAKE_OVER_S = 60.0
+# How a secret that does not open is made to.
+UNSEAL = "seal it again for this Convoy (`convoy secret rekey`), or give it the key; it is tried again by itself"
 
 
 def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> Plan:
@@ -277,6 +279,10 @@ class _Draft:
         if order is not None:
             reason, until, release = _words(order)
             self.hold(ref, reason, until, instance, verb, release)
+            return
+        closed = self.facts.unopened.get(want.owner, "") if isinstance(want, Want) else ""
+        if closed:
+            self.hold(ref, closed, None, instance, verb, UNSEAL)
             return
         # A second one is not made while a step elsewhere may be making it there.
         if (host, ref) in self.busy or (verb == "create" and ref in self.busy_somewhere):

@@ -313,3 +313,16 @@ def test_in_place_changes_update_and_a_lost_supervisor_is_started_again() -> Non
 
     assert steps(plan(wanted, seen(other), NO_FACTS, 1.0)) == [("update", "Container/a", "v1")]
     assert steps(plan(wanted, seen(lost), NO_FACTS, 1.0)) == [("update", "Container/a", "v1")]
+
+
+def test_a_secret_that_does_not_open_holds_what_needs_it() -> None:
+    """It is held in words that say what to do, what runs of it goes on, and the others are made as ever."""
+    wanted = fleet(("a",), {"closed": ("v2", ""), "open": ("v1", "")})
+    old = running(fleet(("a",), {"closed": ("v1", "")}).workloads[Ref("Container", "closed")], "a")
+    facts = replace(NO_FACTS, unopened={Ref("Container", "closed"): "environment TOKEN: it is sealed for others"})
+    planned = plan(wanted, seen(old), facts, 1000.0)
+    assert steps(planned) == [("create", "Container/open", "v1")]
+    (held, *rest) = sorted((one for one in planned.held if one.verb == "create"), key=lambda one: one.ref)
+    assert (str(held.ref), held.reason, rest) == ("Container/closed", "environment TOKEN: it is sealed for others", [])
+    assert "convoy secret rekey" in held.release
+    assert plan(wanted, seen(old), NO_FACTS, 1000.0).actions != planned.actions
