@@ -23,6 +23,8 @@ def trailers(message: str) -> tuple[Trailer, ...]:
     last = False
     for line in _block(message):
         if line.startswith("#"):
+            # Left out, and what is indented below it belongs to nothing, as in git.
+            last = False
             continue
         token = TOKEN.match(line)
         if line[:1] in SPACES and last:

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.trailers import trailers
@@ -49,6 +49,7 @@ def by_git(message: str, place: Path) -> list[str]:
 @pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(message=MESSAGES)
+@example(message=" \nSigned-off-by: A <a@b>\n# comment\n  continued")
 def test_read_as_git_reads_them(message: str, tmp_path: Path) -> None:
     """Whatever a message looks like, ours and git's trailers are the same."""
     assert [f"{one.token}: {one.value}" for one in trailers(message)] == by_git(message, tmp_path)
