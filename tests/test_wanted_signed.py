@@ -208,7 +208,8 @@ def test_policy_that_cannot_be_read_changes_nothing(tmp_path: Path, origin: Orig
 @pytest.fixture
 def convoy(tmp_path: Path) -> Convoy:
     def call(*words: str, **_: object) -> Result:
-        return CliRunner().invoke(cli.convoy, ["--state", str(tmp_path / "state"), *words], prog_name="convoy")
+        env = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": None, "XDG_STATE_HOME": None}
+        return CliRunner().invoke(cli.convoy, ["--state", str(tmp_path / "state"), *words], prog_name="convoy", env=env)
 
     return call
 
@@ -223,7 +224,7 @@ def test_commands_ask_who_signed(tmp_path: Path, origin: Origin, ssh: Ssh, signe
     for command in ("plan", "apply"):
         result = convoy(command, *signing)
         assert result.exit_code == 1
-        assert "this commit is not signed" in result.stdout
+        assert "this commit is not signed" in result.stdout, result.stderr
         assert "not yaml" not in result.stdout
     signed_commit(origin, ssh.sign("alice"), {"a.yaml": HOST})
     assert json.loads(convoy("validate", "-o", "json", *signing).stdout)["valid"]
