@@ -18,9 +18,9 @@ RUN python3 -m venv /tools \
  && /tools/bin/python -m pip --python /opt/convoy/bin/python install --no-cache-dir ".${EXTRAS:+[${EXTRAS}]}"
 
 FROM ${BASE}
-# Git fetches the fleet repository, ssh and certificates reach where it lives.
-RUN command -v git >/dev/null && command -v ssh >/dev/null \
- || { apt-get update && apt-get install -y --no-install-recommends git openssh-client ca-certificates && apt-get clean && rm -rf /var/lib/apt/lists/*; }
+# Git fetches the fleet repository, ssh and certificates reach where it lives, ssh-keygen and gpg check who signed.
+RUN command -v git >/dev/null && command -v ssh >/dev/null && command -v gpg >/dev/null \
+ || { apt-get update && apt-get install -y --no-install-recommends git openssh-client gpg ca-certificates && apt-get clean && rm -rf /var/lib/apt/lists/*; }
 RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/convoy --shell /usr/sbin/nologin convoy \
  && chmod 700 /var/lib/convoy
 COPY --from=build /opt/convoy /opt/convoy
