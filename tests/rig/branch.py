@@ -45,7 +45,7 @@ def spec_of(ref: str, words: Mapping[str, Any]) -> dict[str, Any]:
 
 def text_of(ref: str, words: Mapping[str, Any]) -> str:
     kind, _, name = ref.partition("/")
-    metadata = {"name": name} | ({"deletion": words["deletion"]} if "deletion" in words else {})
+    metadata = {"name": name} | {word: words[word] for word in ("deletion", "drift") if word in words}
     document = {"apiVersion": "convoy/v1", "kind": kind, "metadata": metadata, "spec": spec_of(ref, words)}
     return json.dumps(document, indent=1)
 

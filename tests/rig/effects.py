@@ -135,6 +135,10 @@ class Effects:
         address = self.machines[action.host].address
         ends = {(address, port) for port in thing.ports.values()}
         for envoy in self.envoys.all.values():
+            proxy = self.machines[envoy.host].things.get((envoy.ref, envoy.instance))
+            if envoy.link is None and proxy is not None and proxy.health is not None:
+                # Neither connected nor healthy: nobody waits for it, or it could hold up everything for ever.
+                continue
             if ends & envoy.ends():
                 how = "connected" if envoy.link is not None else "not connected"
                 self.breaks(

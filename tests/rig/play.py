@@ -97,8 +97,11 @@ class Play(Events):
             self.stalled.life.asleep_until = 0.0
         # What had begun to be slow when the last fault struck ends by itself.
         self.wait(ENDING_S)
-        if self.stalled is not None and not self._gone() and self.laws.acting is not self.stalled.life:
+        acted = self.stalled is not None and self.stalled.loop is not None
+        if acted and self.stalled is not None and not self._gone() and self.laws.acting is not self.stalled.life:
             self.laws.breaks("one acts", f"life {self.stalled.life.number} goes on though another has taken over")
+        # Who never acted stands by, which is as it should be.
+        self._bury_stalled()
         well = self.wait(WELL_S, lambda: bool(self.laws.broken) or self._well())
         if not self.laws.broken and not well:
             self.laws.breaks("all becomes well", f"not within {WELL_S:.0f} s: {self._ill()}")
@@ -117,11 +120,12 @@ class Play(Events):
         hosts = Hosts(fleet)
         refused = any(BAD in one.body for group in fleet.traffic.values() for all in group.values() for one in all.values())
         stranded = any(
-            host not in hosts.declared and thing.installation == self.laws.installation
+            host not in hosts.declared and (thing.installation == self.laws.installation or ref in fleet.workloads)
             for host, machine in self.machines.items()
-            for thing in machine.things.values()
+            for (ref, _), thing in machine.things.items()
         )
-        if not refused and not stranded and all(hosts.open(want, ()) for want in fleet.workloads.values()):
+        drifts = any(set(want.drift.values()) - {"correct"} for want in fleet.workloads.values())
+        if not refused and not stranded and not drifts and all(hosts.open(want, ()) for want in fleet.workloads.values()):
             return
         known = self.documents
         gone = [ref for ref, words in known.items() if "backend" in words and f"Application/{words['backend']}" not in known]
@@ -130,6 +134,9 @@ class Play(Events):
         mended: dict[str, Any] = {
             ref: {"refused": False} for ref, words in known.items() if words.get("refused") and ref not in gone
         }
+        for ref, words in known.items():
+            if "drift" in words and ref not in gone:
+                mended[ref] = {**mended.get(ref, {}), "drift": "correct"}
         self.do({"do": "commit", "drop": gone, "set": mended | {f"Host/{host}": {"state": "active"} for host in HOSTS}})
 
     def _well(self) -> bool:

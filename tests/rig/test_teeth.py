@@ -138,6 +138,18 @@ def gives_back_what_it_deletes(patch: Patch) -> None:
     patch.setattr(Hosts, "ending", lambda _: frozenset())
 
 
+def falls_back_too_far(patch: Patch) -> None:
+    patch.setattr(Store, "last_good", lambda _: "r001")
+
+
+def works_on_what_is_suspended(patch: Patch) -> None:
+    patch.setattr(guard, "suspended", lambda *_: None)
+
+
+def deletes_what_is_retained(patch: Patch) -> None:
+    patch.setattr(guard, "kept", lambda *_: "")
+
+
 OUTAGE = [FIRST, wait(12), outage(True), wait(8), commit(Application__a={"version": 2}), wait(8), outage(False)]
 REPLACED = [FIRST, wait(12), commit(Application__a={"version": 2}), wait(12)]
 SILENT = [FIRST, wait(12), {"do": "silence", "on": True}, commit(Application__a={"version": 2}), wait(20)]
@@ -165,6 +177,20 @@ SLOW_CREATE = [
 STORE_FAILS = [FIRST, *({"do": "fault", "kind": "error", "point": "store.write", "skip": n} for n in range(8, 90, 6)), wait(20)]
 REFUSED_HEAD = [FIRST, wait(12), {"do": "commit", "broken": True}, wait(3), {"do": "restart"}, wait(8)]
 REFUSED_TWICE = [FIRST, wait(12), commit(VirtualHost__v1={"refused": True}), wait(8), {"do": "restart"}, wait(8)]
+FALLS_BACK = [*REPLACED, {"do": "commit", "broken": True}, wait(3), {"do": "restart"}, wait(8)]
+SUSPENDED = [
+    FIRST,
+    wait(12),
+    {"do": "suspend", "subject": "Application/a", "on": True},
+    commit(Application__a={"version": 2}),
+    wait(8),
+]
+RETAINED = [
+    commit(Host__h1={}, Container__c1={"deletion": "retain"}, Container__c2={}),
+    wait(8),
+    commit(["Container/c1"]),
+    wait(8),
+]
 STALLED = [FIRST, wait(12), {"do": "stall", "s": 20}, wait(16), commit(Application__a={"version": 2}), wait(60)]
 WANTED_BACK = json.loads((FOLDER / "given-back-while-it-is-deleted.json").read_text())["events"]
 NONSENSE = [
@@ -187,6 +213,9 @@ TEETH: list[tuple[Callable[[Patch], None], list[Event], str]] = [
     (tells_again_what_was_refused, REFUSED_TWICE, "what is refused is not told again"),
     (empties_what_it_has_not_seen_yet, OUTAGE, "traffic stays"),
     (believes_its_memory, REPLACED, "same again"),
+    (falls_back_too_far, FALLS_BACK, "wishes stay"),
+    (works_on_what_is_suspended, SUSPENDED, "suspended is left alone"),
+    (deletes_what_is_retained, RETAINED, "deletion policy"),
     (acts_though_another_does, STALLED, "one acts"),
     (gives_back_what_it_deletes, WANTED_BACK, "let go first"),
     (takes_a_failing_driver_s_word, NONSENSE, "nonsense is not believed"),

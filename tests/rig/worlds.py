@@ -131,7 +131,13 @@ class _Maker:
         if roll < 0.65:
             return {"live": rng.randint(0, 3)}
         if roll < 0.7:
-            return {"deletion": rng.choice(("delete", "retain", "confirm"))}
+            word, said = rng.choice(
+                (
+                    ("deletion", ("delete", "retain", "confirm")),
+                    ("drift", ("correct", "report", "ignore", {"presence": "report"})),
+                )
+            )
+            return {word: rng.choice(said)}
         if kind == "Container":
             return {"host": rng.choice((*HOSTS, None))}
         return {"replicas": rng.randint(0, 4)} if roll < 0.9 else {"hosts": sorted(rng.sample(HOSTS, rng.randint(0, 2)))}
