@@ -118,6 +118,8 @@ def at_work(ground: Ground) -> Iterator[Finding]:
         yield Finding(
             "bad", what, f"it hangs or cannot reach the store: see its log, then end process {pid} and start it again"
         )
+    elif pid and kept is not None and held and not mine:
+        yield Finding("ok", f"process {pid} stands by here; {kept.holder} acts")
     elif pid:
         yield Finding("ok", f"process {pid} is at work in {ground.state}")
     elif held and kept is not None and not mine:

@@ -92,6 +92,9 @@ def test_who_is_at_work(room: Room, opened: Store) -> None:
         time.sleep(0.05)
         verdict, what, todo = room.one("at work")
         assert (verdict, "has not renewed its lease" in what, "end process 4711" in todo) == ("bad", True, True)
+        time.sleep(0.05)
+        opened.acquire("control", "elsewhere:/var/lib/convoy (cd)", 100)
+        assert room.one("at work")[:2] == ("ok", "process 4711 stands by here; elsewhere:/var/lib/convoy (cd) acts")
     finally:
         os.close(lock)
     opened.acquire("control", "elsewhere:/var/lib/convoy (cd)", 100)
