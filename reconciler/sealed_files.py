@@ -12,7 +12,7 @@ from reconciler.core.envelope import check, ref_of, tenant_of
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.sealed import Ciphertext
 from reconciler.core.kinds.settings import Settings
-from reconciler.core.model import Problem, Ref
+from reconciler.core.model import DEFAULT_TENANT, Problem, Ref
 from reconciler.core.parse import Document, locate, parse
 from reconciler.core.spans import BEGIN, Change, Placed, changed, expected, find
 from reconciler.load import is_document
@@ -74,7 +74,7 @@ def _content(path: Path, shown: str, seams: Seams) -> bytes:
 
 
 def _secrets(document: Document) -> Iterator[Secret]:
-    tenant, _ = tenant_of(document.source.file, "")
+    tenant = _tenant(document.source.file)
     for place in find(document):
         ref = ref_of(document.value, tenant, KINDS)
         where = locate(document, place.path)
@@ -84,6 +84,12 @@ def _secrets(document: Document) -> Iterator[Secret]:
         if sealed is None:
             raise SealedFileError(f"{where}: `{place.field}` is no sealed secret: seal it again (`convoy secret seal`)")
         yield Secret(document, ref, place, sealed)
+
+
+def _tenant(file: str) -> str:
+    """Whose a file is; where its fleet begins nobody has said, so the last `tenants/` in its path counts."""
+    before, found, _ = os.path.abspath(file).rpartition("/tenants/")
+    return tenant_of(os.path.abspath(file), f"{before}/")[0] if found else DEFAULT_TENANT
 
 
 def replace(file: SealedFile, changes: Mapping[Secret, Change], seams: Seams) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.commands.sealing import MOST_BYTES
 from reconciler.core.model import Ref
 from reconciler.core.parse import parse
 from reconciler.core.spans import find
@@ -72,8 +74,6 @@ def hashes(file: Path) -> list[str | None]:
 
 def lines_besides(text: str) -> list[str]:
     """Without the lines of ciphertext and hashes, which are the only ones that may change."""
-    import re
-
     text = re.sub(r"-----BEGIN AGE[\s\S]*?-----END AGE ENCRYPTED FILE-----", "CIPHERTEXT", text)
     return re.sub(r"[0-9a-f]{64}", "HASH", text).splitlines()
 
@@ -297,6 +297,24 @@ def test_rekey_of_a_file_that_cannot_be_edited_says_so(fleet: Path, convoy: Conv
     assert done.exit_code == 1
     assert "leaves no room" in done.stderr
     assert file.read_text() == before
+
+
+def test_a_tenants_secret_is_called_by_its_tenant(fleet: Path, convoy: Convoy, editor: Editor) -> None:
+    """Where a file lies says whose it is, as everywhere."""
+    file = fleet / "tenants" / "acme" / "web.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text((fleet / "apps" / "web.yaml").read_text())
+    done = convoy("secret", "edit", f"{file}#Container/acme/other", EDITOR=editor("paths[0].write_text('new')"))
+    assert "sealed Container/acme/other spec.files.etc/app.conf" in done.stdout, done.output
+
+
+def test_the_longest_secret_fits_into_a_document(fleet: Path, convoy: Convoy) -> None:
+    """What `seal` takes, the kinds accept; what is longer is refused before it is sealed."""
+    sealed = convoy("secret", "seal", input=b"x" * MOST_BYTES)
+    text = "apiVersion: convoy/v1\nkind: Container\nmetadata: {name: long}\nspec:\n  command: [run]\n  files:\n    long:\n"
+    (fleet / "long.yaml").write_text(text + indented(sealed.stdout, 6))
+    assert convoy("validate", str(fleet)).exit_code == 0
+    assert convoy("secret", "seal", input=b"x" * (MOST_BYTES + 1)).exit_code == 1
 
 
 def test_settings_that_are_wrong_stop_sealing(fleet: Path, convoy: Convoy) -> None:
