@@ -16,7 +16,8 @@ import psutil
 TABLE = Path(__file__).parent.parent / "docs" / "secrets.md"
 MARKER = "<!-- tests/test_leaks.py reads this table"
 ROW = re.compile(
-    r"^\| (?P<kind>file|table|environment of(?: a)?|admin socket of an) `?(?P<place>[^`|]+?)`? \| (?P<secrets>[^|]+) \|",
+    r"^\| (?P<kind>file|table|environment|admin|backup)(?: socket)?(?: of| by)?(?: an?)? "
+    r"`?(?P<place>[^`|]+?)`? \| (?P<secrets>[^|]+) \|",
     re.MULTILINE,
 )
 # How soon after its birth a process has become the program it was forked for.
@@ -37,7 +38,7 @@ def allowed() -> list[Row]:
     _, found, text = TABLE.read_text().partition(MARKER)
     assert found
     rows = [
-        Row(one["kind"].split()[0], one["place"].strip(), frozenset(word.strip() for word in one["secrets"].split(",")))
+        Row(one["kind"], one["place"].strip(), frozenset(word.strip() for word in one["secrets"].split(",")))
         for one in ROW.finditer(text)
     ]
     assert len(rows) == sum(line.startswith("| ") for line in text.splitlines()) - 1, "a row that cannot be read"

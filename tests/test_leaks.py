@@ -278,6 +278,7 @@ def test_secrets_are_where_the_documents_say_and_nowhere_else(world: World) -> N
         found = {
             *processes.found(),
             *world.admin,
+            *backups(world),
             *in_tables(world.canaries, world.state / "convoy.db"),
             *in_files(world.canaries, world.state),
             *(Found(one.name, "temporary file", one.place) for one in in_files(world.canaries, world.temporary)),
@@ -409,6 +410,14 @@ def _fetch(url: str, directory: Path) -> None:
         mirror.fetch()
     finally:
         mirror.close()
+
+
+def backups(world: World) -> Iterator[Found]:
+    """Sealed as ever, and readable for who asks for that."""
+    for name, words in (("sealed", ()), ("--plain", ("--plain",))):
+        file = world.root / f"backup-{name}"
+        assert "written" in world.typed("backup", str(file), *words)
+        yield from (Found(one, "backup", name) for one in world.canaries.within(file.read_bytes()))
 
 
 def made_here(world: World) -> bytes:
