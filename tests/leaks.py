@@ -125,6 +125,30 @@ def permitted(found: Found, rows: list[Row]) -> bool:
     )
 
 
+# Put on a Python's path: it writes down the words of every program that Python starts, however short-lived.
+WITNESS = """
+import os, sys
+
+def heard(event, about):
+    if event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
+        words = about[1] if isinstance(about[1], (list, tuple)) else [about[1]]
+        line = b" ".join(os.fsencode(word) for word in (about[0], *words) if isinstance(word, (str, bytes, os.PathLike)))
+        file = os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.write(file, line + b"\\n")
+        os.close(file)
+
+sys.addaudithook(heard)
+"""
+
+
+def witness(directory: Path) -> tuple[dict[str, str], Path]:
+    """An environment for Pythons that tell what they start, and the file that they tell it in."""
+    directory.mkdir()
+    log = directory / "started"
+    (directory / "sitecustomize.py").write_text(WITNESS.format(log=str(log)))
+    return {"PYTHONPATH": str(directory)}, log
+
+
 class Processes:
     """Watches every process of this machine from its first moments: what its command line and its environment hold."""
 

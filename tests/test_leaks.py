@@ -38,7 +38,7 @@ from reconciler.secrets import IDENTITY_FILE, Keys, keygen, seal, write_identity
 from reconciler.store import Store, StoreError
 from reconciler.tls import self_signed
 from reconciler.xds.identity import token
-from tests.leaks import Canaries, Found, Processes, allowed, in_files, in_tables, permitted, spellings
+from tests.leaks import Canaries, Found, Processes, allowed, in_files, in_tables, permitted, spellings, witness
 from tests.repos import Origin, git, make_origin
 
 HASH_KEY, XDS_KEY = b"canary-hash-key-0123456789abcdef", b"canary-xds--key-0123456789abcdef"
@@ -88,6 +88,7 @@ class World:
         port = self.forge.server_address[1]
         self.url = f"http://robot:{GIT_PASSWORD}@127.0.0.1:{port}/{self.origin.path.name}"
         self.ports = free_port(), free_port()
+        self._witness, self.started = witness(root / "witness")
 
     def close(self) -> None:
         self.forge.shutdown()
@@ -186,6 +187,7 @@ class World:
             "GIT_CONFIG_NOSYSTEM": "1",
             "CONVOY_STATE": str(self.state),
             "CONVOY_SOURCE": self.url,
+            **self._witness,
         }
 
     def convoy(self, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -279,6 +281,7 @@ def test_secrets_are_where_the_documents_say_and_nowhere_else(world: World) -> N
             *processes.found(),
             *world.admin,
             *backups(world),
+            *(Found(name, "command line", "started") for name in world.canaries.within(world.started.read_bytes())),
             *in_tables(world.canaries, world.state / "convoy.db"),
             *in_files(world.canaries, world.state),
             *(Found(one.name, "temporary file", one.place) for one in in_files(world.canaries, world.temporary)),
@@ -287,7 +290,10 @@ def test_secrets_are_where_the_documents_say_and_nowhere_else(world: World) -> N
     rows = allowed()
     leaked = sorted(str(one) for one in found if not permitted(one, rows))
     assert not leaked, "\n".join(leaked)
-    assert {"git", "envoy", "python3"} <= {program.split(".")[0] for program in processes.programs} | {"python3"}
+    assert processes.programs >= {"git", "envoy"}
+    assert all(
+        word in world.started.read_bytes() for word in (b"git --git-dir", b"--mode validate", b"process/shim/__main__.py")
+    )
 
     # And the search finds: each secret that may stand somewhere was seen there.
     seen = {one.name for one in found if permitted(one, rows)}
