@@ -84,7 +84,9 @@ def short(name: str) -> str:
 def homes_of(store: Store, home: str) -> list[str]:
     """The hosts that are the machine of the Convoy with this identity."""
     rows = store.guards().items()
-    return sorted(name.removeprefix(HOME) for name, row in rows if name.startswith(HOME) and short(str(row.get("name"))) == home)
+    return sorted(
+        name.removeprefix(HOME) for name, row in rows if name.startswith(HOME) and short(str(row.get("name"))) == home
+    )
 
 
 def forget(store: Store, hosts: Iterable[str]) -> None:
