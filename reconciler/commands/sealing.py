@@ -81,6 +81,8 @@ def sealing(call: Call, store: "Store", opener: "Opener", recipients: tuple[str,
     if not recipients:
         recipients = fleet.settings.recipients if fleet else ()
         own = own_recipient(call) if not recipients or (call.state / secrets.IDENTITY_FILE).exists() else None
+        if own and recipients and own not in recipients:
+            call.terminal.note("this Convoy's own key is none of the recipients in Settings: it is added here", "wait")
         recipients = tuple(dict.fromkeys((*recipients, *([own] if own else []))))
     return Sealing(tuple(dict.fromkeys(one.strip() for one in recipients)), _hash_key(call, store, opener, fleet), fleet)
 

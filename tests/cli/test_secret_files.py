@@ -299,6 +299,19 @@ def test_rekey_of_a_file_that_cannot_be_edited_says_so(fleet: Path, convoy: Conv
     assert file.read_text() == before
 
 
+def test_a_key_that_settings_do_not_name_is_added_and_told(fleet: Path, convoy: Convoy, state: Path, tmp_path: Path) -> None:
+    """Whoever seals can open it again; that it is one more than Settings name is said, and `--check` finds it elsewhere."""
+    laptop = tmp_path / "laptop"
+    convoy("--state", str(laptop), "secret", "keygen")
+    sealed = convoy("--state", str(laptop), "secret", "seal", input="x-1")
+    named = convoy("secret", "seal", input="x-1")
+    assert "none of the recipients in Settings" in sealed.stderr
+    assert "none of the recipients in Settings" not in named.stderr
+    text = "apiVersion: convoy/v1\nkind: Container\nmetadata: {name: more}\nspec:\n  command: [run]\n  files:\n    a:\n"
+    (fleet / "more.yaml").write_text(text + indented(sealed.stdout, 6))
+    assert "is sealed for 3 and not for 2 recipients" in convoy("secret", "rekey", "--check", str(fleet)).stderr
+
+
 def test_a_tenants_secret_is_called_by_its_tenant(fleet: Path, convoy: Convoy, editor: Editor) -> None:
     """Where a file lies says whose it is, as everywhere."""
     file = fleet / "tenants" / "acme" / "web.yaml"
