@@ -3,7 +3,8 @@
 #   make demo           a fleet of three real Envoys on this machine, until Ctrl-C; CHECK=1 plays and checks it instead
 #   make demo-stop      stop what a demo left behind
 #   make test           every test (T="tests/core -k parse" for some of them)
-#   make check          format, lint, strict types, who may import whom, fast tests
+#   make lint           format, lint, strict types, who may import whom
+#   make check          that, and the fast tests
 #   make bench          figures for the budgets; QUICK=1 for the short run
 #   make soak           random worlds with faults and kills at any point: MINUTES=10, WORLDS=500, SEED=0; EACH=1 strikes at each
 #   make schemas        write schemas/ anew from reconciler/core/kinds
@@ -21,7 +22,7 @@ PYTEST_ARGS =
 # What is set for other Pythons and other repositories must not reach ours.
 unexport PYTHONHOME PYTHONPATH PYTHONWARNINGS GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE VIRTUAL_ENV
 
-.PHONY: help demo demo-stop test check bench soak schemas wheel setup run-setup
+.PHONY: help demo demo-stop test lint check bench soak schemas wheel setup run-setup
 
 help:
 	@sed -n 's/^#   make /make /p' Makefile
@@ -35,11 +36,13 @@ demo-stop: run-setup
 test: setup
 	$(BIN)/python -m pytest $(PYTEST_ARGS) $(T)
 
-check: setup
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint
 	$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS) $(T)
 
 bench: setup
