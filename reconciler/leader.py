@@ -123,8 +123,14 @@ class Leader:
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lock = lock
-        self._closing.callback(os.close, lock)
+        self._closing.callback(self._unlock)
         return True
+
+    def _unlock(self) -> None:
+        # Nobody closes it twice: by then the number may be somebody else's file.
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
     def _asked(self) -> bool:
         # With the lock we are the only one of our name, and take over at once from our former self. Without it we are not.
