@@ -153,8 +153,11 @@ class Convoy:
         if self.wanted is not None:
             self.wanted.close()
         if self.leader is not None:
-            self.leader.close()
-            self.leader._lock = None
+            try:
+                self.leader.close()
+            finally:
+                # Closed also when we are killed at it.
+                self.leader._lock = None
         self.life.ended = why
 
     def _begin(self) -> Loop | None:
