@@ -172,8 +172,10 @@ class Stream(ABC):
         """Whether newer content should wait for the answer to what is on its way."""
         if not topic.flight or topic.owed or topic.first or topic.undo:
             return False
-        # A state of the world is refused whole: while two are on their way, nobody could tell what either left behind.
-        at = topic.flight[-1].at + (self.pace.overtake_s if self.delta else self.pace.step_s)
+        # A state of the world is refused whole, and so may clusters be by difference: while two responses are on their way,
+        # nobody could tell what either left behind, and a cluster might be missed by its route or stay for ever.
+        alone = not self.delta or topic.type == "cds"
+        at = topic.flight[-1].at + (self.pace.step_s if alone else self.pace.overtake_s)
         if self.seams.monotonic() >= at:
             return False
         self.later(at)
