@@ -29,3 +29,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> postgresql.Place:
         return postgresql.Place(f"sqlite:///{tmp_path / 'convoy.db'}")
     server: postgresql.Server = request.getfixturevalue("postgres")
     return postgresql.Place(server.new())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have counted, at the end: also where workers ran them, whose output nobody sees."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(f"\n{report.nodeid}\n{value}")
