@@ -103,7 +103,8 @@ class ProcessWorld:
     def close(self) -> None:
         for driver in self._drivers:
             driver.close()
-        left = belonging(self.root)
+        # A test may have put the host elsewhere.
+        left = [*belonging(self.root), *belonging(self.host)]
         for process in left:
             with contextlib.suppress(psutil.Error):
                 # Shims end what they have started; whoever ignores that is killed below.
@@ -111,7 +112,7 @@ class ProcessWorld:
         until = time.monotonic() + 3.0
         while any(alive(process.pid) for process in left) and time.monotonic() < until:
             time.sleep(0.01)
-        for process in belonging(self.root):
+        for process in (*belonging(self.root), *belonging(self.host)):
             with contextlib.suppress(psutil.Error):
                 process.kill()
         shutil.rmtree(self.root, ignore_errors=True)
