@@ -15,11 +15,11 @@ SIGNS: Mapping[Verdict, tuple[str, Style]] = {"ok": ("✓", "good"), "warn": ("!
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check says. `todo` is what a person does about it; empty where there is nothing to do."""
+    """What one check says. `hint` is what a person does about it; empty where there is nothing to do."""
 
     verdict: Verdict
     what: str
-    todo: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ def diagnoses(found: Sequence[Diagnosis]) -> Page:
                 if finding.verdict == verdict:
                     sign, style = SIGNS[finding.verdict]
                     page.append(text(Span(f"{sign} ", style), Span(one.name, "strong"), f": {finding.what}", hang=2))
-                    if finding.todo:
-                        page.append(text(Span("do: ", "good"), finding.todo, indent=2, hang=4))
+                    if finding.hint:
+                        page.append(text(Span("do: ", "good"), finding.hint, indent=2, hang=4))
                     page.append(BLANK)
     rows = tuple(_row(one) for one in found)
     page += [Table(("", "CHECK", "FOUND"), rows), BLANK, _sum(found)]
@@ -82,7 +82,7 @@ def diagnoses_json(found: Sequence[Diagnosis]) -> dict[str, Any]:
                 "name": one.name,
                 "looksAt": one.looks_at,
                 "verdict": one.verdict,
-                "findings": [{"verdict": f.verdict, "what": f.what, "todo": f.todo} for f in one.findings],
+                "findings": [{"verdict": f.verdict, "what": f.what, "hint": f.hint} for f in one.findings],
             }
             for one in found
         ],

@@ -48,14 +48,14 @@ def room(ground: Ground) -> Iterator[Finding]:
     place = next(one for one in (ground.state, *ground.state.parents) if one.exists())
     free, inodes = shutil.disk_usage(place).free, os.statvfs(place).f_favail
     shown = f"{free / (1 << 30):.1f} GiB free" if free >= 1 << 30 else f"{free >> 20} MiB free"
-    todo = f"make room on the disk of {place}"
+    hint = f"make room on the disk of {place}"
     if free < NO_ROOM:
-        yield Finding("bad", f"the disk of {place} is full: {shown}", todo)
+        yield Finding("bad", f"the disk of {place} is full: {shown}", hint)
     elif free < LITTLE_ROOM:
-        yield Finding("warn", f"the disk of {place} is nearly full: {shown}", todo)
+        yield Finding("warn", f"the disk of {place} is nearly full: {shown}", hint)
     # Some file systems do not count them and say 0.
     if 0 < inodes < FEW_INODES:
-        yield Finding("bad", f"the disk of {place} has room for {inodes} more files", f"{todo}: many small ones")
+        yield Finding("bad", f"the disk of {place} has room for {inodes} more files", f"{hint}: many small ones")
     yield Finding("ok", shown)
 
 
@@ -71,8 +71,8 @@ def keys(ground: Ground) -> Iterator[Finding]:
         if stat.S_ISLNK(found.st_mode):
             yield Finding("warn", f"{path} is a symbolic link", "let it be the thing itself: whoever owns its target owns it")
         elif found.st_mode & 0o077 and path.name not in ("hosts", "mirrors"):
-            todo = f"chmod 600 {path}, and take what is in it for known to them"
-            yield Finding("bad", f"others can read {path}", todo)
+            hint = f"chmod 600 {path}, and take what is in it for known to them"
+            yield Finding("bad", f"others can read {path}", hint)
         if found.st_uid != os.geteuid():
             yield Finding("bad", f"{path} belongs to user {found.st_uid}, and this is user {os.geteuid()}", f"chown it: {path}")
     if not looked:
@@ -86,8 +86,8 @@ def sockets(ground: Ground) -> Iterator[Finding]:
     places = [ground.state, *(ground.hosts / name for name in _names(ground.hosts))]
     for run in sorted({run_path(place) for place in places}):
         if len(os.fsencode(run)) + SOCKET_NAME > LONGEST_SOCKET:
-            todo = "set TMPDIR to a directory with a short path for Convoy and for every command"
-            yield Finding("bad", f"the path {run} is too long for sockets", todo)
+            hint = "set TMPDIR to a directory with a short path for Convoy and for every command"
+            yield Finding("bad", f"the path {run} is too long for sockets", hint)
         try:
             wrong = not_ours(run)
         except FileNotFoundError:
@@ -127,8 +127,8 @@ def at_work(ground: Ground) -> Iterator[Finding]:
     elif held:
         yield Finding("warn", "the Convoy that was at work here has ended without giving back its lease", "wait 15 s")
     elif kept is not None and any(row.get("instances") for row in kept.status.values()):
-        todo = "`convoy serve`, unless it was only to be applied once"
-        yield Finding("warn", "no Convoy is at work here: what breaks is not healed, and commits are not followed", todo)
+        hint = "`convoy serve`, unless it was only to be applied once"
+        yield Finding("warn", "no Convoy is at work here: what breaks is not healed, and commits are not followed", hint)
     else:
         yield Finding("ok", "no Convoy is at work here")
 
@@ -142,8 +142,8 @@ def store(ground: Ground) -> Iterator[Finding]:
         yield Finding("bad", str(error), "`convoy restore` brings back a backup; what runs is found again by its marks")
         return
     if kept.damage:
-        todo = "stop Convoy, keep a copy, and bring back a backup (`convoy restore`)"
-        yield Finding("bad", f"{kept.shown} is damaged: {kept.damage[0]}", todo)
+        hint = "stop Convoy, keep a copy, and bring back a backup (`convoy restore`)"
+        yield Finding("bad", f"{kept.shown} is damaged: {kept.damage[0]}", hint)
     if kept.unreadable:
         yield Finding(
             "bad", f"part of {kept.shown} cannot be read: {kept.unreadable}", "bring back a backup (`convoy restore`)"
@@ -171,8 +171,8 @@ def standing(ground: Ground) -> Iterator[Finding]:
     if state.get("refused"):
         first: Mapping[str, Any] = next(iter(state.get("problems", ())), {})
         where = f": {first.get('file')}:{first.get('line')}: {first.get('what')}" if first else ""
-        todo = "mend it in Git; `convoy status` shows all that is wrong with it"
-        yield Finding("bad", f"revision {str(state['refused'])[:12]} is refused{where}", todo)
+        hint = "mend it in Git; `convoy status` shows all that is wrong with it"
+        yield Finding("bad", f"revision {str(state['refused'])[:12]} is refused{where}", hint)
     ill = [
         row for row in kept.status.values() if row.get("declared", True) and row.get("sync") in ("failed", "refused", "held")
     ]

@@ -74,8 +74,8 @@ def envoy(ground: Ground) -> Iterator[Finding]:
     for group in fleet.of("ProxyGroup") if fleet is not None else ():
         own = group.spec.binary if isinstance(group.spec, ProxyGroup) else None
         if own and not envoy_version(Path(own)):
-            todo = f"put it there, or mend `binary` of {group.ref}"
-            yield Finding("bad", f"{group.ref} runs {own}, which is not there or does not run: its old Envoys stay", todo)
+            hint = f"put it there, or mend `binary` of {group.ref}"
+            yield Finding("bad", f"{group.ref} runs {own}, which is not there or does not run: its old Envoys stay", hint)
 
 
 def git(ground: Ground) -> Iterator[Finding]:
@@ -113,13 +113,13 @@ def clock(ground: Ground) -> Iterator[Finding]:
     if kept is None:
         raise Nothing("nothing was recorded yet that this clock could be compared with")
     ahead_s = kept.latest_at - now
-    todo = "set this machine's clock (chrony, systemd-timesyncd): certificates, leases and holds are told by it"
+    hint = "set this machine's clock (chrony, systemd-timesyncd): certificates, leases and holds are told by it"
     if ahead_s > SKEW_S:
-        yield Finding("bad", f"this machine's clock is {ahead_s:.0f} s behind the newest thing that was recorded", todo)
+        yield Finding("bad", f"this machine's clock is {ahead_s:.0f} s behind the newest thing that was recorded", hint)
     if kept.now is not None and abs(kept.now - now) > SKEW_S:
-        yield Finding("bad", f"this machine's clock and the database's are {abs(kept.now - now):.0f} s apart", todo)
+        yield Finding("bad", f"this machine's clock and the database's are {abs(kept.now - now):.0f} s apart", hint)
     if now < 1_700_000_000:
-        yield Finding("bad", "this machine's clock stands in the past", todo)
+        yield Finding("bad", "this machine's clock stands in the past", hint)
     yield Finding("ok", "nothing recorded lies in the future")
 
 
@@ -128,11 +128,11 @@ def files(ground: Ground) -> Iterator[Finding]:
     fleet = ground.fleet()
     needed = FILES + FILES_EACH * (sum(1 for _ in fleet.of("Proxy")) if fleet is not None else 0)
     fine = soft == resource.RLIM_INFINITY or soft >= needed
-    todo = f"raise it: `ulimit -n {2 * needed}`, or LimitNOFILE in the unit"
+    hint = f"raise it: `ulimit -n {2 * needed}`, or LimitNOFILE in the unit"
     yield (
         Finding("ok", f"{'no limit on' if soft == resource.RLIM_INFINITY else f'{soft:,}'} open files")
         if fine
-        else Finding("bad", f"a process may open {soft:,} files, and this fleet needs about {needed:,}", todo)
+        else Finding("bad", f"a process may open {soft:,} files, and this fleet needs about {needed:,}", hint)
     )
 
 

@@ -22,8 +22,8 @@ MOST = 5
 def hosts(ground: Ground) -> Iterator[Finding]:
     sight = ground.sight()
     for name, why in sorted(sight.blind.items()):
-        todo = f"mend that: nothing is done on host {name} until it can be seen"
-        yield Finding("bad", f"host {name} cannot be seen: {why}", todo)
+        hint = f"mend that: nothing is done on host {name} until it can be seen"
+        yield Finding("bad", f"host {name} cannot be seen: {why}", hint)
     names = {one.host for one in sight.seen}
     yield Finding("ok", f"{count(len(sight.seen), 'instance')} on {count(len(names), 'host')}")
 
@@ -35,8 +35,8 @@ def leftovers(ground: Ground) -> Iterator[Finding]:
         half = folders(host / HALF)
         if half and not holder(host / "lock"):
             found += len(half)
-            todo = "nothing: the next thing that is made or removed on this host takes it along"
-            yield Finding("warn", f"a kill has left {count(len(half), 'directory')} on host {host.name}: {half[0].name}", todo)
+            hint = "nothing: the next thing that is made or removed on this host takes it along"
+            yield Finding("warn", f"a kill has left {count(len(half), 'directory')} on host {host.name}: {half[0].name}", hint)
         for one in folders(host):
             if one.name[:1].isupper() and not holder(one / "lock"):
                 yield from _unmarked(one)
@@ -62,8 +62,8 @@ def foreign(ground: Ground) -> Iterator[Finding]:
     for installation, listed in whose.items():
         more = f" (and {len(listed) - 1} more)" if len(listed) > 1 else ""
         what = f"{listed[0]}{more} bears the mark of installation {installation}"
-        todo = f"`convoy take-over {installation}` if that one is no more; else give one of the two another state directory"
-        yield Finding("warn", what, todo)
+        hint = f"`convoy take-over {installation}` if that one is no more; else give one of the two another state directory"
+        yield Finding("warn", what, hint)
     yield Finding("ok", "every mark is ours" if not whose else f"{count(len(whose), 'other installation')}")
 
 
@@ -77,8 +77,8 @@ def shims(ground: Ground) -> Iterator[Finding]:
         )
         yield Finding("warn", what, "`convoy serve` (or `convoy apply`) starts it again")
     elif lost:
-        todo = "wait: Convoy starts it again; if it stays so, see its log"
-        yield Finding("warn", f"{count(len(lost), 'instance')} ({lost[0].ref}, …) is supervised by nothing", todo)
+        hint = "wait: Convoy starts it again; if it stays so, see its log"
+        yield Finding("warn", f"{count(len(lost), 'instance')} ({lost[0].ref}, …) is supervised by nothing", hint)
     for directory, pids in sorted(_orphans(ground.hosts.resolve()).items()):
         listed = " ".join(str(pid) for pid in sorted(pids))
         what = f"processes run whose instance {Path(directory).name} is gone: {listed}"
@@ -121,8 +121,8 @@ def ports(ground: Ground) -> Iterator[Finding]:
     for ref, number in sorted(set(wanted)):
         looked += 1
         if number not in ours and not bindable(number):
-            todo = f"see who has it (`ss -ltnp 'sport = :{number}'`) and end that, or give {ref} another"
-            yield Finding("bad", f"port {number}, which {ref} is to have, is in use by something else", todo)
+            hint = f"see who has it (`ss -ltnp 'sport = :{number}'`) and end that, or give {ref} another"
+            yield Finding("bad", f"port {number}, which {ref} is to have, is in use by something else", hint)
     yield Finding("ok", f"{count(looked, 'fixed port')}" if looked else "documents fix none that is not in use by its proxy")
 
 

@@ -30,8 +30,8 @@ def source(ground: Ground) -> Iterator[Finding]:
         raise Nothing("nothing is followed here yet: `convoy serve --source …` or `convoy apply`")
     if not followed.branch:
         if not os.access(followed.url, os.R_OK | os.X_OK):
-            todo = f"bring it back, or name another: {followed.shown}"
-            yield Finding("bad", f"the folder {followed.shown} is not there or cannot be read", todo)
+            hint = f"bring it back, or name another: {followed.shown}"
+            yield Finding("bad", f"the folder {followed.shown} is not there or cannot be read", hint)
             return
         yield Finding("ok", f"the folder {followed.shown}")
         return
@@ -39,16 +39,16 @@ def source(ground: Ground) -> Iterator[Finding]:
         found = tip(followed.url, followed.branch, ASK_S)
     except SourceError as error:
         verdict: Verdict = "warn" if "***@" in followed.shown else "bad"
-        todo = "see the network, the URL and the credentials of this user"
+        hint = "see the network, the URL and the credentials of this user"
         if verdict == "warn":
-            todo = "the password it is followed with is not kept; try `git ls-remote` with it"
-        yield Finding(verdict, f"{followed.shown} cannot be asked: {error}", todo)
+            hint = "the password it is followed with is not kept; try `git ls-remote` with it"
+        yield Finding(verdict, f"{followed.shown} cannot be asked: {error}", hint)
         return
     kept = ground.kept()
     known = kept.state if kept is not None else {}
     if known and found not in (known.get("revision"), known.get("refused")):
-        todo = "if that lasts: is a Convoy at work (`convoy status`), and what does its log say?"
-        yield Finding("warn", f"{followed.shown} is at {found[:12]}, which was not looked at yet", todo)
+        hint = "if that lasts: is a Convoy at work (`convoy status`), and what does its log say?"
+        yield Finding("warn", f"{followed.shown} is at {found[:12]}, which was not looked at yet", hint)
     mirror = ground.state / "mirrors"
     newest = max((one.stat().st_mtime for one in mirror.glob("*/FETCH_HEAD")), default=0.0)
     fetched = f", fetched {ago(time.time() - newest)} ago" if newest else ""
@@ -67,12 +67,12 @@ def signatures(ground: Ground) -> Iterator[Finding]:
             with path.open("rb") as file:
                 file.read(1)
         except OSError as error:
-            todo = f"bring it back: without it no commit counts ({name})"
-            yield Finding("bad", f"{path} cannot be read: {error.strerror}", todo)
+            hint = f"bring it back: without it no commit counts ({name})"
+            yield Finding("bad", f"{path} cannot be read: {error.strerror}", hint)
             continue
         if found.st_mode & 0o022:
-            todo = f"chmod go-w {path}: whoever writes to it decides whose commits count"
-            yield Finding("bad", f"others can write to {path}", todo)
+            hint = f"chmod go-w {path}: whoever writes to it decides whose commits count"
+            yield Finding("bad", f"others can write to {path}", hint)
         if not found.st_size:
             yield Finding("bad", f"{path} is empty: nobody's commits count", "put the keys in that may sign")
     yield Finding("ok", f"commits are signed: {', '.join(sorted(followed.signers))}")

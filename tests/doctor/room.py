@@ -44,7 +44,7 @@ class Room:
         """The only thing that this check says: verdict, words, what to do."""
         found = self.says(name)
         assert len(found) == 1, found
-        return found[0].verdict, found[0].what, found[0].todo
+        return found[0].verdict, found[0].what, found[0].hint
 
 
 def everything(place: Path) -> dict[str, tuple[object, ...]]:

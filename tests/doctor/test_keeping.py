@@ -90,8 +90,8 @@ def test_who_is_at_work(room: Room, opened: Store) -> None:
         assert room.one("at work")[:2] == ("ok", f"process 4711 is at work in {room.state}")
         opened.acquire("control", f"here:{room.state.resolve()} (ab)", 0.01)
         time.sleep(0.05)
-        verdict, what, todo = room.one("at work")
-        assert (verdict, "has not renewed its lease" in what, "end process 4711" in todo) == ("bad", True, True)
+        verdict, what, hint = room.one("at work")
+        assert (verdict, "has not renewed its lease" in what, "end process 4711" in hint) == ("bad", True, True)
         time.sleep(0.05)
         opened.acquire("control", "elsewhere:/var/lib/convoy (cd)", 100)
         assert room.one("at work")[:2] == ("ok", "process 4711 stands by here; elsewhere:/var/lib/convoy (cd) acts")
@@ -104,8 +104,8 @@ def test_who_is_at_work(room: Room, opened: Store) -> None:
 def test_a_store_that_is_no_database(room: Room) -> None:
     """What it says, and that the rest goes on."""
     (room.state / "convoy.db").write_text("this is no database, whatever it is called" * 100)
-    verdict, what, todo = room.one("store")
-    assert (verdict, "is not a database" in what, "convoy restore" in todo) == ("bad", True, True)
+    verdict, what, hint = room.one("store")
+    assert (verdict, "is not a database" in what, "convoy restore" in hint) == ("bad", True, True)
     assert {one.name for one in diagnose(room.ground()) if one.verdict == "bad"} == {"store", "keys"} - (
         set() if (room.state / "convoy.db").stat().st_mode & 0o077 else {"keys"}
     )
@@ -143,8 +143,8 @@ def test_a_newer_and_an_older_store(room: Room) -> None:
         raw.execute("UPDATE schema_version SET version = 9999")
         raw.commit()
     assert before.keys() == everything(room.state).keys()
-    verdict, what, todo = room.one("store")
-    assert (verdict, "was written by a newer Convoy" in what, "use that Convoy" in todo) == ("bad", True, True)
+    verdict, what, hint = room.one("store")
+    assert (verdict, "was written by a newer Convoy" in what, "use that Convoy" in hint) == ("bad", True, True)
 
 
 def test_where_the_fleet_stands(room: Room, opened: Store) -> None:

