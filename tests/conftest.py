@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import postgres as postgresql
+from tests.signing import Ssh
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +30,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> postgresql.Place:
         return postgresql.Place(f"sqlite:///{tmp_path / 'convoy.db'}")
     server: postgresql.Server = request.getfixturevalue("postgres")
     return postgresql.Place(server.new())
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> Ssh:
+    """Keys that are made when they are asked for."""
+    (tmp_path / "keys").mkdir()
+    return Ssh(tmp_path / "keys")
+
+
+@pytest.fixture
+def signers(tmp_path: Path, ssh: Ssh) -> Path:
+    """A file of allowed signers with Alice in it."""
+    path = tmp_path / "signers"
+    path.write_text(f"alice@example.org {ssh.key('alice')}\n")
+    return path
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

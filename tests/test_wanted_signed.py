@@ -50,19 +50,6 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Origin:
     return make_origin(tmp_path)
 
 
-@pytest.fixture
-def ssh(tmp_path: Path) -> Ssh:
-    (tmp_path / "keys").mkdir()
-    return Ssh(tmp_path / "keys")
-
-
-@pytest.fixture
-def signers(tmp_path: Path, ssh: Ssh) -> Path:
-    path = tmp_path / "signers"
-    path.write_text(f"alice@example.org {ssh.key('alice')}\n")
-    return path
-
-
 @contextmanager
 def following(tmp_path: Path, origin: Origin, signers: Path, seams: Seams | None = None) -> Iterator[tuple[Wanted, Store]]:
     """A follower as `convoy serve --signers` has it; looked at by hand."""

@@ -19,19 +19,6 @@ from tests.signing import Ssh, needs_ssh_keygen, raw_commit, run, signed_commit,
 pytestmark = needs_ssh_keygen
 
 
-@pytest.fixture
-def ssh(tmp_path: Path) -> Ssh:
-    (tmp_path / "keys").mkdir()
-    return Ssh(tmp_path / "keys")
-
-
-@pytest.fixture
-def signers(tmp_path: Path, ssh: Ssh) -> Path:
-    path = tmp_path / "signers"
-    path.write_text(f"alice@example.org {ssh.key('alice')}\n")
-    return path
-
-
 def judged(source: Mirror, at: float | None = None, after: str = "") -> Signature:
     return source.signature(source.fetch(), time.time() if at is None else at, after)
 
