@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> postgresql.Place:
         return postgresql.Place(f"sqlite:///{tmp_path / 'convoy.db'}")
     server: postgresql.Server = request.getfixturevalue("postgres")
     return postgresql.Place(server.new())
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """A directory with a short path: a socket's may have 103 bytes, and pytest's own directories spend them all."""
+    with tempfile.TemporaryDirectory(prefix="convoy-") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

@@ -230,8 +230,8 @@ class Rig:
 
 
 @pytest.fixture
-def envoy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
-    made = Rig(tmp_path, request.param)
+def envoy(sockets: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    made = Rig(sockets, request.param)
     yield made
     made.close()
 

@@ -70,12 +70,12 @@ class Rig:
 
 
 @pytest.fixture(params=["delta", "sotw"])
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+def rig(request: pytest.FixtureRequest, sockets: Path) -> Iterator[Rig]:
     delta = request.param == "delta"
-    made = Rig(tmp_path, delta)
+    made = Rig(sockets, delta)
     made.publish(*made.fleet(100, 0))
     assert BINARY is not None
-    with envoy(BINARY, tmp_path, bootstrap("edge", made.socket, token(KEY, "edge"), made.admin, delta)):
+    with envoy(BINARY, sockets, bootstrap("edge", made.socket, token(KEY, "edge"), made.admin, delta)):
         made.synced()
         yield made
     made.server.stop()

@@ -13,9 +13,9 @@ from .snapshot import raw, snapshot
 WORLD = snapshot([raw("cds", "a", "1")])
 
 
-def test_the_unix_socket_is_ours_alone_and_a_stale_one_is_no_obstacle(world: World, tmp_path: Path) -> None:
+def test_the_unix_socket_is_ours_alone_and_a_stale_one_is_no_obstacle(world: World, sockets: Path) -> None:
     """What a killed server left behind does not stop the next; nobody else may connect."""
-    path = tmp_path / "xds.sock"
+    path = sockets / "xds.sock"
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(path))
     stale.close()
@@ -44,9 +44,9 @@ def test_a_taken_port_is_said(world: World) -> None:
         world.server(f"127.0.0.1:{port}")
 
 
-def test_a_socket_in_use_is_not_taken_over(world: World, tmp_path: Path) -> None:
+def test_a_socket_in_use_is_not_taken_over(world: World, sockets: Path) -> None:
     """Neither from another server of ours nor from anything else that answers."""
-    address = f"unix:{tmp_path / 'xds.sock'}"
+    address = f"unix:{sockets / 'xds.sock'}"
     world.server(address)
     with pytest.raises(ListenError, match="another server"):
         world.server(address)

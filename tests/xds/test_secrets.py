@@ -96,11 +96,11 @@ class SecretRig(Rig):
 
 
 @pytest.fixture(params=["delta", "sotw"])
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SecretRig]:
-    made = SecretRig(tmp_path, request.param == "delta")
+def rig(request: pytest.FixtureRequest, sockets: Path) -> Iterator[SecretRig]:
+    made = SecretRig(sockets, request.param == "delta")
     made.publish(*made.fleet(100, 0))
     assert BINARY is not None
-    with envoy(BINARY, tmp_path, bootstrap("edge", made.socket, token(KEY, "edge"), made.admin, made.delta)):
+    with envoy(BINARY, sockets, bootstrap("edge", made.socket, token(KEY, "edge"), made.admin, made.delta)):
         made.synced()
         yield made
     made.server.stop()
