@@ -23,6 +23,7 @@ OWN_TROUBLE = (
     "cannot assign requested address",
     "the secret could not be opened",
 )
+NOWHERE: frozenset[Endpoint] = frozenset()
 
 
 @dataclass
@@ -39,8 +40,9 @@ class Proxies:
     own: dict[str, dict[str, str]] = field(default_factory=dict)
     _good: dict[str, Snapshot] = field(default_factory=dict)
     _ends: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
-    # Node ⇒ what it was told since it last had acknowledged everything: it may use any of it.
-    _under_way: dict[str, list[Snapshot]] = field(default_factory=dict)
+    # Node ⇒ where all that it was told sends requests, since it last had acknowledged everything: it may use any of it.
+    # Endpoints, not snapshots: a proxy that is away for weeks is told thousands of those.
+    _under_way: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
     # Node ⇒ what it has refused, as far as its server still remembers it: a proxy that goes on for ever fills nothing.
     _heard: dict[str, set[Nack]] = field(default_factory=dict)
 
@@ -126,11 +128,19 @@ class Proxies:
             self.seams.point("xds.publish", action)
             self.server.publish_all(action.want)
             self.published.update(action.want)
+            # Proxies of one group are told the same, and mostly were told the same before: computed, and kept, once for all.
+            told: dict[tuple[int, frozenset[Endpoint]], frozenset[Endpoint]] = {}
             for node, snapshot in action.want.items():
-                self._under_way.setdefault(node, []).append(snapshot)
-                for resource in snapshot.resources.get("eds", {}).values():
-                    if resource.version not in self._ends:
-                        self._ends[resource.version] = endpoints_of(resource)
+                assignments, before = snapshot.resources.get("eds", {}), self._under_way.get(node, NOWHERE)
+                same = (id(assignments), before)
+                if same not in told:
+                    told[same] = before.union(*(self._ends_of(one) for one in assignments.values()))
+                self._under_way[node] = told[same]
+
+    def _ends_of(self, assignment: XdsResource) -> frozenset[Endpoint]:
+        if assignment.version not in self._ends:
+            self._ends[assignment.version] = endpoints_of(assignment)
+        return self._ends[assignment.version]
 
     def forget(self, kept: set[str]) -> None:
         """Proxies that are neither wanted nor seen any more."""
@@ -148,22 +158,14 @@ class Proxies:
     def reaches(self) -> dict[str, frozenset[Endpoint] | None]:
         """Node ⇒ the endpoints that requests may go to by what it has acknowledged or is taking in; None where not known."""
         result: dict[str, frozenset[Endpoint] | None] = {}
-        told: dict[int, frozenset[Endpoint]] = {}
         for node, state in self.connected.items():
             if node in self.published and self._runs(node, self.published[node]):
                 self._under_way.pop(node, None)
             versions = state.acked.get("eds", {}).values()
             known = [self._ends[version] for version in versions if version in self._ends]
-            taking = [self._told(snapshot, told) for snapshot in self._under_way.get(node, ())]
-            result[node] = frozenset().union(*known, *taking) if len(known) == len(versions) else None
+            taking = self._under_way.get(node, NOWHERE)
+            result[node] = taking.union(*known) if len(known) == len(versions) else None
         return result
-
-    def _told(self, snapshot: Snapshot, memo: dict[int, frozenset[Endpoint]]) -> frozenset[Endpoint]:
-        """Where this sends requests; computed once for all proxies that are told the same."""
-        assignments = snapshot.resources.get("eds", {})
-        if id(assignments) not in memo:
-            memo[id(assignments)] = frozenset().union(*(self._ends[one.version] for one in assignments.values()))
-        return memo[id(assignments)]
 
     def why_refused(self, wanted: Mapping[str, Snapshot]) -> dict[Ref, str]:
         """Declared resource ⇒ what Envoys have refused of it, in their words, with the place to mend it."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.model import Connected, Nack, Ref, Snapshot
+from reconciler.core.model import XDS, Action, Connected, Nack, Ref, Snapshot
 from reconciler.log import Log
 from reconciler.proxies import Proxies
 from reconciler.seams import Seams
 from reconciler.store import Store
 from reconciler.xds.server import Server
 
-from .xds.snapshot import raw, snapshot
+from .xds.snapshot import assignment, raw, snapshot
 
 TOLD = snapshot([raw("cds", "good", "g1"), raw("cds", "x", "x1")])
 
@@ -108,3 +108,21 @@ def test_a_proxy_that_refuses_for_ever_fills_nothing(world: World) -> None:
     assert len(world.store.refused()) == 1
     world.connect("b", "1.40")
     assert world.told("b") == {"good", "x"}
+
+
+def test_what_a_proxy_that_is_away_was_told_fills_nothing(world: World) -> None:
+    """Told anew for weeks and never heard of, it may use every endpoint of all that; no more than these is remembered."""
+    proxies, ports = world.proxies, range(9000, 9010)
+    for turn in range(200):
+        told = snapshot([assignment("x", *(port for port in ports if port != 9000 + turn % 10))])
+        proxies.tell((Action("update", Ref("ProxyGroup", "g"), told.version, XDS, {"a": told, "b": told}, "new"),))
+    every = frozenset(("127.0.0.1", port) for port in ports)
+    assert proxies._under_way == {"a": every, "b": every}
+    assert proxies._under_way["a"] is proxies._under_way["b"]
+    one = Connected("a", "1.40", 0.0, "", False, {})
+    proxies.connected = {"a": one}
+    assert proxies.reaches() == {"a": every}
+    proxies.connected = {
+        "a": replace(one, sent=told.version, synced=True, acked={"eds": {"x": told.resources["eds"]["x"].version}})
+    }
+    assert proxies.reaches() == {"a": every - {("127.0.0.1", 9009)}}
