@@ -9,9 +9,9 @@ def tip(url: str, branch: str, deadline_s: float) -> str:
     """The commit that the branch names now; raises SourceError."""
     path, name = local_path(url), f"refs/heads/{checked_branch(branch)}"
     upload = ["--upload-pack", LOCAL_UPLOAD] if path is not None else []
-    where = str(path.absolute()) if path is not None else url
+    settings = {"remote.origin.url": str(path.absolute())} if path is not None else remote_settings(url)
     try:
-        said = Git(deadline_s).run(None, ["ls-remote", *upload, "--", where, name], remote_settings(url))
+        said = Git(deadline_s).run(None, ["ls-remote", *upload, "origin", name], settings)
     except GitFailed as error:
         raise SourceError(f"cannot read branch {branch} of {redacted(url)}: {error}") from error
     found = next((line.split("\t")[0] for line in said.splitlines() if line.endswith(f"\t{name}")), "")

@@ -4,6 +4,7 @@ import base64
 import functools
 import http.server
 import os
+import shutil
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from reconciler.git import Mirror, SourceError
+from reconciler.git.ask import tip
 from reconciler.git.command import environment, redacted, remote_settings
 from reconciler.seams import Seams
 from tests.repos import Origin, git
@@ -68,6 +70,22 @@ def test_a_password_in_the_url_works_and_stays_secret(origin: Origin, forge: int
     assert SECRET not in str(caught.value)
     assert SECRET not in wrong.shown
     wrong.close()
+
+
+def test_asking_for_a_branch_puts_no_password_on_a_command_line(
+    origin: Origin, forge: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server gets it, and what `ps` shows of git does not."""
+    revision = origin.commit({"a.yaml": "1"})
+    git(origin.path, "update-server-info")
+    (tmp_path / "bin").mkdir()
+    listening = tmp_path / "bin" / "git"
+    listening.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {tmp_path}/words\nexec {shutil.which("git")} "$@"\n')
+    listening.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert tip(f"http://robot:{SECRET}@127.0.0.1:{forge}/origin.git", "main", 20.0) == revision
+    assert "ls-remote" in (tmp_path / "words").read_text().splitlines()
+    assert SECRET not in (tmp_path / "words").read_text()
 
 
 @pytest.mark.parametrize(
