@@ -7,7 +7,7 @@ from itertools import islice
 from reconciler.core.model import Ref
 from reconciler.core.splice import NotSpliced, Written, broken, spliced, written
 from reconciler.core.told import HOLD, RELEASE, ROLLBACK, about
-from reconciler.core.trailers import trailers
+from reconciler.core.trailers import LONGEST_MESSAGE, trailers
 from reconciler.git import Commit, Past, Signature, Source, Tree
 
 # Files read at a time, so that a huge repository is never in memory as a whole.
@@ -221,6 +221,8 @@ class Released:
     def holds(self, commit: Commit, ref: Ref) -> set[str]:
         """The digests that this commit holds of this resource's content."""
         held: set[str] = set()
+        if len(commit.message) > LONGEST_MESSAGE:
+            return held
         for trailer in reversed(trailers(commit.message)):
             printed, _, digest = trailer.value.partition("@")
             if printed != str(ref):

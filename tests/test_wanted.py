@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.certificates import Certificates
 from reconciler.core.model import Ref
+from reconciler.core.trailers import LONGEST_MESSAGE
 from reconciler.git import Mirror
 from reconciler.load import Loader
 from reconciler.log import Log
@@ -182,6 +183,20 @@ def test_a_trailer_that_makes_no_sense_stops_nothing(tmp_path: Path, origin: Ori
         assert "`Convoy-Hold: Host/h1` has no digest" in accepted.notes[0]
         origin.commit({"b.yaml": OTHER})
         assert wanted.look().notes == ()
+
+
+def test_what_stands_in_the_middle_of_a_long_message_is_no_order(tmp_path: Path, origin: Origin) -> None:
+    """A message is read only so far; where that cuts it, nothing in it is taken for its end, and this is said."""
+    origin.commit({"a.yaml": HOST})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+        quoted = "\n\nConvoy-Confirm: deletes\n"
+        message = "x\n\n" + "y" * (LONGEST_MESSAGE - len(quoted) - 3) + quoted + "\nis what the other one said.\n"
+        origin.commit({"a.yaml": None, "README.md": "nothing here\n"}, message=message)
+        accepted = wanted.look()
+        assert [problem.hint.endswith("with the trailer `Convoy-Confirm: deletes`") for problem in accepted.problems] == [True]
+        assert "so no trailer of it counts" in accepted.notes[0]
+        assert wanted._store.orders() == ()
 
 
 def test_a_preview_hears_but_keeps_nothing(tmp_path: Path, origin: Origin) -> None:

@@ -9,12 +9,12 @@ from reconciler.core.facts import DELETES, Order, OrderVerb
 from reconciler.core.kinds import KINDS
 from reconciler.core.model import FleetState, Problem, Ref, Resource, Where
 from reconciler.core.parse import locate, parse
-from reconciler.core.trailers import Trailer, trailers
+from reconciler.core.trailers import LONGEST_MESSAGE, Trailer, trailers
 
 CONFIRM, HOLD, RELEASE, ROLLBACK = "Convoy-Confirm", "Convoy-Hold", "Convoy-Release", "Convoy-Rollback"
 OURS = "convoy-"
-# Ten times the longest message that anybody reads, and more orders than one commit can mean.
-LONGEST_MESSAGE, MOST_TRAILERS = 64 * 1024, 100
+# More orders than one commit can mean.
+MOST_TRAILERS = 100
 # Content that was rolled back from and is not to come back: three years of one a day. The oldest go first.
 MOST_HOLDS = 1_000
 DIGEST = re.compile(r"[0-9a-f]{16}")

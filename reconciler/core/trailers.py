@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # What git itself writes there, and takes as a sign that the block is one: trailer.c, https://git-scm.com/docs/git-interpret-trailers
 GIT_WRITES = ("Signed-off-by: ", "(cherry picked from commit ")
+# What is read of a commit's message: ten times the longest that anybody reads. A thousand of them have to fit into memory.
+LONGEST_MESSAGE = 64 * 1024
 TOKEN = re.compile(r"([A-Za-z0-9-]+)[ \t]*:")
 SPACES = " \t\r\v\f"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import ObjectType
 
+from reconciler.core.trailers import LONGEST_MESSAGE
 from reconciler.git.bare import PYGIT2_ERRORS, Bare
 from reconciler.git.checkout import checked_out
 from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
@@ -21,8 +22,6 @@ from reconciler.seams import Seams
 
 # What the user's own settings may not change about a push: what else is pushed, who is asked, what is run.
 PUSHED = {"push.gpgSign": "false", "push.followTags": "false", "push.recurseSubmodules": "no", "push.pushOption": ""}
-# A hundred pages: who needs more has put something else into a message.
-LONGEST_MESSAGE = 256 * 1024
 
 
 class Conflict(Exception):
@@ -186,6 +185,7 @@ def checked(message: str) -> str:
     if "\0" in message or not message.strip():
         raise SourceError("a commit's message is text, and not empty")
     text = message.strip("\n") + "\n"
+    # Of a longer one no trailer would be heard.
     if len(text.encode()) > LONGEST_MESSAGE:
         raise SourceError(f"the commit's message is longer than {LONGEST_MESSAGE} bytes: shorten it")
     return text

@@ -6,7 +6,8 @@ import re
 import pygit2
 from pygit2.enums import SortMode
 
-from reconciler.git.source import LONGEST_MESSAGE, MOST_COMMITS, Commit
+from reconciler.core.trailers import LONGEST_MESSAGE
+from reconciler.git.source import MOST_COMMITS, Commit
 
 REVISION = re.compile(r"[0-9a-f]{40}")
 
@@ -18,7 +19,8 @@ def commit_of(found: pygit2.Commit) -> Commit:
         f"{author.name} <{author.email}>",
         float(author.time),
         float(found.commit_time),
-        found.message[:LONGEST_MESSAGE],
+        # One more than is told of any: who reads it for trailers must see that its end is missing.
+        found.message[: LONGEST_MESSAGE + 1],
         tuple(str(parent) for parent in found.parent_ids),
     )
 

@@ -19,8 +19,6 @@ DEEPEST = 64
 
 # What is told of the commits between two revisions: more than anybody pushes at once, and read in a tenth of a second.
 MOST_COMMITS = 1000
-# What is told of a commit's message: a hundred times a long one. A thousand of them have to fit into memory.
-LONGEST_MESSAGE = 64 * 1024
 
 
 class SourceError(Exception):

@@ -3,7 +3,8 @@
 import pytest
 
 from reconciler.core.facts import Order
-from reconciler.core.told import LONGEST_MESSAGE, MOST_HOLDS, MOST_TRAILERS, Said, heard
+from reconciler.core.told import MOST_HOLDS, MOST_TRAILERS, Said, heard
+from reconciler.core.trailers import LONGEST_MESSAGE
 
 DIGEST, OTHER = "0123456789abcdef", "fedcba9876543210"
 HELD = f"Configuration/edge@{DIGEST}"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pygit2
 import pytest
 
+from reconciler.core.trailers import LONGEST_MESSAGE
 from reconciler.git import Directory, Mirror, SourceError, carry
 from reconciler.git.carry import carry as carried
-from reconciler.git.source import LONGEST_MESSAGE
 from reconciler.seams import Seams
 from tests.breaking import Place, bomb, deep
 from tests.git.conftest import Open, contents
@@ -67,13 +67,13 @@ def test_large_objects_are_left_to_git(origin: Origin, mirror: Open, monkeypatch
 
 
 def test_long_messages_are_cut(origin: Origin, mirror: Open) -> None:
-    """Of a message of megabytes the beginning is told."""
+    """Of a message of megabytes the beginning is told, and one character more than of any whole one."""
     old = origin.commit({"a.yaml": "1"})
     new = origin.commit({"a.yaml": "2"}, message="m" * 1_000_000)
     source = mirror()
     source.fetch()
-    assert source.info(new).message == "m" * LONGEST_MESSAGE
-    assert [len(one.message) for one in source.commits(old, new)] == [LONGEST_MESSAGE]
+    assert source.info(new).message == "m" * (LONGEST_MESSAGE + 1)
+    assert [len(one.message) for one in source.commits(old, new)] == [LONGEST_MESSAGE + 1]
 
 
 def test_grafts_and_replacements_of_an_origin_are_its_own(origin: Origin, mirror: Open) -> None:
