@@ -90,6 +90,8 @@ class Guards:
         if settled:
             kept = self._settled | {ref: value for ref, value in settled.items() if value}
             self._settled = {ref: value for ref, value in kept.items() if settled.get(ref, value) is not None}
+            # What is as another revision wants it, or is gone, is a new thing to fight about.
+            self._corrections = {ref: times for ref, times in self._corrections.items() if ref not in settled}
         self._store.drop_orders(*self._done(fleet, seen, facts, gone, noticed_at))
 
     def _done(

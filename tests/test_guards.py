@@ -171,6 +171,26 @@ def test_a_fight_is_left_and_resumed(tmp_path: Path) -> None:
         assert store.orders() == ()
 
 
+def test_a_fight_ends_with_a_new_revision(tmp_path: Path) -> None:
+    """What was fought about is forgotten once the changed document has come into effect: the next drift is put right again."""
+    world = World(tmp_path)
+    filled(world, FEW)
+    ref = Ref("Container", "c00")
+    with world.convoy() as (loop, _):
+
+        def fought(view: View) -> bool:
+            if ref in view.status and view.status[ref].sync == "held":
+                return True
+            meddle(world, "c00")
+            return False
+
+        until(loop, fought)
+        world.wish.accepted = Accepted(fleet("r2", FEW | {"c00": "v2"}))
+        until(loop, lambda view: view.converged and view.revision == "r2")
+        assert meddle(world, "c00")
+        until(loop, lambda view: view.converged and "stop" not in things(world)["c00"].fields)
+
+
 def test_a_drift_is_known_after_a_restart(tmp_path: Path) -> None:
     """What vanished while no Convoy ran is a drift too, and is only reported where that is the policy."""
     world = World(tmp_path)
