@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam, delete, insert, select
 
 from reconciler.core.facts import Order
 from reconciler.store.database import Database
 from reconciler.store.tables import ORDERS
+
+Named = str | BindParameter[str]
 
 
 def put(database: Database, order: Order) -> None:
@@ -34,15 +36,24 @@ def drop(database: Database, *orders: tuple[str, str]) -> int:
     """Verb and subject of each; how many there were. Nothing to drop writes nothing."""
     if not orders:
         return 0
-    which = or_(*(_about(verb, subject) for verb, subject in orders))
     with database.reading("orders") as connection:
-        if connection.execute(select(ORDERS.c.verb).where(which)).first() is None:
+        if not _there(connection, orders):
             return 0
     with database.writing("orders") as connection:
-        return connection.execute(delete(ORDERS).where(which)).rowcount
+        there = _there(connection, orders)
+        if there:
+            # Row by row: SQLite takes no condition of a thousand parts, and as many deletes may have been confirmed.
+            statement = delete(ORDERS).where(_about(bindparam("v"), bindparam("s")))
+            connection.execute(statement, [{"v": verb, "s": subject} for verb, subject in there])
+        return len(there)
 
 
-def _about(verb: str, subject: str) -> ColumnElement[bool]:
+def _there(connection: Connection, orders: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    kept = {(row.verb, row.subject) for row in connection.execute(select(ORDERS.c.verb, ORDERS.c.subject))}
+    return kept.intersection(orders)
+
+
+def _about(verb: Named, subject: Named) -> ColumnElement[bool]:
     return and_(ORDERS.c.verb == verb, ORDERS.c.subject == subject)
 
 

@@ -68,3 +68,13 @@ def test_a_revision_and_its_orders_or_neither(store: Store, clock: Clock, point:
         store.record_revision("r2", "good", (), (CONFIRMED,), (("suspend", "Container/a"),))
     clock.failing = ""
     assert (store.orders(), store.last_good()) == ((SUSPENDED,), "r1")
+
+
+def test_as_many_orders_as_deletes_are_dropped_at_once(store: Store) -> None:
+    """A lot of thousands was confirmed ref by ref: no database refuses to forget that for its length."""
+    many = [Order("confirm", f"Container/c{n}", "", "eve", 1.0) for n in range(1200)]
+    with store.batch():
+        for order in many:
+            store.put_order(order)
+    assert store.drop_orders(*((order.verb, order.subject) for order in (*many, SUSPENDED))) == len(many)
+    assert store.orders() == ()
