@@ -8,6 +8,7 @@ Conventions, for whoever writes documents:
   stands for anything. A command that is meant to fail ends with `# exits with N`.
 - ```sh: not played here; the first line is a comment that says where it is played instead, or why nowhere.
 - A block without a language is a picture.
+- A document that begins with `<!-- recorded -->` shows all that its commands print: see `tests/test_recorded.py`.
 """
 
 import contextlib
@@ -71,7 +72,8 @@ def name_of(document: Path) -> str:
     return str(document.relative_to(ROOT))
 
 
-PLAYED = [document for document in DOCUMENTS if blocks(document, "console")]
+# Recorded ones are played by tests/test_recorded.py.
+PLAYED = [one for one in DOCUMENTS if blocks(one, "console") and not one.read_text().startswith("<!-- recorded -->")]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
@@ -137,8 +139,10 @@ def free_soon(port: int) -> bool:
     return False
 
 
-def play(commands: list[Typed], place: Path, fleet: Path | None) -> tuple[dict[int, int], dict[int, str]]:
-    """Command's number ⇒ exit code, and ⇒ output. Whatever happens, nothing is left running."""
+def play(
+    commands: list[Typed], place: Path, fleet: Path | None, author: tuple[str, str] | None = None
+) -> tuple[dict[int, int], dict[int, str]]:
+    """Command's number ⇒ exit code, and ⇒ output. Whatever happens, nothing is left running. `author`: who Git knows."""
     if fleet is None:
         shutil.copytree(ROOT / "examples", place / "examples")
     else:
@@ -152,6 +156,8 @@ def play(commands: list[Typed], place: Path, fleet: Path | None) -> tuple[dict[i
         "LANG": "C.UTF-8",
         **{name: os.environ[name] for name in ("ENVOY", "TMPDIR") if name in os.environ},
     }
+    if author is not None:
+        (own / ".gitconfig").write_text("[user]\n\tname = {}\n\temail = {}\n[init]\n\tdefaultBranch = main\n".format(*author))
     script = "".join(
         f"printf '\\n@begin {number}\\n'\n{command.line}\ncode=$?\nprintf '\\n@end {number} %d\\n' $code\n"
         f"[ $code = {command.exit_code} ] || exit\n"
