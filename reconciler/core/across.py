@@ -121,6 +121,17 @@ def settings(pairs: Iterable[Pair], locate: Locate) -> Iterator[Found]:
             yield document, Flaw(("kind",), what, "put everything into one")
 
 
+def hosts(pairs: Iterable[Pair], locate: Locate) -> Iterator[Found]:
+    """A host is one place, whoever declares it: what runs there is found again by the host's name alone."""
+    known: dict[str, Pair] = {}
+    for document, checked in pairs:
+        if checked.ref is not None and checked.ref.kind == "Host":
+            first, other = known.setdefault(checked.ref.name, (document, checked))
+            if other.ref is not None and other.ref.tenant != checked.ref.tenant:
+                what = f"{checked.ref} has the name of {other.ref}, declared at {locate(first, NAME)}"
+                yield document, Flaw(NAME, what, "every tenant's hosts bear names of their own: rename one of the two")
+
+
 def dangling(pairs: Iterable[Pair], names: Named) -> Iterator[Found]:
     """References to what is not there."""
     first = names.first

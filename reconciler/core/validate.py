@@ -141,6 +141,7 @@ def _between(
     yield from across.taken_twice(twice, places)
     yield from across.same_uid(pairs, places)
     yield from across.settings(pairs, places)
+    yield from across.hosts(pairs, places)
     yield from across.dangling(pairs, names)
     yield from across.cycles(pairs, names)
     yield from clashes(pairs, places)

@@ -48,16 +48,16 @@ def test_uids_stay() -> None:
 def test_two_resources_of_one_name_point_to_both_places() -> None:
     """A name is taken once per kind and tenant; the same name elsewhere is another resource."""
     files = {
-        "a.yaml": document("Host", "x"),
-        "b.yaml": document("Host", "y") + document("Host", "x"),
-        "tenants/t/c.yaml": document("Host", "x"),
+        "a.yaml": document("ProxyGroup", "x"),
+        "b.yaml": document("ProxyGroup", "y") + document("ProxyGroup", "x"),
+        "tenants/t/c.yaml": document("ProxyGroup", "x"),
     }
     found = check(files)
     assert [str(problem) for problem in found.problems] == [
-        "b.yaml:8:18: Host/x is declared twice: first at a.yaml:3:18 (rename or remove one of the two)"
+        "b.yaml:8:18: ProxyGroup/x is declared twice: first at a.yaml:3:18 (rename or remove one of the two)"
     ]
     assert not found.whole
-    assert set(found.resources) == {Ref("Host", "x"), Ref("Host", "y"), Ref("Host", "x", "t")}
+    assert set(found.resources) == {Ref("ProxyGroup", "x"), Ref("ProxyGroup", "y"), Ref("ProxyGroup", "x", "t")}
 
 
 def test_references_to_nothing() -> None:
@@ -120,6 +120,16 @@ def test_one_settings_document() -> None:
     assert problems({"a.yaml": document("Settings", "x"), "b.yaml": document("Settings", "y")}) == [
         "b.yaml:2:7: a second Settings document: the first is at a.yaml:3:18 (put everything into one)"
     ]
+
+
+def test_hosts_have_names_of_their_own_across_tenants() -> None:
+    """What runs on a host is found again by the host's name: one that two tenants declare is a Problem at the later one."""
+    mine = {"h.yaml": document("Host", "h"), "tenants/t/h.yaml": document("Host", "h")}
+    assert problems(mine) == [
+        "tenants/t/h.yaml:3:18: Host/t/h has the name of Host/h, declared at h.yaml:3:18"
+        " (every tenant's hosts bear names of their own: rename one of the two)"
+    ]
+    assert problems({"h.yaml": document("Host", "h"), "tenants/t/h.yaml": document("Host", "h-2")}) == []
 
 
 class Linked(Spec):
