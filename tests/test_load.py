@@ -83,10 +83,10 @@ def test_only_document_files_count() -> None:
     assert len(loaded.fleet.resources) == 2
     assert loaded.parsed == 2
     hidden = Repository()
-    hidden.write({".fleet/h.yaml": HOST, ".fleet/tenants/t/c.yaml": container("c")})
+    hidden.write({".fleet/h.yaml": HOST, ".fleet/tenants/t/h.yaml": HOST.replace("local", "theirs")})
     below = load(hidden, root=".fleet/")
     assert below.fleet is not None
-    assert set(below.fleet.resources) == {Ref("Host", "local"), Ref("Container", "c", "t")}
+    assert set(below.fleet.resources) == {Ref("Host", "local"), Ref("Host", "theirs", "t")}
 
 
 def test_everything_wrong_is_said_at_once_and_nothing_is_taken() -> None:

@@ -126,8 +126,10 @@ def test_hosts_have_names_of_their_own_across_tenants() -> None:
     """What runs on a host is found again by the host's name: one that two tenants declare is a Problem at the later one."""
     mine = {"h.yaml": document("Host", "h"), "tenants/t/h.yaml": document("Host", "h")}
     assert problems(mine) == [
-        "tenants/t/h.yaml:3:18: Host/t/h has the name of Host/h, declared at h.yaml:3:18"
-        " (every tenant's hosts bear names of their own: rename one of the two)"
+        (
+            "tenants/t/h.yaml:3:18: Host/t/h has the name of Host/h, declared at h.yaml:3:18"
+            " (every tenant's hosts bear names of their own: rename one of the two)"
+        )
     ]
     assert problems({"h.yaml": document("Host", "h"), "tenants/t/h.yaml": document("Host", "h-2")}) == []
 
