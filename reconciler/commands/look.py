@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.options import Call, Command, Failure, call, common
+from reconciler.commands.options import Call, Command, Failure, common
+from reconciler.commands.options import names as names
 
 if TYPE_CHECKING:
     from reconciler.core.show import Known, Row
@@ -62,16 +63,6 @@ def status(call: Call) -> None:
     foreign, now = state.get("foreign", {}), time.time()
     page = (*show.status(fleet, rows, now), *show.orders(orders, foreign, now))
     call.page(page, {**show.status_json(fleet, state, rows), **show.orders_json(orders, foreign)})
-
-
-def names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Completion. Whatever goes wrong, a shell gets no names rather than an error."""
-    try:
-        with kept(call(context)) as store:
-            names = sorted(store.status()) if store else []
-    except Exception:  # noqa: BLE001 - there is nobody to tell while a line is being typed
-        return []
-    return [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
 @click.command(
@@ -144,19 +135,12 @@ def found(what: str, rows: Rows) -> Mapping[str, Any]:
 def kind_of(word: str, rows: Rows) -> str:
     """`Proxy` for proxy, proxies and PROXY, `Application` for app; raises Failure for what is no kind."""
     from reconciler.core.kinds import KINDS
+    from reconciler.core.select import SelectorError, kind_named
 
-    kinds = {*KINDS, *(ref.split("/")[0] for ref in rows)}
-    lowered = word.lower()
-    for kind in kinds:
-        single = kind.lower()
-        if lowered in (single, f"{single}s", f"{single.removesuffix('y')}ies", f"{single}es"):
-            return kind
-    begun = [kind for kind in kinds if kind.lower().startswith(lowered)]
-    if len(begun) == 1:
-        return begun[0]
-    near = begun or difflib.get_close_matches(word.capitalize(), kinds, 3, 0.7)
-    hint = f"did you mean {' or '.join(sorted(near))}?" if near else f"the kinds are {', '.join(sorted(kinds))}"
-    raise Failure(f"there is no kind {word!r}: {hint}")
+    try:
+        return kind_named(word, {*KINDS, *(ref.split("/")[0] for ref in rows)})
+    except SelectorError as error:
+        raise Failure(str(error)) from error
 
 
 def _known(call: Call, store: "Store", row: "Row", rows: Rows) -> "Known":

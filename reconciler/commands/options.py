@@ -5,7 +5,7 @@ import functools
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -15,6 +15,7 @@ import click
 from reconciler.terminal import Terminal
 
 if TYPE_CHECKING:
+    from reconciler.core.select import Selector
     from reconciler.core.show import Page
     from reconciler.log import Log
     from reconciler.store import Store
@@ -155,6 +156,37 @@ def common(*outputs: str) -> Callable[[F], F]:
         return wrapped  # type: ignore[return-value]
 
     return decorate
+
+
+def names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Completion. Whatever goes wrong, a shell gets no names rather than an error."""
+    try:
+        with closing(call(context).open_store(make=False)) as store:
+            names = sorted(store.status())
+    except Exception:  # noqa: BLE001 - there is nobody to tell while a line is being typed
+        return []
+    return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+def only(help: str = "Only what this selects: KIND[/NAME], label=value; a comma means and.") -> Callable[[F], F]:
+    """`--only SELECTOR`, as often as needed; the command's function gets a Selector as `only`."""
+
+    def read(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> "Selector":
+        from reconciler.core.kinds import KINDS
+        from reconciler.core.select import Selector, SelectorError
+
+        try:
+            return Selector.parse(values, KINDS)
+        except SelectorError as error:
+            raise click.UsageError(str(error)) from error
+
+    return click.option("--only", multiple=True, metavar="SELECTOR", callback=read, shell_complete=_selected, help=help)
+
+
+def _selected(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Completion of the last word of a selector, by the names that are known."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in names(context, parameter, last)]
 
 
 STATE = click.Path(file_okay=False, path_type=Path)
