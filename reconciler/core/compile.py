@@ -21,6 +21,8 @@ from reconciler.core.translate import translate, upstreams
 from reconciler.core.workloads import node_name, proxy_want, wants
 
 MOST_PLACES = 2000
+# So many documents are looked at again when one of them has changed.
+AT_A_TIME = 200
 
 
 class Locate(Protocol):
@@ -123,7 +125,10 @@ class _Run:
             self._address(resource, cast(HostSpec, resource.spec))
         read = tuple(one for kind in ("Configuration", "Cluster") for one in tenant.kinds[kind].values())
         running = (*tenant.kinds["Container"].values(), *tenant.kinds["Application"].values())
-        self.faults.extend(self.last(("faults", tenant.name), (*read, *running), partial(self._faults, read, tenant)))
+        reached = self.last(("reached", tenant.name), running, object)
+        for start in range(0, len(read), AT_A_TIME):
+            some = read[start : start + AT_A_TIME]
+            self.faults.extend(self.last(("faults", tenant.name, start), some, partial(self._faults, some, tenant), reached))
         virtual = tuple(tenant.kinds["VirtualHost"].values())
         hosts = self.last(("hosts", tenant.name), virtual, partial(self._hosts, virtual))
         proxies: dict[str, list[Resource]] = defaultdict(list)

@@ -20,7 +20,7 @@ class Memo:
 
     def __init__(self) -> None:
         self._made: dict[tuple[Hashable, ...], tuple[Inputs, Any]] = {}
-        self._last: dict[Hashable, tuple[Inputs, Any]] = {}
+        self._last: dict[Hashable, tuple[Inputs, object, Any]] = {}
         self._resources: dict[int, Resource] = {}
         self._before: dict[int, Resource] = {}
         self._by_ref: dict[Ref, Resource] = {}
@@ -48,17 +48,20 @@ class Memo:
             found = self._made[key] = (inputs, make())
         return cast(T, found[1])
 
-    def last(self, what: Hashable, inputs: Inputs, make: Callable[[], T]) -> T:
-        """What `make` gave for these many documents, if they are the same as the last time, or gives now."""
+    def last(self, what: Hashable, inputs: Inputs, make: Callable[[], T], beside: object = None) -> T:
+        """What `make` gave for these many documents, if they are the same as the last time, or gives now.
+
+        `beside`: what else it is made of, compared by identity.
+        """
         found = self._last.get(what)
-        if found is None or found[0] != inputs:
-            found = self._last[what] = (inputs, make())
-        return cast(T, found[1])
+        if found is None or found[1] is not beside or found[0] != inputs:
+            found = self._last[what] = (inputs, beside, make())
+        return cast(T, found[2])
 
     def _sweep(self) -> None:
         live = self._resources.keys() | self._before.keys() | {id(None)}
         for results in (self._made, self._last):
-            dead = [key for key, (inputs, _) in results.items() if not live.issuperset(map(id, inputs))]
+            dead = [key for key, found in results.items() if not live.issuperset(map(id, found[0]))]
             for key in dead:
                 results.pop(cast(Any, key))
         self._sweep_at = max(FEWEST_SWEPT, 2 * (len(self._made) + len(self._last)))
