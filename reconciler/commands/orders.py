@@ -3,7 +3,7 @@
 import getpass
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -54,14 +54,14 @@ def confirm(call: Call, what: tuple[str, ...], reason: str, yes: bool) -> None:
     from reconciler.core import guard
 
     with _store(call) as store:
-        waiting = _waiting(store)
+        waiting, rows = _waiting(store), store.status()
         chosen: dict[str, str] = {}
         for one in what:
             if one == "deletes":
                 found_ = {ref: hold["reason"] for ref, hold in waiting.items() if hold["release"] == guard.RELEASE_LOT}
             else:
-                ref = found(one, store.status())["ref"]
-                found_ = {name: hold["reason"] for name, hold in waiting.items() if ref in (name, _owner(store, name))}
+                ref = found(one, rows)["ref"]
+                found_ = {name: hold["reason"] for name, hold in waiting.items() if ref in (name, _owner(rows, name))}
             if not found_:
                 raise Failure(f"nothing waits for a confirm of {one}: `convoy status` shows what is held, and why")
             chosen |= found_
@@ -83,8 +83,8 @@ def _waiting(store: "Store") -> dict[str, dict[str, Any]]:
     }
 
 
-def _owner(store: "Store", ref: str) -> str:
-    return str(store.status().get(ref, {}).get("owner", ref))
+def _owner(rows: Mapping[str, Mapping[str, Any]], ref: str) -> str:
+    return str(rows.get(ref, {}).get("owner", ref))
 
 
 @click.command(
@@ -210,10 +210,12 @@ def _give(
     from reconciler.core.facts import Order
 
     now, by = time.time(), _who()
-    for subject in subjects:
-        order: Order = Order(verb, subject, reason, by, now, None if for_s is None else now + for_s)
-        store.put_order(order)
-        store.event(f"order.{verb}", subject, f"{by}: {reason}" if reason else by, now)
+    # All of them or none: who is interrupted half way through hundreds would not know which.
+    with store.batch():
+        for subject in subjects:
+            order: Order = Order(verb, subject, reason, by, now, None if for_s is None else now + for_s)
+            store.put_order(order)
+            store.event(f"order.{verb}", subject, f"{by}: {reason}" if reason else by, now)
     ring(call.state)
 
 

@@ -132,3 +132,18 @@ def test_a_command_wakes_who_is_at_work(convoy: Convoy, held: Store, state: Path
 def test_no_convoy_has_worked_here(convoy: Convoy) -> None:
     """There is nothing to tell anybody, and it is said how to begin."""
     assert "start with `convoy apply` or `convoy serve`" in convoy("confirm", "deletes", "--yes").stderr
+
+
+def test_a_lot_is_confirmed_at_once_and_read_once(convoy: Convoy, held: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All the orders and events of one confirm are one write, and the rows are read once, however many wait."""
+    waits = {"verb": "delete", "reason": "the budget", "release": guard.RELEASE_LOT}
+    held.put_status({f"Container/b-{n}": row(f"Container/b-{n}", owner="Application/b") for n in range(60)})
+    held.put_status({"Application/b": row("Application/b")})
+    held.put_plan("r2", {"steps": [{"ref": f"Container/b-{n}", "held": [waits]} for n in range(60)]})
+    reads, status = [], Store.status
+    batches, batch = [], Store.batch
+    monkeypatch.setattr(Store, "status", lambda store: reads.append(1) or status(store))
+    monkeypatch.setattr(Store, "batch", lambda store: batches.append(1) or batch(store))
+    assert convoy("confirm", "Application/b", "--yes").exit_code == 0
+    assert len(held.orders()) == 60
+    assert (len(reads), len(batches)) == (1, 1)
