@@ -24,6 +24,8 @@ OWN_TROUBLE = (
     "the secret could not be opened",
 )
 NOWHERE: frozenset[Endpoint] = frozenset()
+# Assignments whose endpoints are kept though nobody runs them any more: looking for those takes a look at all that is told.
+SPARE_ENDS = 1_000
 
 
 @dataclass
@@ -39,7 +41,9 @@ class Proxies:
     # Node ⇒ content version ⇒ Envoy's words, for what is one proxy's own trouble.
     own: dict[str, dict[str, str]] = field(default_factory=dict)
     _good: dict[str, Snapshot] = field(default_factory=dict)
+    # Content version of an assignment ⇒ its endpoints.
     _ends: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
+    _most_ends: int = SPARE_ENDS
     # Node ⇒ where all that it was told sends requests, since it last had acknowledged everything: it may use any of it.
     # Endpoints, not snapshots: a proxy that is away for weeks is told thousands of those.
     _under_way: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
@@ -136,6 +140,17 @@ class Proxies:
                 if same not in told:
                     told[same] = before.union(*(self._ends_of(one) for one in assignments.values()))
                 self._under_way[node] = told[same]
+        if len(self._ends) > self._most_ends:
+            self._prune()
+
+    def _prune(self) -> None:
+        """Keep the ends of what is told or acknowledged. Whoever acknowledges something older yet is not known to have let
+        go of anything, until it acknowledges the next."""
+        used = {one.version for told in self.published.values() for one in told.resources.get("eds", {}).values()}
+        for state in self.connected.values():
+            used.update(state.acked.get("eds", {}).values())
+        self._ends = {version: ends for version, ends in self._ends.items() if version in used}
+        self._most_ends = 2 * len(self._ends) + SPARE_ENDS
 
     def _ends_of(self, assignment: XdsResource) -> frozenset[Endpoint]:
         if assignment.version not in self._ends:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.model import XDS, Action, Connected, Nack, Ref, Snapshot
+from reconciler.core import envoy
+from reconciler.core.model import XDS, Action, Connected, Nack, Ref, Snapshot, Where
 from reconciler.log import Log
 from reconciler.proxies import Proxies
 from reconciler.seams import Seams
@@ -126,3 +127,21 @@ def test_what_a_proxy_that_is_away_was_told_fills_nothing(world: World) -> None:
         "a": replace(one, sent=told.version, synced=True, acked={"eds": {"x": told.resources["eds"]["x"].version}})
     }
     assert proxies.reaches() == {"a": every - {("127.0.0.1", 9009)}}
+
+
+def test_ends_of_what_nobody_runs_any_more_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often endpoints change, only what is told or acknowledged is remembered, and that is still known."""
+    monkeypatch.setattr("reconciler.proxies.SPARE_ENDS", 10)
+    world.proxies._most_ends = 10
+    first = envoy.assignment("web", [("127.0.0.1", 1, "HEALTHY")], Ref("Application", "web"), Where("fleet.yaml"))
+    for port in range(1, 60):
+        one = envoy.assignment("web", [("127.0.0.1", port, "HEALTHY")], Ref("Application", "web"), Where("fleet.yaml"))
+        told = Snapshot(f"v{port}", {"eds": {"web": one}})
+        world.proxies.tell((Action("update", Ref("ProxyGroup", "edge"), told.version, XDS, {"a": told}, ""),))
+        behind = Connected("a", "1.40", 0.0, told.version, False, {"eds": {"web": first.version}})
+        world.proxies.connected = {"a": behind}
+    assert len(world.proxies._ends) < 20
+    assert first.version in world.proxies._ends
+    reached = world.proxies.reaches()["a"]
+    assert reached is not None
+    assert {("127.0.0.1", 1), ("127.0.0.1", 59)} <= reached
