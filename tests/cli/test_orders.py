@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,10 +141,19 @@ def test_a_lot_is_confirmed_at_once_and_read_once(convoy: Convoy, held: Store, m
     held.put_status({f"Container/b-{n}": row(f"Container/b-{n}", owner="Application/b") for n in range(60)})
     held.put_status({"Application/b": row("Application/b")})
     held.put_plan("r2", {"steps": [{"ref": f"Container/b-{n}", "held": [waits]} for n in range(60)]})
-    reads, status = [], Store.status
-    batches, batch = [], Store.batch
-    monkeypatch.setattr(Store, "status", lambda store: reads.append(1) or status(store))
-    monkeypatch.setattr(Store, "batch", lambda store: batches.append(1) or batch(store))
+    calls: list[str] = []
+    for name in ("status", "batch"):
+        monkeypatch.setattr(Store, name, _counted(name, calls))
     assert convoy("confirm", "Application/b", "--yes").exit_code == 0
     assert len(held.orders()) == 60
-    assert (len(reads), len(batches)) == (1, 1)
+    assert calls == ["status", "batch"]
+
+
+def _counted(name: str, calls: list[str]) -> Callable[[Store], Any]:
+    real: Callable[[Store], Any] = getattr(Store, name)
+
+    def call(store: Store) -> Any:
+        calls.append(name)
+        return real(store)
+
+    return call
