@@ -3,12 +3,12 @@
 import contextlib
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reconciler.core.compile import Compiler, Locate
 from reconciler.core.model import FleetState, Problem, Ref, Where
-from reconciler.core.parse import Parsed, locate, parse
+from reconciler.core.parse import Document, Parsed, locate, parse
 from reconciler.core.validate import Memo, Validated, ordered_problems, validate
 from reconciler.git import Tree
 from reconciler.pack import Pack, Records
@@ -29,11 +29,15 @@ UNSAVED_SHARE = 20
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A revision's fleet, or what is wrong with it: never both. `parsed` counts the files that had to be parsed for it."""
+    """A revision's fleet, or what is wrong with it: never both. `parsed` counts the files that had to be parsed for it.
+
+    `documents` hold what each resource of the fleet was made from.
+    """
 
     fleet: FleetState | None
     problems: tuple[Problem, ...]
     parsed: int = 0
+    documents: Mapping[Ref, Document] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class Loader:
         problems += [problem for problem in compiled.problems if problem.where not in known]
         if problems or compiled.fleet is None:
             return Loaded(None, ordered_problems(problems), parsed)
-        return Loaded(compiled.fleet, (), parsed)
+        return Loaded(compiled.fleet, (), parsed, validated.documents)
 
     def _all(self, tree: Tree, read: Read) -> tuple[dict[str, _File], int, list[Problem]]:
         """Every document file of the tree, by path; how many were parsed for it; and what is wrong with their number."""

@@ -202,6 +202,9 @@ class At:
     def commits(self, old: str, new: str) -> tuple[Commit, ...]:
         return self.source.commits(old, new)
 
+    def makers(self, old: str, new: str, files: Iterable[str]) -> Mapping[str, Commit]:
+        return self.source.makers(old, new, files)
+
     def changed(self, timeout_s: float | None) -> bool:
         return self.source.changed(timeout_s)
 

@@ -2,18 +2,19 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
+from reconciler.core.declared import Declaration, Maker
 from reconciler.core.facts import DELETES, Order
 from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot, Where
 from reconciler.core.plan import node_id, settings_of
 from reconciler.core.told import Said, Told, about, brought_back, heard
 from reconciler.gate import Gates
 from reconciler.git import MOST_COMMITS, Signature, Source, SourceError
-from reconciler.load import Loader
+from reconciler.load import Loaded, Loader
 from reconciler.log import Log
 from reconciler.metrics import Metrics
 from reconciler.seams import Seams
@@ -128,7 +129,8 @@ class Wanted:
         return self._source.signature(revision, at, (self._store.last_good() or "") if self._recording else "")
 
     def _try(self, revision: str, signature: Signature, noticed_at: float) -> None:
-        fleet, problems = (None, (signature.problem,)) if signature.problem else self._load(revision)
+        loaded = Loaded(None, (signature.problem,)) if signature.problem else self._load(revision)
+        fleet, problems = loaded.fleet, loaded.problems
         # Nothing is heard from whoever does not count.
         said = NOTHING if signature.problem else self._told(revision, noticed_at)
         if fleet is not None and not problems:
@@ -136,7 +138,8 @@ class Wanted:
         for words in said.words:
             self._log.warning("trailer.useless", revision=revision, why=words)
         if fleet is not None and not problems:
-            self._record(revision, (), f"signed by {signature.signer}" if signature.signer else "", said)
+            signed = f"signed by {signature.signer}" if signature.signer else ""
+            self._record(revision, (), signed, said, self._declaration(fleet, loaded))
             self._log.info(
                 "revision.accepted", revision=revision, resources=len(fleet.resources), signer=signature.signer or None
             )
@@ -176,13 +179,20 @@ class Wanted:
         good = self._last_good(revision).fleet
         return good is None or bool(good.resources)
 
-    def _record(self, revision: str, problems: tuple[Problem, ...], words: str, said: Told = NOTHING) -> None:
+    def _record(
+        self,
+        revision: str,
+        problems: tuple[Problem, ...],
+        words: str,
+        said: Told = NOTHING,
+        declaration: Declaration | None = None,
+    ) -> None:
         # What was only previewed was never in force, and must not become what a restart falls back on.
         if not self._recording:
             return
         # With the revision or not at all: killed here, neither is an order lost nor does one stand without its revision.
         before = self._store.current()
-        self._store.record_revision(revision, "refused" if problems else "good", problems, said.put, said.drop)
+        self._store.record_revision(revision, "refused" if problems else "good", problems, said.put, said.drop, declaration)
         if before is None or (before.revision, before.status == "refused") != (revision, bool(problems)):
             self._store.event("revision.refused" if problems else "revision.accepted", revision, words)
         for order in said.put:
@@ -202,20 +212,30 @@ class Wanted:
             return Accepted()
         try:
             signature = self._signature(revision)
-            fleet = None if signature.problem else self._load(revision)[0]
-            return Accepted(fleet, noticed_at=self._seams.now(), signer=signature.signer)
+            loaded = Loaded(None, ()) if signature.problem else self._load(revision)
+            if loaded.fleet is not None and self._recording:
+                self._store.declare(self._declaration(loaded.fleet, loaded))
+            return Accepted(loaded.fleet, noticed_at=self._seams.now(), signer=signature.signer)
         except (SourceError, Unchecked) as error:
             self._log.warning("revision.lost", revision=revision, error=str(error))
             return Accepted()
 
-    def _load(self, revision: str) -> tuple[FleetState | None, tuple[Problem, ...]]:
+    def _declaration(self, fleet: FleetState, loaded: Loaded) -> Declaration:
+        return Declaration(
+            fleet.revision,
+            fleet.resources,
+            lambda ref: loaded.documents[ref].value,
+            lambda since, files: makers(self._source, since, fleet.revision, files),
+        )
+
+    def _load(self, revision: str) -> Loaded:
         with self._metrics.stage("load"):
             loaded = self._loader.load(self._source.tree(revision), self._source.read)
         if loaded.fleet is None or self._gate is None or not settings_of(loaded.fleet).validate_with_envoy:
-            return loaded.fleet, tuple(loaded.problems)
+            return loaded
         with self._metrics.stage("gate"):
             problems = check(loaded.fleet, self._gate, self._certificates, self._closed)
-        return (None if problems else loaded.fleet), problems
+        return Loaded(None, problems) if problems else loaded
 
     def _become(self, accepted: Accepted) -> None:
         if accepted != self.accepted:
@@ -231,6 +251,18 @@ class Wanted:
             else:
                 retry_s = RETRY_S
                 self._source.changed(None)
+
+
+def makers(source: Source, since: str, revision: str, files: Collection[str]) -> dict[str, Maker]:
+    """Who last changed each of these files; of one that is too old to be found, nothing is said but what it is part of."""
+    try:
+        found = source.makers(since, revision, files)
+        newest = source.info(revision).author if since else ""
+    except SourceError:
+        # Worth a word less in the history, not a revision that waits.
+        found, newest = {}, ""
+    known = {file: Maker(commit.revision, commit.author) for file, commit in found.items()}
+    return {file: known.get(file) or Maker(revision, newest) for file in files}
 
 
 def told(fleet: FleetState, certificates: Certificates) -> Mapping[str, Snapshot]:

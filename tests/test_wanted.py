@@ -1,6 +1,7 @@
 """What is wanted: a revision is accepted whole or not at all, and whatever goes wrong, what was accepted stays."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -250,3 +251,52 @@ def test_a_new_repository_may_be_empty(tmp_path: Path, origin: Origin) -> None:
         accepted = wanted.look()
     assert accepted.problems == ()
     assert accepted.fleet is not None
+
+
+def test_what_is_declared_is_known_with_who_made_it(tmp_path: Path, origin: Origin) -> None:
+    """Of several commits that came at once each is named for the file it changed, and a refused one changes nothing."""
+    first = origin.commit({"a.yaml": HOST, "c.yaml": HOST.replace("h1", "h3")})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+        origin.commit({"b.yaml": OTHER})
+        second = origin.commit({"a.yaml": HOST.replace("{driver", "{state: cordoned, driver"), "c.yaml": None})
+        third = origin.commit({"b.yaml": OTHER.replace("{driver", "{state: cordoned, driver")})
+        wanted.look()
+        origin.commit({"a.yaml": HOST.replace("driver", "drivers")})
+        wanted.look()
+    with closing(Store(f"sqlite:///{tmp_path / 'convoy.db'}", Seams())) as store:
+        known = [(one.ref, one.n, one.change, one.revision, one.accepted) for one in store.history()]
+        assert sorted(known[:3]) == [
+            ("Host/h1", 2, "changed", second, third),
+            ("Host/h2", 1, "created", third, third),
+            ("Host/h3", 2, "deleted", second, third),
+        ]
+        assert {(ref, revision, accepted) for ref, _, _, revision, accepted in known[3:]} == {
+            ("Host/h1", first, first),
+            ("Host/h3", first, first),
+        }
+        assert "@" in store.history()[0].author
+        assert {ref: (one.file, one.document["spec"]) for ref, one in store.declared().items()} == {
+            "Host/h1": ("a.yaml", {"driver": "process", "state": "cordoned"}),
+            "Host/h2": ("b.yaml", {"driver": "process", "state": "cordoned"}),
+        }
+
+
+def test_a_store_without_declarations_is_filled(tmp_path: Path, origin: Origin) -> None:
+    """After an upgrade on a refused revision, what is in force is known from the revision that is recalled."""
+    good = origin.commit({"a.yaml": HOST, "b.yaml": OTHER})
+    newer = origin.commit({"b.yaml": OTHER.replace("{driver", "{state: cordoned, driver")})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+    with closing(sqlite3.connect(tmp_path / "convoy.db")) as raw:
+        raw.execute("DELETE FROM resources")
+        raw.execute("DELETE FROM history")
+        raw.commit()
+    origin.commit({"a.yaml": HOST.replace("driver", "drivers")})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+    with closing(Store(f"sqlite:///{tmp_path / 'convoy.db'}", Seams())) as store:
+        assert {one.ref: (one.revision, one.n) for one in store.declared().values()} == {
+            "Host/h1": (good, 1),
+            "Host/h2": (newer, 1),
+        }

@@ -1,7 +1,8 @@
 """Asks a repository where its branch is, without a mirror and without leaving anything behind."""
 
 from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
-from reconciler.git.mirror import LOCAL_UPLOAD, checked_branch
+from reconciler.git.mirror import LOCAL_UPLOAD
+from reconciler.git.names import checked_branch
 from reconciler.git.source import SourceError
 
 

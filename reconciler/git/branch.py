@@ -15,7 +15,7 @@ from reconciler.git.checkout import checked_out
 from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
 from reconciler.git.edit import NotEditable, edited
 from reconciler.git.history import REVISION
-from reconciler.git.mirror import checked_branch
+from reconciler.git.names import checked_branch
 from reconciler.git.person import Person
 from reconciler.git.source import SourceError
 from reconciler.seams import Seams

@@ -89,6 +89,9 @@ class Directory:
     def commits(self, old: str, new: str) -> tuple[Commit, ...]:
         return () if old == new else (self.info(new),)
 
+    def makers(self, old: str, new: str, files: Iterable[str]) -> Mapping[str, Commit]:
+        return {}
+
     def changed(self, timeout_s: float | None) -> bool:
         return self._changes.wait(timeout_s)
 

@@ -2,12 +2,18 @@
 
 import itertools
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 import pygit2
 from pygit2.enums import SortMode
 
 from reconciler.core.trailers import LONGEST_MESSAGE
 from reconciler.git.source import MOST_COMMITS, Commit
+from reconciler.git.trees import entry_at
+
+# How many commits along the first parents are looked at for who made a change: a tenth of a second in a directory of 10,000.
+MOST_STEPS = 100
 
 REVISION = re.compile(r"[0-9a-f]{40}")
 
@@ -35,6 +41,43 @@ def between(repository: pygit2.Repository, old: str, new: pygit2.Commit) -> tupl
     walk = repository.walk(new.id, SortMode.TOPOLOGICAL | SortMode.TIME)
     walk.hide(before.id)
     return tuple(commit_of(found) for found in itertools.islice(walk, MOST_COMMITS))
+
+
+def makers(repository: pygit2.Repository, old: str, new: pygit2.Commit, files: Iterable[str]) -> dict[str, Commit]:
+    """As Source.makers says. Raises pygit2's errors."""
+    left, found, here = set(files), dict[str, Commit](), new
+    for _ in range(MOST_STEPS):
+        if not left or str(here.id) == old:
+            break
+        parent = repository.get(here.parent_ids[0]) if here.parent_ids else None
+        if here.parent_ids and not isinstance(parent, pygit2.Commit):
+            # A shallow clone ends here: who made what is in it nobody knows.
+            break
+        before = parent.tree if isinstance(parent, pygit2.Commit) else None
+        mine = set(_differing(before, here.tree, [(file, file) for file in left]))
+        if mine:
+            found.update(dict.fromkeys(mine, commit_of(here)))
+            left -= mine
+        if not isinstance(parent, pygit2.Commit):
+            break
+        here = parent
+    return found
+
+
+def _differing(old: pygit2.Object | None, new: pygit2.Object | None, paths: list[tuple[str, str]]) -> Iterator[str]:
+    """Of these files (path from here, whole path) those that differ: only directories on the way to one that does are read."""
+    below: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for path, whole in paths:
+        name, _, rest = path.partition("/")
+        below[name].append((rest, whole))
+    for name, rests in below.items():
+        was, now = (entry_at(tree, name) if isinstance(tree, pygit2.Tree) else None for tree in (old, new))
+        if (was and was.id) == (now and now.id):
+            continue
+        yield from (whole for rest, whole in rests if not rest)
+        deeper = [(rest, whole) for rest, whole in rests if rest]
+        if deeper:
+            yield from _differing(was, now, deeper)
 
 
 # How a person names a commit: some of its digits, or the branch, and from there so many back.

@@ -13,7 +13,8 @@ from pygit2.enums import ConfigLevel
 from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
 from reconciler.git.carry import carry
 from reconciler.git.command import NO_FILE, Git, GitFailed, local_path, redacted, remote_settings
-from reconciler.git.history import REVISION, between, commit_of
+from reconciler.git.history import REVISION, between, commit_of, makers
+from reconciler.git.names import checked_branch, checked_subdirectory
 from reconciler.git.signers import Files, Signers
 from reconciler.git.source import Commit, Signature, SourceError, Tree
 from reconciler.git.trees import NoDirectory
@@ -115,6 +116,10 @@ class Mirror:
         with self._lock, self._reading(f"history of {new[:12]} in {self._bare.directory}", ours=True):
             self._seams.point("git.commits", old, new)
             return between(self._bare.opened(), old, self._commit(new))
+
+    def makers(self, old: str, new: str, files: Iterable[str]) -> Mapping[str, Commit]:
+        with self._lock, self._reading(f"history of {new[:12]} in {self._bare.directory}", ours=True):
+            return makers(self._bare.opened(), old, self._commit(new), files)
 
     def changed(self, timeout_s: float | None) -> bool:
         with self._lock, contextlib.suppress(SourceError, GitFailed, OSError):
@@ -282,17 +287,3 @@ def no_branch(branch: str, shown: str, names: list[str]) -> str:
     if not names:
         return f"{shown} has no commits yet: commit something and push it to {branch}"
     return f"{shown} has no branch {branch!r}; it has {', '.join(sorted(names)[:10])}"
-
-
-def checked_branch(branch: str) -> str:
-    name = branch.removeprefix("refs/heads/")
-    if not name or name.startswith("-") or not name.isprintable() or not pygit2.reference_is_valid_name(f"refs/heads/{name}"):
-        raise SourceError(f"{branch!r} is not the name of a branch")
-    return name
-
-
-def checked_subdirectory(path: str) -> str:
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    if path.startswith("/") or ".." in parts or not path.isprintable():
-        raise SourceError(f"{path!r} is not a directory inside the repository: give a relative path without '..'")
-    return "/".join(parts) + "/" if parts else ""

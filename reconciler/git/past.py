@@ -11,7 +11,7 @@ from pygit2.enums import FileMode, ObjectType
 from reconciler.git.bare import PYGIT2_ERRORS, Bare
 from reconciler.git.command import redacted
 from reconciler.git.history import commit_of, named_commit
-from reconciler.git.mirror import checked_branch, checked_subdirectory
+from reconciler.git.names import checked_branch, checked_subdirectory
 from reconciler.git.source import DEEPEST, MOST_ENTRIES, Commit, SourceError, is_document
 from reconciler.git.trees import DIRECTORY, FILES, Boundless, entries, entry_at, starts_of
 from reconciler.seams import Seams

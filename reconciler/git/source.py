@@ -96,6 +96,12 @@ class Source(Protocol):
         (the branch was rewritten, or is a folder).
         """
 
+    def makers(self, old: str, new: str, files: Iterable[str]) -> Mapping[str, Commit]:
+        """The newest commit on the branch's own line, after `old` ("": ever) up to `new`, that changed each of these files.
+
+        One that none did, or none of the last hundred, is left out.
+        """
+
     def changed(self, timeout_s: float | None) -> bool:
         """Wait until a fetch may find something new (True), the time is over, or the source is closed (False)."""
 

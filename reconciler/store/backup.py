@@ -19,6 +19,7 @@ from reconciler.store.tables import (
     EVENTS,
     GOODS,
     GUARDS,
+    HISTORY,
     HOME,
     LEASES,
     META,
@@ -29,8 +30,23 @@ from reconciler.store.tables import (
     SETS,
 )
 
-# In an order in which they can be written: what others point to comes first. The leases come for their epochs alone.
-PRECIOUS = (META, LEASES, ORDERS, GUARDS, REVISIONS, EVENTS, REFUSED, BLOBS, SETS, GOODS, CERTIFICATES, CERTIFICATE_KEYS)
+# In an order in which they can be written: what others point to comes first. The leases come for their epochs alone. Of the
+# history Git knows only the commits: not what came into force, nor when; what is declared now is read from Git again.
+PRECIOUS = (
+    META,
+    LEASES,
+    ORDERS,
+    GUARDS,
+    REVISIONS,
+    HISTORY,
+    EVENTS,
+    REFUSED,
+    BLOBS,
+    SETS,
+    GOODS,
+    CERTIFICATES,
+    CERTIFICATE_KEYS,
+)
 # The first words of every backup that is not sealed.
 BEGINS = b'{"convoy":"backup"'
 FORMAT = 1

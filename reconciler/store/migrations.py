@@ -34,6 +34,18 @@ STEPS: tuple[tuple[str, ...], ...] = (
            at DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION, PRIMARY KEY (verb, subject))""",
         "CREATE TABLE guards (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
     ),
+    (
+        """CREATE TABLE resources (ref TEXT PRIMARY KEY, uid TEXT NOT NULL, kind TEXT NOT NULL, tenant TEXT NOT NULL,
+           name TEXT NOT NULL, digest TEXT NOT NULL, document TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
+           blob TEXT NOT NULL, revision TEXT NOT NULL, author TEXT NOT NULL, n INTEGER NOT NULL,
+           at DOUBLE PRECISION NOT NULL)""",
+        """CREATE TABLE history (number {number} PRIMARY KEY, at DOUBLE PRECISION NOT NULL, ref TEXT NOT NULL,
+           uid TEXT NOT NULL, n INTEGER NOT NULL, revision TEXT NOT NULL, accepted TEXT NOT NULL, author TEXT NOT NULL,
+           change TEXT NOT NULL, digest_before TEXT NOT NULL, digest TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
+           document_before TEXT NOT NULL, bytes INTEGER NOT NULL)""",
+        "CREATE INDEX history_of_one ON history (ref, n)",
+        "CREATE INDEX history_of_revision ON history (accepted)",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

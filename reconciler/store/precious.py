@@ -1,6 +1,6 @@
-"""What Envoys refused and what they were asked about, and the certificates made here with their keys."""
+"""Keys that are made once, what Envoys refused and were asked about, and the certificates made here with their keys."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import delete, insert, select
@@ -9,9 +9,23 @@ from reconciler.core.model import Ref
 from reconciler.store.database import Database
 from reconciler.store.logs import trim
 from reconciler.store.rows import KeptCertificate
-from reconciler.store.tables import CERTIFICATE_KEYS, CERTIFICATES, REFUSED, VERDICTS
+from reconciler.store.tables import CERTIFICATE_KEYS, CERTIFICATES, META, REFUSED, VERDICTS
 
 MOST_VERDICTS, MOST_REFUSED = 2_000, 10_000
+
+
+def once(database: Database, name: str, make: Callable[[], bytes]) -> bytes:
+    """The value of this name, made by whoever asks first."""
+    query = select(META.c.value).where(META.c.name == name)
+    with database.reading(name) as connection:
+        value = connection.execute(query).scalar_one_or_none()
+    if value is None:
+        with database.writing(name) as connection:
+            value = connection.execute(query).scalar_one_or_none()
+            if value is None:
+                value = make()
+                connection.execute(insert(META).values(name=name, value=value))
+    return bytes(value)
 
 
 def refuse(database: Database, row: Mapping[str, Any]) -> None:

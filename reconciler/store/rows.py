@@ -1,13 +1,18 @@
 """What the store gives back, and how what it keeps is written as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 import orjson
+from sqlalchemy import ColumnElement, Connection, Double, Integer, Select, Table
 
 from reconciler.core.model import Problem, Ref, Where
 from reconciler.store.tables import readable
+
+# Values in one statement; SQLite takes 32,766, PostgreSQL 32,767.
+AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +88,26 @@ def read_problems(body: str) -> tuple[Problem, ...]:
         Problem(Where(file, line, column), what, hint, Ref.parse(ref) if ref else None)
         for file, line, column, what, hint, ref in orjson.loads(body)
     )
+
+
+def sound(table: Table, row: Any) -> bool:
+    """Whether each value is what its column holds: SQLite takes anything anywhere, so somebody may have put it there."""
+    return all(_fits(table.c[name].type, value) for name, value in row._mapping.items())
+
+
+def _fits(type: object, value: object) -> bool:
+    if isinstance(type, Double):
+        return isinstance(value, float | int)
+    return isinstance(value, int if isinstance(type, Integer) else str)
+
+
+def found(connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[Any]) -> list[Any]:
+    """The rows in which a column has one of these values."""
+    return [row for some in chunks(values) for row in connection.execute(query.where(column.in_(some)))]
+
+
+def chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """As many as one statement takes."""
+    left = iter(values)
+    while some := list(islice(left, AT_ONCE)):
+        yield some

@@ -2,20 +2,17 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select
 
 from reconciler.core.model import Ref, Snapshot, Where, XdsResource
 from reconciler.store.database import Damaged, Database
-from reconciler.store.rows import read_object
+from reconciler.store.rows import chunks, found, read_object
 from reconciler.store.tables import BLOBS, GOODS, SETS
 
-# Rows asked for at once; SQLite takes 32,766 values in a statement, PostgreSQL 32,767.
-AT_ONCE = 500
 # Sets written before those that nobody points to any more are looked for.
 SETS_PER_PRUNE = 256
 # Sets whose digest is remembered, so that a thousand proxies of one group are a thousand pointers and no more work.
@@ -55,12 +52,12 @@ class Snapshots:
             return
         with self._database.reading("last good") as connection:
             query = select(GOODS.c.node, GOODS.c.sets)
-            known = {row[0]: row[1] for row in _found(connection, query, GOODS.c.node, changed)}
+            known = {row[0]: row[1] for row in found(connection, query, GOODS.c.node, changed)}
         changed = [node for node in changed if known.get(node) != pointers[node]]
         if changed:
             with self._database.writing("last good") as connection:
                 self._insert_sets(connection, named)
-                for nodes in _chunks(changed):
+                for nodes in chunks(changed):
                     connection.execute(delete(GOODS).where(GOODS.c.node.in_(nodes)))
                 connection.execute(insert(GOODS), [{"node": n, "version": versions[n], "sets": pointers[n]} for n in changed])
                 if self._new_sets >= SETS_PER_PRUNE:
@@ -83,10 +80,10 @@ class Snapshots:
 
     def _read(self, connection: Connection, version: str, sets: dict[str, str]) -> Snapshot:
         query = select(SETS.c.digest, SETS.c.body)
-        texts = {row[0]: row[1] for row in _found(connection, query, SETS.c.digest, sets.values())}
+        texts = {row[0]: row[1] for row in found(connection, query, SETS.c.digest, sets.values())}
         bodies = {digest: orjson.loads(text) for digest, text in texts.items() if _name(text.encode()) == digest}
         wanted = {entry[2] for entries in bodies.values() for entry in entries}
-        blobs = {row[0]: bytes(row[1]) for row in _found(connection, select(BLOBS), BLOBS.c.digest, wanted)}
+        blobs = {row[0]: bytes(row[1]) for row in found(connection, select(BLOBS), BLOBS.c.digest, wanted)}
         blobs = {digest: blob for digest, blob in blobs.items() if _name(blob) == digest}
         resources = {
             type: {entry[0]: _resource(type, entry, blobs) for entry in bodies[digest]} for type, digest in sets.items()
@@ -127,7 +124,7 @@ def _prune(connection: Connection) -> None:
             dead.append(digest)
     unused = [digest for (digest,) in connection.execute(select(BLOBS.c.digest)) if digest not in kept]
     for table, digests in ((SETS, dead), (BLOBS, unused)):
-        for some in _chunks(digests):
+        for some in chunks(digests):
             connection.execute(delete(table).where(table.c.digest.in_(some)))
 
 
@@ -170,18 +167,5 @@ def _name(body: bytes) -> str:
 
 def _missing(connection: Connection, table: Table, digests: Iterable[str]) -> list[str]:
     wanted = list(digests)
-    there = {row[0] for row in _found(connection, select(table.c.digest), table.c.digest, wanted)}
+    there = {row[0] for row in found(connection, select(table.c.digest), table.c.digest, wanted)}
     return [digest for digest in wanted if digest not in there]
-
-
-def _found(
-    connection: Connection, query: Select[Any], column: ColumnElement[str], values: Iterable[str]
-) -> Iterator[tuple[Any, ...]]:
-    for some in _chunks(values):
-        yield from map(tuple, connection.execute(query.where(column.in_(some))))
-
-
-def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(values)
-    while some := list(islice(left, AT_ONCE)):
-        yield some

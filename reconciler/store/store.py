@@ -4,24 +4,24 @@ import contextlib
 import secrets
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import func, insert, select
-
+from reconciler.core.declared import Changed, Declaration, Declared
 from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot
 from reconciler.seams import Seams
 from reconciler.store import backup as backups
+from reconciler.store import happened, history, orders, precious, revisions
 from reconciler.store import lease as leases
-from reconciler.store import orders, precious, revisions
 from reconciler.store.backup import Backup
 from reconciler.store.current import Current
 from reconciler.store.database import Database, Lease
-from reconciler.store.logs import append, last_row
-from reconciler.store.rows import Event, KeptCertificate, Revision, as_json, read_object, read_problems
+from reconciler.store.declarations import Declarations
+from reconciler.store.logs import append
+from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.snapshots import Snapshots
-from reconciler.store.tables import EVENTS, GUARDS, META, OUTCOMES, PLANS, REVISIONS, STATE, STATUS
+from reconciler.store.tables import EVENTS, GUARDS, STATE, STATUS
 
 KEY_BYTES = 32
 
@@ -37,6 +37,7 @@ class Store:
         self._snapshots = Snapshots(self._database)
         self._meta: dict[str, bytes] = {}
         self._current = Current(self._database)
+        self._declarations = Declarations(self._database)
 
     def close(self) -> None:
         self._database.close()
@@ -57,6 +58,7 @@ class Store:
         """Of what was thought to be in the database nothing is known."""
         self._meta.clear()
         self._current.forget()
+        self._declarations.forget()
         self._snapshots.forget()
 
     @property
@@ -90,16 +92,7 @@ class Store:
     def _once(self, name: str, make: Callable[[], bytes]) -> bytes:
         with self._lock:
             if name not in self._meta:
-                query = select(META.c.value).where(META.c.name == name)
-                with self._database.reading(name) as connection:
-                    value = connection.execute(query).scalar_one_or_none()
-                if value is None:
-                    with self._database.writing(name) as connection:
-                        value = connection.execute(query).scalar_one_or_none()
-                        if value is None:
-                            value = make()
-                            connection.execute(insert(META).values(name=name, value=value))
-                self._meta[name] = bytes(value)
+                self._meta[name] = precious.once(self._database, name, make)
             return self._meta[name]
 
     # The lease
@@ -140,54 +133,71 @@ class Store:
         problems: Sequence[Problem],
         told: Sequence[Order] = (),
         taken_back: Sequence[tuple[str, str]] = (),
+        declaration: Declaration | None = None,
     ) -> None:
-        """`told` and `taken_back` (verb and subject): the orders its commits carry, kept with it or not at all."""
-        revisions.record(self._database, self._seams, revision, status, problems, told, taken_back)
+        """`told` and `taken_back` (verb and subject), the orders its commits carry, and what it declares: all or nothing."""
+        with self._lock:
+            where = (self._database, self._seams, self._declarations)
+            revisions.record(*where, revision, status, problems, told, taken_back, declaration)
+
+    def declare(self, declaration: Declaration) -> None:
+        """What the last good revision declares; nothing is written where that is known."""
+        with self._lock:
+            revisions.declare(self._database, self._seams, self._declarations, declaration)
 
     def current(self) -> Revision | None:
         """The revision that was judged last."""
-        row = last_row(self._database, REVISIONS)
-        return None if row is None else Revision(row.revision, row.status, read_problems(row.problems), row.at)
+        return revisions.current(self._database)
 
     def last_good(self) -> str | None:
-        query = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good").order_by(REVISIONS.c.number.desc()).limit(1)
-        with self._database.reading("revisions") as connection:
-            return connection.execute(query).scalar_one_or_none()
+        return revisions.last_good(self._database)
 
     def good_since(self, revision: str) -> float | None:
         """When this revision was first found good, as far back as is kept."""
-        query = select(func.min(REVISIONS.c.at)).where(REVISIONS.c.revision == revision, REVISIONS.c.status == "good")
-        with self._database.reading("revisions") as connection:
-            return connection.execute(query).scalar_one_or_none()
+        return revisions.good_since(self._database, revision)
+
+    def judged(self, before: float | None = None, most: int = 100) -> list[Revision]:
+        """The revisions judged (before that time), newest first."""
+        return revisions.judged(self._database, before, most)
+
+    # What is declared, and how it came to be so
+
+    def declared(self, refs: Iterable[str] | None = None) -> dict[str, Declared]:
+        """Printed ref ⇒ what the last accepted revision declares of it; of these or of all."""
+        return self._declarations.every(refs)
+
+    def history(
+        self,
+        ref: str | None = None,
+        before: int | None = None,
+        most: int = 100,
+        *,
+        accepted: str | None = None,
+        documents: bool = True,
+    ) -> list[Changed]:
+        """The newest changes, newest first: of one printed ref, below a number, of one accepted revision; at most 1,000."""
+        return history.changes(self._database, ref, before, most, accepted, documents)
+
+    def change_counts(self, accepted: Iterable[str]) -> dict[tuple[str, float], dict[str, int]]:
+        """Accepted revision and when ⇒ how many resources it created, changed, moved, deleted."""
+        return history.counts(self._database, accepted)
 
     # Plans, outcomes, events
 
     def put_plan(self, revision: str, plan: object, at: float | None = None) -> None:
         """`plan` as plain JSON values; kept when it is not the same as the last."""
-        last, body = last_row(self._database, PLANS), as_json(plan)
-        if last is None or (last.revision, last.body) != (revision, body):
-            append(
-                self._database,
-                self._seams,
-                PLANS,
-                [{"revision": revision, "body": body, "at": self._seams.now() if at is None else at}],
-            )
+        happened.put_plan(self._database, self._seams, revision, plan, at)
 
     def last_plan(self) -> Any:
-        last = last_row(self._database, PLANS)
-        return None if last is None else read_object(last.body)
+        return happened.last_plan(self._database)
 
     def add_outcomes(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
         """Outcomes as plain JSON values, oldest first."""
-        if outcomes:
-            append(self._database, self._seams, OUTCOMES, [{"body": as_json(outcome)} for outcome in outcomes])
+        happened.add_outcomes(self._database, self._seams, outcomes)
 
     def outcomes(self, limit: int = 100) -> list[dict[str, Any]]:
         """The newest, newest first."""
-        query = select(OUTCOMES.c.body).order_by(OUTCOMES.c.number.desc()).limit(limit)
-        with self._database.reading("outcomes") as connection:
-            found = [read_object(body) for body in connection.execute(query).scalars()]
-        return [one for one in found if one is not None]
+        return happened.outcomes(self._database, limit)
 
     def event(self, kind: str, ref: str, message: str, at: float | None = None) -> None:
         """Never give it what is secret: events are shown."""
@@ -206,15 +216,11 @@ class Store:
 
     def events(self, since: int = 0, limit: int = 100) -> list[Event]:
         """Those numbered above `since`, in order."""
-        query = select(EVENTS).where(EVENTS.c.number > since).order_by(EVENTS.c.number).limit(limit)
-        with self._database.reading("events") as connection:
-            return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+        return happened.events(self._database, since, limit)
 
     def recent(self, ref: str, limit: int = 20) -> list[Event]:
         """The newest about one resource, newest first."""
-        query = select(EVENTS).where(EVENTS.c.ref == ref).order_by(EVENTS.c.number.desc()).limit(limit)
-        with self._database.reading("events") as connection:
-            return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+        return happened.recent(self._database, ref, limit)
 
     # What is now
 

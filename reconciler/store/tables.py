@@ -55,6 +55,42 @@ PLANS = _log("plans", _text("revision"), _text("body"))
 OUTCOMES = _log("outcomes", _text("body"))
 EVENTS = _log("events", _text("kind"), _text("ref"), _text("message"))
 
+# What the last accepted revision declares, and the changes that led there. A change keeps the document that it put an end to:
+# what it led to stands in the next change of that resource, or in `resources`.
+RESOURCES = _table(
+    "resources",
+    Column("ref", Text, primary_key=True),
+    _text("uid"),
+    _text("kind"),
+    _text("tenant"),
+    _text("name"),
+    _text("digest"),
+    _text("document"),
+    _text("file"),
+    Column("line", Integer, nullable=False),
+    _text("blob"),
+    _text("revision"),
+    _text("author"),
+    Column("n", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+)
+HISTORY = _log(
+    "history",
+    _text("ref"),
+    _text("uid"),
+    Column("n", Integer, nullable=False),
+    _text("revision"),
+    _text("accepted"),
+    _text("author"),
+    _text("change"),
+    _text("digest_before"),
+    _text("digest"),
+    _text("file"),
+    Column("line", Integer, nullable=False),
+    _text("document_before"),
+    Column("bytes", Integer, nullable=False),
+)
+
 # Name ⇒ JSON: the status of every resource, and where the fleet as a whole stands.
 STATUS = _table("status", Column("name", Text, primary_key=True), _text("body"))
 STATE = _table("state", Column("name", Text, primary_key=True), _text("body"))

@@ -113,6 +113,9 @@ class Followed:
         numbers = range(self._branch.number(old) + 1 if old else 1, self._branch.number(new) + 1)
         return tuple(one for one in reversed(made) if self._branch.number(one.revision) in numbers)
 
+    def makers(self, old: str, new: str, files: Iterable[str]) -> Mapping[str, Commit]:
+        return {}
+
     def changed(self, timeout_s: float | None) -> bool:
         rung = self._seams.wait(self._bell, timeout_s)
         self._bell.clear()

@@ -1,0 +1,145 @@
+"""What a revision declares as it is kept: which resources it changed, and who made each change."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from reconciler.core.model import Ref, Resource
+
+Change = Literal["created", "changed", "moved", "deleted"]
+CHANGES: tuple[Change, ...] = ("created", "changed", "moved", "deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Who made a change: the commit, and its author as "Name <mail>", "" where neither is known any more."""
+
+    revision: str
+    author: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """Everything that one revision declares. `document` tells what a resource's document says.
+
+    `makers` tells who last changed each of some files since an older revision ("": since the beginning); it is asked only
+    about what changed, and answers for every file.
+    """
+
+    revision: str
+    resources: Mapping[Ref, Resource]
+    document: Callable[[Ref], Mapping[str, Any]]
+    makers: Callable[[str, Collection[str]], Mapping[str, Maker]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is remembered of one resource as it was declared last: its content's digest, and where that stands."""
+
+    digest: str
+    file: str
+    line: int
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One resource as the last accepted revision declares it.
+
+    `document` is the whole document as it was written, sealed values sealed. `revision` is the commit that gave it this
+    content, `author` that commit's ("" where it is not known), and `n` the number of that change among those of this resource.
+    """
+
+    ref: str
+    uid: str
+    kind: str
+    tenant: str
+    name: str
+    digest: str
+    document: Mapping[str, Any] = field(repr=False)
+    file: str
+    line: int
+    blob: str
+    revision: str
+    author: str
+    n: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One change of one resource.
+
+    `number` rises over the whole fleet, `n` counts from 1 for each resource. `revision` is the commit that made the change and
+    `accepted` the revision with which it came into force, at `at` (Unix seconds). `before` and `after` are the documents: None
+    where there is none, or it is not kept any more (`digest_before` and `digest` tell which: "" for none).
+    """
+
+    number: int
+    ref: str
+    uid: str
+    n: int
+    revision: str
+    accepted: str
+    at: float
+    author: str
+    change: Change
+    digest_before: str
+    digest: str
+    file: str
+    line: int
+    before: Mapping[str, Any] | None = field(default=None, repr=False)
+    after: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+def place(resource: Resource) -> Place:
+    source = resource.source
+    return Place(resource.digest, source.file, source.line, source.blob)
+
+
+# A resource's printed ref, and what is declared of it now.
+Pair = tuple[str, Resource | None]
+
+
+def touched(last: Mapping[Ref, Resource], now: Mapping[Ref, Resource]) -> Iterator[Pair]:
+    """What may differ between two declarations; what is the same object does not, which is quickly told."""
+    if len(last) == len(now):
+        edited = [(old, new) for old, new in zip(last.values(), now.values(), strict=True) if old is not new]
+        if all(old.ref == new.ref for old, new in edited):
+            yield from ((str(new.ref), new) for _, new in edited)
+            return
+    for ref, resource in now.items():
+        if last.get(ref) is not resource:
+            yield str(ref), resource
+    for ref in last.keys() - now.keys():
+        yield str(ref), None
+
+
+def everything(before: Iterable[str], now: Mapping[Ref, Resource]) -> Iterator[Pair]:
+    """The same where nothing is known of the last declaration but the printed refs of what is in it."""
+    printed: dict[str, Resource | None] = {str(ref): resource for ref, resource in now.items()}
+    yield from printed.items()
+    for ref in before:
+        if ref not in printed:
+            yield ref, None
+
+
+def differences(before: Mapping[str, Place], pairs: Iterable[Pair]) -> dict[str, tuple[Change | None, Resource | None]]:
+    """Those that changed, by printed ref; None where only lines have moved, which is nobody's news."""
+    found: dict[str, tuple[Change | None, Resource | None]] = {}
+    for ref, resource in pairs:
+        was = before.get(ref)
+        if resource is None:
+            if was is not None:
+                found[ref] = ("deleted", None)
+            continue
+        here = place(resource)
+        if was is None:
+            found[ref] = ("created", resource)
+        elif was.digest != here.digest:
+            found[ref] = ("changed", resource)
+        elif was.file != here.file:
+            found[ref] = ("moved", resource)
+        elif was != here:
+            found[ref] = (None, resource)
+    return found

@@ -1,0 +1,189 @@
+"""Keeps what the last accepted revision declares, and how it came to be so; only what changed is written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select
+
+from reconciler.core.declared import Change, Declaration, Declared, Maker, Place, differences, everything, place, touched
+from reconciler.core.model import Ref, Resource
+from reconciler.store.database import Database
+from reconciler.store.rows import as_json, chunks, found, read_object, sound
+from reconciler.store.tables import HISTORY, RESOURCES
+
+# Of one resource; and of all together in changes and in bytes of documents: what a fleet of thousands does in years, and a
+# store that still fits on anybody's disk. What is above is dropped from the oldest on, so many at a time.
+MOST_OF_ONE, MOST, MOST_BYTES, DROPPED_AT_ONCE = 200, 100_000, 64 * 1024 * 1024, 2_000
+# Its bytes are counted whenever so many more changes have been kept.
+COUNTED_EVERY = 1_000
+# A document above this is not kept once it has been changed.
+LARGEST_KEPT = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one declaration changes of what is `known`, by printed ref, and who made that change of each file."""
+
+    declaration: Declaration
+    changes: Mapping[str, tuple[Change | None, Resource | None]]
+    makers: Mapping[str, Maker]
+    known: dict[str, Place]
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+
+class Declarations:
+    """Thread-safe as far as its caller writes from one thread at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # What is in the database, by printed ref; and the resources it was written from. Only the lease's holder writes it.
+        self._known: dict[str, Place] | None = None
+        self._last: Mapping[Ref, Resource] = {}
+
+    def forget(self) -> None:
+        """Somebody else may have written."""
+        self._known, self._last = None, {}
+
+    def news(self, declaration: Declaration, since: str) -> News:
+        """What it changes; who made that is found out since the revision that was in force before."""
+        known, last, now = self._known, self._last, declaration.resources
+        # Until it is written nobody knows what is there.
+        self.forget()
+        if known is None:
+            known = self._places()
+            changes = differences(known, everything(known, now))
+        else:
+            changes = differences(known, touched(last, now))
+        files = {resource.source.file if resource else known[ref].file for ref, (change, resource) in changes.items() if change}
+        # Where nothing was known, the whole past is asked: the revision in force may be this very one.
+        since = since if known and since != declaration.revision else ""
+        return News(declaration, changes, declaration.makers(since, files) if files else {}, known)
+
+    def became(self, news: News) -> None:
+        """It is in the database."""
+        for ref, (_, resource) in news.changes.items():
+            if resource is None:
+                news.known.pop(ref, None)
+            else:
+                news.known[ref] = place(resource)
+        self._known, self._last = news.known, news.declaration.resources
+
+    def every(self, refs: Iterable[str] | None = None) -> dict[str, Declared]:
+        """By printed ref, in its order: these or all. What cannot be read is left out."""
+        query = select(RESOURCES)
+        with self._database.reading("resources") as connection:
+            rows = connection.execute(query).all() if refs is None else found(connection, query, RESOURCES.c.ref, set(refs))
+        read = {row.ref: (row, read_object(row.document)) for row in rows if sound(RESOURCES, row)}
+        return {ref: declared(row, document) for ref, (row, document) in sorted(read.items()) if document is not None}
+
+    def _places(self) -> dict[str, Place]:
+        columns = RESOURCES.c
+        query = select(columns.ref, columns.digest, columns.file, columns.line, columns.blob)
+        with self._database.reading("resources") as connection:
+            return {row.ref: Place(*row[1:]) for row in connection.execute(query) if sound(RESOURCES, row)}
+
+
+def declared(row: Any, document: Mapping[str, Any]) -> Declared:
+    return Declared(**{**row._mapping, "document": document})
+
+
+def write(connection: Connection, now: float, news: News) -> None:
+    """In a transaction that is open."""
+    was = _sound(RESOURCES, found(connection, select(RESOURCES), RESOURCES.c.ref, news.changes))
+    past = _sound(HISTORY, _newest(connection, news.changes))
+    number = connection.execute(select(func.max(HISTORY.c.number))).scalar_one() or 0
+    resources: list[dict[str, Any]] = []
+    history: list[dict[str, Any]] = []
+    for ref, (change, resource) in news.changes.items():
+        old, last = was.get(ref), past.get(ref)
+        kept = old
+        if change and resource and last and (last.digest, last.file) == (resource.digest, resource.source.file):
+            # Only the row was lost (history is in backups, and this is not): nothing has happened.
+            change, kept = None, last
+        if change is None and kept is not None:
+            made = {"revision": kept.revision, "author": kept.author, "n": kept.n, "at": kept.at}
+        else:
+            there = resource.source.file if resource else news.known[ref].file
+            maker = news.makers.get(there) or Maker(news.declaration.revision)
+            n = max(one.n for one in (old, last) if one) + 1 if old or last else 1
+            made = {"revision": maker.revision, "author": maker.author, "n": n, "at": now}
+            about = _change(ref, change or "changed", resource, old, news)
+            history.append({**about, **made, "number": number + len(history) + 1})
+        if resource is not None:
+            document = as_json(news.declaration.document(resource.ref))
+            resources.append({**_row(ref, resource), **made, "document": document})
+    connection.execute(delete(RESOURCES).where(RESOURCES.c.ref == bindparam("old")), [{"old": ref} for ref in news.changes])
+    for table, rows in ((RESOURCES, resources), (HISTORY, history)):
+        if rows:
+            connection.execute(insert(table), rows)
+    _trim(connection, history, number)
+
+
+def _change(ref: str, change: Change, resource: Resource | None, old: Any, news: News) -> dict[str, Any]:
+    before = news.known.get(ref)
+    here = place(resource) if resource else before or Place("", "", 1, "")
+    document = old.document if old is not None and len(old.document) <= LARGEST_KEPT else ""
+    return {
+        "ref": ref,
+        "uid": resource.uid if resource else old.uid if old is not None else "",
+        "accepted": news.declaration.revision,
+        "change": change,
+        "digest_before": before.digest if before else "",
+        "digest": resource.digest if resource else "",
+        "file": here.file,
+        "line": here.line,
+        "document_before": document,
+        "bytes": len(document),
+    }
+
+
+def _row(printed: str, resource: Resource) -> dict[str, Any]:
+    ref, source = resource.ref, resource.source
+    return {
+        "ref": printed,
+        "uid": resource.uid,
+        "kind": ref.kind,
+        "tenant": ref.tenant,
+        "name": ref.name,
+        "digest": resource.digest,
+        "file": source.file,
+        "line": source.line,
+        "blob": source.blob,
+    }
+
+
+def _newest(connection: Connection, refs: Iterable[str]) -> list[Any]:
+    """The newest change of each of these that is kept."""
+    if connection.execute(select(HISTORY.c.number).limit(1)).first() is None:
+        return []
+    newest = select(func.max(HISTORY.c.number)).group_by(HISTORY.c.ref)
+    numbers = [row[0] for some in chunks(refs) for row in connection.execute(newest.where(HISTORY.c.ref.in_(some)))]
+    return found(connection, select(HISTORY), HISTORY.c.number, numbers)
+
+
+def _sound(table: Table, rows: Iterable[Any]) -> dict[str, Any]:
+    return {row.ref: row for row in rows if sound(table, row)}
+
+
+def _trim(connection: Connection, added: Sequence[Mapping[str, Any]], before: int) -> None:
+    """Drop what is above the limits."""
+    long = [{"old": row["ref"], "end": row["n"] - MOST_OF_ONE} for row in added if row["n"] > MOST_OF_ONE]
+    if long:
+        old = (HISTORY.c.ref == bindparam("old")) & (HISTORY.c.n <= bindparam("end"))
+        connection.execute(delete(HISTORY).where(old), long)
+    end = before + len(added)
+    first = connection.execute(select(func.min(HISTORY.c.number))).scalar_one()
+    if first is None:
+        return
+    keep = end - MOST + 1
+    if before // COUNTED_EVERY != end // COUNTED_EVERY:
+        total = connection.execute(select(func.sum(HISTORY.c.bytes))).scalar_one() or 0
+        if total > MOST_BYTES:
+            # Half a round more than is added meanwhile, so that it gets smaller whatever comes.
+            keep = max(keep, first + DROPPED_AT_ONCE)
+    keep = min(keep, first + max(DROPPED_AT_ONCE, 2 * len(added)))
+    if keep > first:
+        connection.execute(delete(HISTORY).where(HISTORY.c.number < keep))

@@ -1,0 +1,47 @@
+"""Plans, what became of them, and events: what happened, as it is read back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from reconciler.seams import Seams
+from reconciler.store.database import Database
+from reconciler.store.logs import append, last_row
+from reconciler.store.rows import Event, as_json, read_object
+from reconciler.store.tables import EVENTS, OUTCOMES, PLANS
+
+
+def put_plan(database: Database, seams: Seams, revision: str, plan: object, at: float | None) -> None:
+    last, body = last_row(database, PLANS), as_json(plan)
+    if last is None or (last.revision, last.body) != (revision, body):
+        append(database, seams, PLANS, [{"revision": revision, "body": body, "at": seams.now() if at is None else at}])
+
+
+def last_plan(database: Database) -> Any:
+    last = last_row(database, PLANS)
+    return None if last is None else read_object(last.body)
+
+
+def add_outcomes(database: Database, seams: Seams, outcomes: Sequence[Mapping[str, Any]]) -> None:
+    if outcomes:
+        append(database, seams, OUTCOMES, [{"body": as_json(outcome)} for outcome in outcomes])
+
+
+def outcomes(database: Database, limit: int) -> list[dict[str, Any]]:
+    query = select(OUTCOMES.c.body).order_by(OUTCOMES.c.number.desc()).limit(limit)
+    with database.reading("outcomes") as connection:
+        found = [read_object(body) for body in connection.execute(query).scalars()]
+    return [one for one in found if one is not None]
+
+
+def events(database: Database, since: int, limit: int) -> list[Event]:
+    query = select(EVENTS).where(EVENTS.c.number > since).order_by(EVENTS.c.number).limit(limit)
+    with database.reading("events") as connection:
+        return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+
+
+def recent(database: Database, ref: str, limit: int) -> list[Event]:
+    query = select(EVENTS).where(EVENTS.c.ref == ref).order_by(EVENTS.c.number.desc()).limit(limit)
+    with database.reading("events") as connection:
+        return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]

@@ -1,0 +1,82 @@
+"""Reads what changed: each change of each resource, and what each accepted revision changed in numbers."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, func, select, tuple_
+
+from reconciler.core.declared import CHANGES, Changed
+from reconciler.store.database import Database
+from reconciler.store.rows import chunks, read_object, sound
+from reconciler.store.tables import HISTORY, RESOURCES
+
+# More at once nobody reads, and its documents are all in memory.
+MOST_ROWS = 1_000
+
+
+def changes(
+    database: Database, ref: str | None, before: int | None, most: int, accepted: str | None, documents: bool
+) -> list[Changed]:
+    """Newest first: of one resource or all, below a number, of one accepted revision."""
+    query = select(HISTORY).order_by(HISTORY.c.number.desc()).limit(min(most, MOST_ROWS))
+    if ref is not None:
+        query = query.where(HISTORY.c.ref == ref)
+    if before is not None:
+        query = query.where(HISTORY.c.number < before)
+    if accepted is not None:
+        query = query.where(HISTORY.c.accepted == accepted)
+    with database.reading("history") as connection:
+        rows = [row for row in connection.execute(query) if sound(HISTORY, row) and row.change in CHANGES]
+        after = _after(connection, rows) if documents else {}
+    return [
+        Changed(
+            number=row.number,
+            ref=row.ref,
+            uid=row.uid,
+            n=row.n,
+            revision=row.revision,
+            accepted=row.accepted,
+            at=row.at,
+            author=row.author,
+            change=row.change,
+            digest_before=row.digest_before,
+            digest=row.digest,
+            file=row.file,
+            line=row.line,
+            before=read_object(row.document_before) if documents else None,
+            after=after.get((row.ref, row.n)),
+        )
+        for row in rows
+    ]
+
+
+def _after(connection: Connection, rows: Iterable[Any]) -> Mapping[tuple[str, int], Mapping[str, Any] | None]:
+    """What each of these changes led to: what the next one put an end to, or what is declared now."""
+    wanted = {(row.ref, row.n): row.digest for row in rows if row.digest}
+    found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
+    next_one = tuple_(HISTORY.c.ref, HISTORY.c.n)
+    query = select(HISTORY.c.ref, HISTORY.c.n, HISTORY.c.digest_before, HISTORY.c.document_before)
+    for some in chunks((ref, n + 1) for ref, n in wanted):
+        for row in connection.execute(query.where(next_one.in_(some))):
+            if sound(HISTORY, row) and wanted[row.ref, row.n - 1] == row.digest_before:
+                found[row.ref, row.n - 1] = read_object(row.document_before)
+    now = select(RESOURCES.c.ref, RESOURCES.c.n, RESOURCES.c.digest, RESOURCES.c.document)
+    for some in chunks({ref for ref, _ in wanted}):
+        for row in connection.execute(now.where(RESOURCES.c.ref.in_(some))):
+            if sound(RESOURCES, row) and wanted.get((row.ref, row.n)) == row.digest:
+                found[row.ref, row.n] = read_object(row.document)
+    return found
+
+
+def counts(database: Database, accepted: Iterable[str]) -> dict[tuple[str, float], dict[str, int]]:
+    """By accepted revision and when it was: how many resources it created, changed, moved and deleted."""
+    found: dict[tuple[str, float], dict[str, int]] = {}
+    columns = HISTORY.c
+    query = select(columns.accepted, columns.at, columns.change, func.count()).group_by(
+        columns.accepted, columns.at, columns.change
+    )
+    with database.reading("history") as connection:
+        for some in chunks(set(accepted)):
+            for revision, at, change, count in connection.execute(query.where(columns.accepted.in_(some))):
+                found.setdefault((revision, at), {})[change] = count
+    return found
