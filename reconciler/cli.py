@@ -15,7 +15,12 @@ from reconciler.terminal import Terminal
 
 # Command ⇒ where it is; by what a person is doing.
 SECTIONS: Mapping[str, Mapping[str, str]] = {
-    "A fleet repository": {"init": "fleet:init", "validate": "fleet:validate", "plan": "plan:plan"},
+    "A fleet repository": {
+        "init": "fleet:init",
+        "validate": "fleet:validate",
+        "plan": "plan:plan",
+        "comment": "comment:comment",
+    },
     "Making it so": {"apply": "run:apply", "serve": "run:serve", "rollback": "rollback:rollback", "down": "run:down"},
     "Looking": {"status": "look:status", "get": "look:get", "explain": "look:explain", "doctor": "doctor:doctor"},
     "Stepping in": {

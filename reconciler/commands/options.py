@@ -219,6 +219,7 @@ def _for_a_person(error: Exception) -> bool:
         ("reconciler.drivers", "DriverError"),
         ("reconciler.secrets", "SecretError"),
         ("reconciler.sealed_files", "SealedFileError"),
+        ("reconciler.forge.wire", "ForgeError"),
         ("reconciler.demo.fleet", "DemoError"),
         ("reconciler.demo.steps", "StepFailed"),
     ):

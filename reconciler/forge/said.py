@@ -1,0 +1,27 @@
+"""What was said on a pull request, as every forge's answers are read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from reconciler.forge.wire import ForgeError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """One comment. `author` is the account's name on that forge."""
+
+    id: int
+    author: str
+    body: str
+    url: str
+
+
+def field(value: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    """A field that has to be there; raises ForgeError."""
+    found = value.get(name)
+    if not isinstance(found, kind) or isinstance(found, bool):
+        raise ForgeError(f"the forge answered without a {name}: is this the address of its API?")
+    return found
