@@ -1,11 +1,12 @@
 """Hosts that are a Convoy's own machine: what runs there is seen from that Convoy's state directory, and from nowhere else."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.kinds.sealed import Ciphertext
 from reconciler.core.model import Action, Observed, Ref
+from reconciler.core.running import LogAsk, LogLine, Usage
 from reconciler.drivers import DRIVERS, Driver, DriverError
 from reconciler.seams import Seams
 from reconciler.secrets import Opener, SecretError
@@ -114,6 +115,14 @@ class _AtHome:
 
     def changed(self, timeout_s: float) -> bool:
         return self._driver.changed(timeout_s)
+
+    def logs(self, ref: Ref, instance: str, ask: LogAsk) -> Iterator[LogLine | None]:
+        self._settle()
+        return self._driver.logs(ref, instance, ask)
+
+    def usage(self) -> Iterable[Usage]:
+        self._settle()
+        return self._driver.usage()
 
     def close(self) -> None:
         self._driver.close()

@@ -1,9 +1,10 @@
 """What a driver is: it looks at one host, and it does one action there. Both may be repeated without harm."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from reconciler.core.model import Action, Observed, Ref
+from reconciler.core.running import LogAsk, LogLine, Usage
 
 
 class DriverError(Exception):
@@ -24,6 +25,13 @@ class Driver(Protocol):
 
     def changed(self, timeout_s: float) -> bool:
         """Wait until something on the host may have changed (True) or the time is over (False)."""
+
+    def logs(self, ref: Ref, instance: str, ask: LogAsk) -> Iterator[LogLine | None]:
+        """What an instance of ours has printed, oldest first, its secrets taken out; raises DriverError, also at the first
+        line. While following: None at least every second in which nothing came, and an end when the instance is gone."""
+
+    def usage(self) -> Iterable[Usage]:
+        """What every instance of ours that runs uses now; raises DriverError."""
 
     def close(self) -> None:
         """Let go of watches and threads. What runs on the host goes on running."""

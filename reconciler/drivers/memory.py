@@ -1,11 +1,13 @@
 """A host that exists in memory alone, with the vices of real ones; for tests and rehearsals, with time from its Seams."""
 
+import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.core.model import Action, Health, Observed, Ref, Verb, Want
+from reconciler.core.running import LogAsk, LogLine, Usage
 from reconciler.drivers import DriverError
 from reconciler.seams import Seams
 
@@ -48,6 +50,8 @@ class Thing:
     health: Health | None = None
     state: str = "running"
     healthy_since: float | None = None
+    # What it has printed; run by run, the newest last. As made: what its command says to `echo`.
+    printed: list[list[LogLine]] = field(default_factory=lambda: [[]])
 
 
 class Machine:
@@ -130,6 +134,38 @@ class Memory:
             self._bell.set()
         return rung and not self._closed
 
+    def logs(self, ref: Ref, instance: str, ask: LogAsk) -> Iterator[LogLine | None]:
+        """Raises DriverError."""
+        what = f"read the output of {ref} on host {self._host}"
+        self._pay("memory.logs", what)
+        thing = self._machine.things.get((ref, instance))
+        if thing is None or thing.installation != self._installation:
+            raise DriverError(f"there is no instance {instance} of {ref} on host {self._host}")
+        if ask.previous:
+            yield from _last(thing.printed[-2] if len(thing.printed) > 1 else [], ask)
+            return
+        lines = [line for run in thing.printed for line in run]
+        yield from _last(lines, ask)
+        shown = len(lines)
+        while ask.follow and not self._closed:
+            lines = [line for run in thing.printed for line in run]
+            yield from lines[shown:]
+            shown = len(lines)
+            if self._machine.things.get((ref, instance)) is not thing:
+                return
+            yield None
+
+    def usage(self) -> Iterable[Usage]:
+        """As if each used a hundredth of a processor and a megabyte; raises DriverError."""
+        self._pay("memory.usage", f"look at host {self._host}")
+        with self._machine.lock:
+            now = self._seams.now()
+            return [
+                Usage(thing.want.ref, thing.want.instance, self._host, (now - thing.created) / 100, 1 << 20, 1, now)
+                for thing in self._machine.things.values()
+                if thing.installation == self._installation and thing.state == "running"
+            ]
+
     def close(self) -> None:
         self._closed = True
         with self._machine.lock:
@@ -175,6 +211,8 @@ class Memory:
             self._machine.things[key] = Thing(
                 self._installation, want, self._machine.ports(want), self._seams.now(), want.live, dict(want.fields)
             )
+            said = re.findall(r"\becho ([\w ]+)", " ".join(want.run.command))
+            self._machine.things[key].printed[-1] += [LogLine(f"{words}\n".encode(), self._seams.now()) for words in said]
 
     def _show(self, thing: Thing, now: float) -> Observed:
         thing.looks += 1
@@ -207,3 +245,8 @@ class Memory:
         }
         since = thing.created if thing.healthy_since is None else thing.healthy_since
         return Observed(thing.want.ref, thing.want.instance, self._host, fields, replace(health), since)
+
+
+def _last(lines: list[LogLine], ask: LogAsk) -> list[LogLine]:
+    found = [line for line in lines if (line.at or 0.0) >= ask.since]
+    return found if ask.lines is None else found[max(0, len(found) - ask.lines) :]

@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.core.kinds.spec import Port, Run
 from reconciler.core.model import Action, Observed, Ref, Verb, Want
+from reconciler.core.running import LogAsk
 from reconciler.drivers import Driver, DriverError
 from reconciler.seams import Seams
 
@@ -49,6 +50,7 @@ class World(Protocol):
 
 
 RUN = Run(command=("sleep", "1000"), ports=(Port(name="http"),))
+PRINTING = Run(command=("/bin/sh", "-c", "echo one; echo two words; echo three; exec sleep 1000"))
 
 
 def want(name: str, instance: str = "i1", live: str = "l1", uid: str = "u1", run: Run = RUN, kind: str = "Container") -> Want:
@@ -76,6 +78,11 @@ def eventually(driver: Driver, wanted: Want, holds: Callable[[Observed], bool], 
             return last
         driver.changed(0.05)
     raise AssertionError(f"not within {within_s} s: {last}")
+
+
+def printed(driver: Driver, wanted: Want, ask: LogAsk) -> list[str]:
+    lines = driver.logs(wanted.ref, wanted.instance, ask)
+    return [line.text.decode().rstrip("\n") for line in lines if line is not None]
 
 
 def healthy(one: Observed) -> bool:
@@ -294,3 +301,58 @@ class Contract:
         begun = time.monotonic()
         assert driver.changed(10.0) is True
         assert time.monotonic() - begun < 5.0
+
+    def test_what_is_printed_is_read(self, world: World) -> None:
+        """All of it, the last lines, what came since; of another installation's instance, or of none, nothing."""
+        driver, app = world.driver(), want("app", run=PRINTING)
+        act(driver, "create", app)
+        eventually(driver, app, healthy)
+        until = time.monotonic() + 10.0
+        while (found := printed(driver, app, LogAsk())) != ["one", "two words", "three"]:
+            assert time.monotonic() < until, found
+            time.sleep(0.05)
+        assert printed(driver, app, LogAsk(lines=2)) == ["two words", "three"]
+        assert printed(driver, app, LogAsk(lines=0)) == []
+        assert printed(driver, app, LogAsk(since=1.0)) == ["one", "two words", "three"]
+        assert printed(driver, app, LogAsk(since=world.seams.now() + 60)) == []
+        assert printed(driver, app, LogAsk(previous=True)) == []
+        for other, wanted in ((world.driver("theirs"), app), (driver, want("never"))):
+            with pytest.raises(DriverError, match="no instance"):
+                printed(other, wanted, LogAsk())
+
+    def test_output_is_followed_to_its_end(self, world: World) -> None:
+        """Whoever follows hears that nothing comes just now, and that it is over when the instance is gone."""
+        driver, app = world.driver(), want("app", run=PRINTING)
+        act(driver, "create", app)
+        eventually(driver, app, healthy)
+        lines: list[bytes] = []
+        pauses = 0
+        for line in driver.logs(app.ref, app.instance, LogAsk(follow=True)):
+            if line is not None:
+                lines.append(line.text)
+                assert line.at is not None
+                assert abs(line.at - world.seams.now()) < 60
+                continue
+            pauses += 1
+            if len(lines) == 3:
+                act(driver, "delete", app)
+            time.sleep(0.02)
+            assert pauses < 500
+        assert lines == [b"one\n", b"two words\n", b"three\n"]
+        assert pauses > 0
+
+    def test_what_is_used_is_told(self, world: World) -> None:
+        """Of every instance of ours that runs, and of nothing else."""
+        driver, app = world.driver(), want("app")
+        assert list(driver.usage()) == []
+        act(driver, "create", app)
+        eventually(driver, app, healthy)
+        (one,) = driver.usage()
+        assert (one.ref, one.instance, one.host) == (app.ref, "i1", "here")
+        assert one.memory_bytes > 0
+        assert one.processes > 0
+        assert one.cpu_s >= 0
+        assert one.traffic is None
+        assert list(world.driver("theirs").usage()) == []
+        act(driver, "delete", app)
+        assert list(driver.usage()) == []

@@ -108,7 +108,7 @@ def test_rotation_cuts_at_lines(tmp_path: Path) -> None:
     assert all(len(line) == 26 for line in lines)
     assert lines[-1].startswith("line 000299")
     output.bound(4096, 1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["output.log"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["output.log", "output.times"]
     output.write(b"x" * 10000)
     assert (tmp_path / "output.log").stat().st_size <= 4096
 

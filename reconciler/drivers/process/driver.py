@@ -12,13 +12,16 @@ from pathlib import Path
 from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.sealed import Sealed
 from reconciler.core.model import Action, Observed, Ref, Want, instance_on
+from reconciler.core.running import LogAsk, LogLine, Usage
 from reconciler.drivers import DriverError
 from reconciler.drivers.process.bell import Bell
 from reconciler.drivers.process.fill import Filling, Open, sealed_names
 from reconciler.drivers.process.instance import HOME, Mark, name_of, own_mark, read_json, read_mark, rests, write_json
-from reconciler.drivers.process.look import Look, locked
+from reconciler.drivers.process.logs import read
+from reconciler.drivers.process.look import Look, known_secrets, locked
 from reconciler.drivers.process.ports import choose
 from reconciler.drivers.process.supervise import Until, alone, end, reap, start, tell
+from reconciler.drivers.process.usage import usage
 from reconciler.rundir import run_directory
 from reconciler.seams import Seams
 
@@ -58,7 +61,7 @@ class Process:
 
     def observe(self) -> Iterable[Observed]:
         """Every instance of ours; raises DriverError."""
-        with self._looking, self._told("look at", self._host):
+        with self._looking, self._told("look at", f"host {self._host}"):
             self._seams.point("process.observe", self._host)
             return self._look()
 
@@ -78,6 +81,33 @@ class Process:
             return self._bell.wait(timeout_s)
         except OSError:
             return not self._seams.wait(self._closed, min(timeout_s, 1.0))
+
+    def logs(self, ref: Ref, instance: str, ask: LogAsk) -> Iterator[LogLine | None]:
+        """Raises DriverError."""
+        with self._told("read the output of", f"{ref} instance {instance} on host {self._host}"):
+            path = self._directory / name_of(ref, instance)
+            self._seams.point("process.logs", path)
+            mark = read_mark(path)
+            if mark is None or mark.installation != self._installation:
+                raise DriverError(
+                    f"there is no instance {instance} of {ref} on host {self._host}: `convoy get {ref}` lists them"
+                )
+            token = self._token(mark)
+            secrets = [*known_secrets(str(path), read_json(path / "want.json")), *([token] if token else ())]
+
+            def over() -> bool:
+                if locked(str(path / "lock")):
+                    return False
+                want, state = read_json(path / "want.json"), read_json(path / "state.json")
+                return want is None or rests(str(want.get("restart", "always")), state)
+
+            yield from read(str(path), ask, secrets, over)
+
+    def usage(self) -> Iterable[Usage]:
+        """Raises DriverError."""
+        with self._looking, self._told("look at", f"host {self._host}"):
+            self._seams.point("process.usage", self._host)
+            return usage(self._host, self._look(), self._directory, self._seams)
 
     def close(self) -> None:
         self._closed.set()
@@ -254,7 +284,7 @@ class Process:
 
     @contextlib.contextmanager
     def _told(self, verb: str, about: Action | str) -> Iterator[None]:
-        what = f"{about.ref} on host {self._host}" if isinstance(about, Action) else f"host {about}"
+        what = f"{about.ref} on host {self._host}" if isinstance(about, Action) else about
         try:
             yield
         except OSError as error:

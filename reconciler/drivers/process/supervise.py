@@ -68,7 +68,7 @@ def start(directory: Path, until: Until) -> bool:
 
 def tell(directory: Path, number: int) -> bool:
     """Send a signal to the shim; False when there is none that could understand it (yet)."""
-    pid = _shim(directory)
+    pid = shim_of(directory)
     if not pid:
         return False
     return _send(directory, pid, number)
@@ -90,7 +90,7 @@ def end(directory: Path, until: Until) -> None:
         end_leftovers(str(directory))
     while locked(str(directory / "lock")):
         if until.left_s <= 0:
-            raise DriverError(f"cannot end the shim of {directory}: it does not die; look for process {_shim(directory)}")
+            raise DriverError(f"cannot end the shim of {directory}: it does not die; look for process {shim_of(directory)}")
         until.pause()
 
 
@@ -118,7 +118,7 @@ def reap(directory: Path) -> None:
         os.waitpid(int((directory / "lock").read_text().split()[0]), os.WNOHANG)
 
 
-def _shim(directory: Path) -> int:
+def shim_of(directory: Path) -> int:
     """The shim's process number, if it is still the process that wrote it down; else 0."""
     try:
         number, born = (directory / "lock").read_text().split()
@@ -138,7 +138,7 @@ def _send(directory: Path, pid: int, number: int) -> bool:
     try:
         if held < 0:
             os.kill(pid, number)
-        elif _shim(directory) == pid:
+        elif shim_of(directory) == pid:
             # Whoever has the number now, the descriptor means the process that had it when it was looked at.
             signal.pidfd_send_signal(held, number)
         else:

@@ -140,6 +140,7 @@ class Supervisor:
         remove_sockets(start["sockets"])
         self._began = self._check_at = time.monotonic()
         self._health.start()
+        self._output.begin()
         output = alive = -1
         try:
             self._pipe, output = os.pipe()
