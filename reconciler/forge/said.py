@@ -23,5 +23,5 @@ def field(value: Mapping[str, Any], name: str, kind: type[T]) -> T:
     """A field that has to be there; raises ForgeError."""
     found = value.get(name)
     if not isinstance(found, kind) or isinstance(found, bool):
-        raise ForgeError(f"the forge answered without a {name}: is this the address of its API?")
+        raise ForgeError(f"the forge's answer lacks its {name}: is this the address of its API?")
     return found

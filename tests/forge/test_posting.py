@@ -1,0 +1,289 @@
+"""One comment of ours on a pull request, on each forge, whatever the forge and others do meanwhile."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from reconciler.core.show_comment import Mark, comment, read_mark
+from reconciler.forge import Forge, ForgeError, Refused, State, Wire
+from reconciler.forge.posting import mark_outdated, post
+from reconciler.forge.wire import checked_token, next_page, origin
+from tests.forge.conftest import BLIND, BOT, EVIL, FORK, TOKEN, Quick, stand_in
+from tests.forge.stand_in import Account, Reply, Request, StandIn, Vice
+
+Client = Callable[..., Forge]
+FIRST, SECOND = Mark("fleet", "a" * 40, (1, 1)), Mark("fleet", "b" * 40, (2, 1))
+
+
+def body(mark: Mark, text: str = "**1 to create**") -> str:
+    return comment(text, mark, 65_536)
+
+
+def test_the_same_comment_is_edited_by_every_run(forge: StandIn, client: Client, kind: str) -> None:
+    """The first run writes it, later ones edit it, and one with nothing new to say leaves it."""
+    assert post(client(), 7, FIRST, body(FIRST)).done == "created"
+    assert post(client(), 7, SECOND, body(SECOND, "**2 to create**")).done == "updated"
+    assert post(client(), 7, SECOND, body(SECOND, "**2 to create**")).done == "unchanged"
+
+    (said,) = forge.of(BOT[kind])
+    assert "**2 to create**" in said
+    assert read_mark(said) == SECOND
+
+
+def test_comments_of_others_are_never_touched(forge: StandIn, client: Client, kind: str) -> None:
+    """A mark proves nothing: what another account has written with ours in it is not ours, whatever the token may edit."""
+    forged = forge.say(forge.accounts[EVIL], body(FIRST, "all is well"))
+    ours = forge.say(forge.accounts[TOKEN], "see `<!-- convoy:fleet revision=a run=9 -->`\n" + body(SECOND))
+    other = forge.say(forge.accounts[TOKEN], body(replace(FIRST, name="staging")))
+    before = [forged.body, ours.body, other.body]
+
+    assert post(client(), 7, FIRST, body(FIRST)).done == "created"
+    assert [forged.body, ours.body, other.body] == before
+    assert len(forge.remarks) == 4
+
+
+def test_our_comment_is_found_behind_hundreds_of_others(forge: StandIn, client: Client) -> None:
+    """Lists come in pages."""
+    for number in range(120):
+        forge.say(forge.accounts[EVIL], f"me too {number}", system=number % 2 == 0)
+    post(client(), 7, FIRST, body(FIRST))
+    for number in range(230):
+        forge.say(forge.accounts[EVIL], f"and me {number}")
+
+    assert post(client(), 7, SECOND, body(SECOND)).done == "updated"
+    assert len(forge.of(next(iter(forge.accounts.values())).login)) == 1
+
+
+def test_jobs_at_the_same_time_leave_one_comment(forge: StandIn, client: Client, kind: str) -> None:
+    """Each of them finds none, writes one, and looks again: the oldest stays, with the words of the newest run."""
+    together = threading.Barrier(5, timeout=20)
+
+    class Late:
+        """Everybody has looked before anybody writes."""
+
+        def __init__(self, inner: Forge) -> None:
+            self.inner, self.looked = inner, False
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+        def create(self, number: int, text: str) -> object:
+            together.wait()
+            return self.inner.create(number, text)
+
+    marks = [Mark("fleet", f"{run:040x}", (run, 1)) for run in range(1, 6)]
+    jobs = [threading.Thread(target=post, args=(Late(client()), 7, mark, body(mark))) for mark in marks]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join(60)
+
+    assert not any(job.is_alive() for job in jobs)
+    assert len(forge.of(BOT[kind])) == 1
+    # Whoever was overtaken between two requests is put right by the next run of all.
+    last = Mark("fleet", "f" * 40, (9, 1))
+    assert post(client(), 7, last, body(last)).done == "updated"
+    assert [read_mark(said) for said in forge.of(BOT[kind])] == [last]
+
+
+def test_an_older_run_does_not_write_over_a_newer_one(forge: StandIn, client: Client, kind: str) -> None:
+    """A job that was slow finds the plan of a later commit, and leaves it."""
+    post(client(), 7, SECOND, body(SECOND))
+
+    assert post(client(), 7, FIRST, body(FIRST)).done == "newer"
+    assert mark_outdated(client(), 7, FIRST, 65_536).done == "newer"
+    assert [read_mark(said) for said in forge.of(BOT[kind])] == [SECOND]
+
+
+def test_a_comment_deleted_meanwhile_is_written_anew(forge: StandIn, client: Client, kind: str) -> None:
+    """Somebody takes it away between finding and editing it."""
+    post(client(), 7, FIRST, body(FIRST))
+
+    def lose(request: Request) -> Reply | None:
+        if request.method not in ("PATCH", "PUT"):
+            return None
+        forge.remarks.clear()
+        return Reply(404, {"message": "Not Found"})
+
+    forge.vices.append(lose)
+
+    assert post(client(), 7, SECOND, body(SECOND)).done == "created"
+    assert [read_mark(said) for said in forge.of(BOT[kind])] == [SECOND]
+
+
+def test_what_stands_there_is_marked_when_a_newer_commit_comes(forge: StandIn, client: Client, kind: str) -> None:
+    """It says so on top, once, and the new plan takes its place."""
+    assert mark_outdated(client(), 7, SECOND, 65_536).done == "none"
+    assert forge.remarks == []
+    post(client(), 7, FIRST, body(FIRST))
+
+    assert mark_outdated(client(), 7, SECOND, 65_536).done == "updated"
+    (said,) = forge.of(BOT[kind])
+    assert said.split("\n")[1] == f"> **Out of date.** `{'b' * 12}` has come since; this is for `{'a' * 12}`."
+    assert "**1 to create**" in said
+    assert mark_outdated(client(), 7, SECOND, 65_536).done == "unchanged"
+    third = replace(SECOND, revision="c" * 40, run=(3, 1))
+    assert mark_outdated(client(), 7, third, 65_536).done == "updated"
+    assert forge.of(BOT[kind])[0].count("Out of date") == 1
+
+    assert post(client(), 7, third, body(third)).done == "updated"
+    assert "Out of date" not in forge.of(BOT[kind])[0]
+
+
+def test_who_we_are_is_learnt_from_what_we_write(forge: StandIn, client: Client, kind: str) -> None:
+    """A token that may not ask who it is writes, sees as whom, and keeps the older of its comments."""
+    forge.accounts[TOKEN] = Account(BOT[kind], 41898282, asks=False)
+    forge.say(forge.accounts[EVIL], body(FIRST))
+
+    assert post(client(), 7, FIRST, body(FIRST)).done == "created"
+    assert post(client(), 7, SECOND, body(SECOND)).done == "updated"
+    assert [read_mark(said) for said in forge.of(BOT[kind])] == [SECOND]
+    assert post(client(), 7, SECOND, body(SECOND, "more"), author=BOT[kind]).done == "updated"
+    assert len(forge.of(BOT[kind])) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(429, {"message": "slow down"}, {"Retry-After": "7"}),
+        Reply(403, {"message": "You have exceeded a secondary rate limit"}, {"Retry-After": "7"}),
+        Reply(502, {"message": "Bad Gateway"}),
+        Reply(503, "<html>maintenance</html>"),
+    ],
+    ids=["limited", "limited-by-403", "502", "503"],
+)
+def test_an_overloaded_forge_is_asked_again(forge: StandIn, client: Client, quick: Quick, kind: str, reply: Reply) -> None:
+    """As long as it asks to wait; and a request that was done though it failed leaves no second comment."""
+
+    def done_and_failed(request: Request) -> Reply | None:
+        if request.method != "POST" or request.path == "/graphql":
+            return None
+        forge.answer(request)
+        return Reply(502, {"message": "Bad Gateway"})
+
+    forge.vices += [lambda _: reply, done_and_failed]
+
+    post(client(), 7, FIRST, body(FIRST))
+
+    assert len(forge.of(BOT[kind])) == 1
+    assert quick.slept[0] == (7.0 if "Retry-After" in reply.headers else 1.0)
+
+
+def test_patience_has_an_end(forge: StandIn, client: Client, quick: Quick) -> None:
+    """Nobody waits an hour in a job; what is said holds no token."""
+    forge.vices += [lambda _: Reply(429, {"message": f"bad {TOKEN}"}, {"Retry-After": "3600"})]
+    with pytest.raises(ForgeError, match="asks to wait 3600 s"):
+        post(client(), 7, FIRST, body(FIRST))
+    assert quick.slept == []
+
+    forge.vices += [lambda _: Reply(502)] * 50
+    with pytest.raises(ForgeError, match="502"):
+        post(client(), 7, FIRST, body(FIRST))
+    assert len(quick.slept) < 10
+
+
+def test_the_token_goes_to_no_other_host(forge: StandIn, client: Client, kind: str) -> None:
+    """Neither by a redirect nor by a page's link; a redirect on the same host is followed."""
+
+    def to_a_list(reply: Reply) -> Vice:
+        return lambda request: reply if request.method == "GET" and not request.path.endswith("/user") else None
+
+    with stand_in(kind) as other:
+        for reply in (
+            Reply(307, None, {"Location": other.api + "/repos/us/fleet/issues/7/comments"}),
+            Reply(302, None, {"Location": "//" + other.address.removeprefix("http://") + "/"}),
+            Reply(200, [], {"Link": f'<{other.api}/next?page=2>; rel="next"'}),
+        ):
+            forge.vices = [to_a_list(reply)]
+            with pytest.raises(ForgeError, match="the token is not sent there"):
+                post(client(), 7, FIRST, body(FIRST))
+        assert other.heard == []
+
+    def moved(request: Request) -> Reply | None:
+        return Reply(301, None, {"Location": request.path + "?moved=1"}) if request.method == "GET" else None
+
+    forge.vices = [moved]
+    assert post(client(), 7, FIRST, body(FIRST)).done == "created"
+
+
+def test_a_token_that_may_not(forge: StandIn, client: Client) -> None:
+    """A fork's may read and not write; a stranger's sees no such repository; nobody's is not known."""
+    with pytest.raises(Refused):
+        post(client(FORK), 7, FIRST, body(FIRST))
+    with pytest.raises(ForgeError, match="no such thing, or none that this token may see"):
+        post(client(BLIND), 7, FIRST, body(FIRST))
+    with pytest.raises(ForgeError, match="does not know this token"):
+        post(client("wrong"), 7, FIRST, body(FIRST))
+    assert forge.remarks == []
+
+
+def test_what_is_said_holds_no_token_and_drives_no_terminal(forge: StandIn, client: Client) -> None:
+    """A forge's words are shown, cut and harmless; one that repeats the token is not repeated."""
+    forge.vices += [lambda _: Reply(400, {"message": f"\x1b[31mno {TOKEN} " + "x" * 5_000})]
+    with pytest.raises(ForgeError) as raised:
+        list(client().comments(7))
+    said = str(raised.value)
+    assert TOKEN not in said
+    assert "\x1b" not in said
+    assert len(said) < 600
+
+
+def test_answers_are_bounded(forge: StandIn, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In size, and in pages."""
+    monkeypatch.setattr("reconciler.forge.wire.MOST_BYTES", 1 << 20)
+    forge.vices += [lambda _: Reply(200, ["x" * (2 << 20)])]
+    with pytest.raises(ForgeError, match="more than 1 MiB"):
+        list(client().comments(7))
+
+    endless = Reply(200, [], {"Link": f'<{forge.api}/more>; rel="next"'})
+    forge.vices = [lambda _: endless for _ in range(200)]
+    with pytest.raises(ForgeError, match="pages"):
+        list(client().comments(7))
+    forge.vices = [lambda _: Reply(200, {"not": "a list"})]
+    with pytest.raises(ForgeError, match="not a list"):
+        list(client().comments(7))
+    forge.vices = [lambda _: Reply(200, [{"body": "no id"}])]
+    with pytest.raises(ForgeError, match="lacks its id"):
+        list(client().comments(7))
+
+
+def test_a_commit_gets_a_status(forge: StandIn, client: Client) -> None:
+    """In the words of each forge, and a description no longer than it takes."""
+    states: tuple[State, ...] = ("pending", "success", "failure", "error")
+    for state in states:
+        client().set_status("a" * 40, state, "x" * 500, "https://ci.example/1")
+
+    assert [revision for revision, _ in forge.statuses] == ["a" * 40] * len(states)
+    assert all(said["target_url"] == "https://ci.example/1" for _, said in forge.statuses)
+
+
+def test_without_tls_only_this_machine_is_told_the_token(quick: Quick) -> None:
+    """Unless a person says so."""
+    for api in ("http://git.example/api/v1", "http://10.0.0.1"):
+        with pytest.raises(ForgeError, match="without TLS"):
+            Wire(api, TOKEN, {}, quick)
+        Wire(api, TOKEN, {}, quick, plain=True)
+    for api in (
+        "ftp://git.example",
+        "git.example",
+        "https://user:pw@git.example",
+        "http://[::1",
+        "https://x:99999/",
+        "https://a b/",
+    ):
+        with pytest.raises(ForgeError) as raised:
+            Wire(api, TOKEN, {}, quick)
+        assert "pw" not in str(raised.value)
+
+
+def test_small_readings() -> None:
+    """Links of pages, origins, tokens."""
+    assert next_page('<https://a/?page=1>; rel="prev", <https://a/?page=3>; rel="next"') == "https://a/?page=3"
+    assert next_page('<https://a/?page=9>; rel="last"') == ""
+    assert origin("https://a.example/x") == ("https", "a.example", 443)
+    assert checked_token(" abc\n") == "abc"
+    with pytest.raises(ForgeError) as raised:
+        checked_token("abc\r\nX-Evil: 1")
+    assert "abc" not in str(raised.value)
