@@ -22,7 +22,13 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "comment": "comment:comment",
     },
     "Making it so": {"apply": "run:apply", "serve": "run:serve", "rollback": "rollback:rollback", "down": "run:down"},
-    "Looking": {"status": "look:status", "get": "look:get", "explain": "look:explain", "doctor": "doctor:doctor"},
+    "Looking": {
+        "status": "look:status",
+        "get": "look:get",
+        "explain": "look:explain",
+        "history": "history:history",
+        "doctor": "doctor:doctor",
+    },
     "Stepping in": {
         "confirm": "orders:confirm",
         "suspend": "orders:suspend",

@@ -1,6 +1,7 @@
 """`convoy rollback`: one resource's document put back to what it was, as a commit."""
 
 import dataclasses
+import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
     from reconciler.core.show_rollback import Rollback as Shown
     from reconciler.git import Branch, Person, Words
     from reconciler.rollback import At, Back, Rollback
+    from reconciler.store import Store
 
 # How often a commit is made anew because the branch has moved under it: a busy branch moves every few seconds.
 MOST_TRIES = 10
+# Shorter than any name of a commit.
+NUMBER = re.compile(r"\d{1,3}|#\d{1,9}")
+MOST_CHANGES = 1_000
 
 
 @click.command(
@@ -30,6 +35,7 @@ MOST_TRIES = 10
         ("convoy rollback Configuration/edge", "to what it was before its last change"),
         ('convoy rollback app/web --reason "503s since noon"', "and say why, in the commit and to whoever brings it back"),
         ("convoy rollback Configuration/edge --to 1a2b3c4 --dry-run", "what that would do, and nothing done"),
+        ("convoy rollback Application/web --to 3", "to what change 3 in `convoy history Application/web` made it"),
         ("convoy rollback Configuration/edge --propose back-to-blue", "as a branch of its own, for a pull request"),
         ("convoy rollback Proxy/edge-1 --source . --branch live", "in another repository than the one that is followed here"),
     ],
@@ -39,7 +45,12 @@ MOST_TRIES = 10
     ],
 )
 @click.argument("what", metavar="KIND/NAME", shell_complete=names)
-@click.option("--to", metavar="REVISION", default="", help="The commit in which it was right.  [before it was last changed]")
+@click.option(
+    "--to",
+    metavar="REVISION|N",
+    default="",
+    help="The commit in which it was right, or the number that `convoy history` gives what it was.  [before its last change]",
+)
 @click.option("--reason", default="", metavar="TEXT", help="Why; the commit says so.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -90,7 +101,7 @@ def rollback(
         if not propose:
             branches[0].writable()
         held = (order.subject for order in control.store.orders() if order.verb == "hold")
-        back = (finder := Rollback(at.source, past, ref, held, seams.now())).find(to)
+        back = (finder := Rollback(at.source, past, ref, held, seams.now())).find(_commit(control.store, ref, to))
         by, committer = _who(author, place.url)
         words = Words(message(back, reason), by, committer, sign or bool(place.signers))
         if not call.json:
@@ -199,6 +210,21 @@ def _meant(what: str, rows: Rows) -> "Ref":
     if row.get("where") and not row.get("declared", True):
         raise Failure(f"{ref} has no document of its own: it follows from what is declared at {row['where']}")
     return Ref.parse(str(ref))
+
+
+def _commit(store: "Store", ref: "Ref", to: str) -> str:
+    """The commit that a person names, by its name or by a number of the history."""
+    if not NUMBER.fullmatch(to):
+        return to
+    number = int(to.lstrip("#"))
+    changes = store.history(str(ref), most=MOST_CHANGES, documents=False)
+    for one in changes:
+        if one.n == number and one.change == "deleted":
+            raise Failure(f"change {number} of {ref} deleted it: name what it was before by its own number")
+        if one.n == number:
+            return one.revision
+    known = f"{changes[-1].n} to {changes[0].n}" if changes else "none"
+    raise Failure(f"change {number} of {ref} is not known: `convoy history {ref}` lists them ({known})")
 
 
 def _who(author: str | None, url: str) -> "tuple[Person, Person]":

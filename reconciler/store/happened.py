@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database
@@ -43,5 +43,12 @@ def events(database: Database, since: int, limit: int) -> list[Event]:
 
 def recent(database: Database, ref: str, limit: int) -> list[Event]:
     query = select(EVENTS).where(EVENTS.c.ref == ref).order_by(EVENTS.c.number.desc()).limit(limit)
+    with database.reading("events") as connection:
+        return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+
+
+def latest(database: Database, kinds: Sequence[str], limit: int) -> list[Event]:
+    begins = or_(*(EVENTS.c.kind.startswith(kind, autoescape=True) for kind in kinds))
+    query = select(EVENTS).where(begins).order_by(EVENTS.c.number.desc()).limit(limit)
     with database.reading("events") as connection:
         return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]

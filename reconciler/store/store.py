@@ -222,6 +222,10 @@ class Store:
         """The newest about one resource, newest first."""
         return happened.recent(self._database, ref, limit)
 
+    def latest(self, kinds: Sequence[str], limit: int = 100) -> list[Event]:
+        """The newest whose kind begins so, newest first."""
+        return happened.latest(self._database, kinds, limit)
+
     # What is now
 
     def put_status(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:

@@ -9,7 +9,9 @@ from click.testing import Result
 
 from reconciler.commands.sources import Place
 from reconciler.git import Branch
+from reconciler.store import Store
 from tests.cli.conftest import Convoy
+from tests.declared import declaration
 from tests.repos import Origin, git, hermetic, make_clone, make_origin
 from tests.signing import Ssh, needs_ssh_keygen, signed_commit
 
@@ -328,4 +330,16 @@ def test_where_commits_must_be_signed(
     done = rolled_back(tmp_path / "eve")
     assert done.exit_code == 0, done.output
     git(origin.path, "-c", f"gpg.ssh.allowedSignersFile={tmp_path / 'allowed'}", "verify-commit", "main")
+    assert "'1'" in at_tip(origin)
+
+
+def test_back_to_a_number_of_the_history(origin: Origin, back: Back, store: Store) -> None:
+    """`--to N` is what change N of `convoy history` made it; of a number that is not known those are told that are."""
+    for seconds in (1, 2, 3):
+        revision = origin.commit({"a.yaml": HOST + "---\n" + web(seconds)})
+        store.record_revision(revision, "good", (), (), (), declaration(revision, {"Container/web": {"seconds": seconds}}))
+    assert "change 9 of Container/web is not known: `convoy history Container/web` lists them (1 to 3)" in back(
+        "--to", "9", code=1
+    )
+    back("--to", "1")
     assert "'1'" in at_tip(origin)

@@ -1,0 +1,168 @@
+"""`convoy history`: what changed, when, by whom and in which commit; of one resource, or of the fleet."""
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.commands import sources
+from reconciler.commands.look import found, kept, kind_of, names
+from reconciler.commands.options import Call, Command, Failure, common
+
+if TYPE_CHECKING:
+    from reconciler.core.declared import Changed
+    from reconciler.core.show_history import Happening, What
+    from reconciler.git import Commit
+    from reconciler.store import Store
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+MOST = 1_000
+
+
+def since(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """`2h`, `7d`, or a date; as seconds since 1970."""
+    if value is None:
+        return None
+    read = re.fullmatch(r"(\d{1,6})([smhdw])", value)
+    if read is not None:
+        return time.time() - float(read[1]) * UNITS_S[read[2]]
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{value!r} is not a time like 2h, 7d, 2026-01-31 or 2026-01-31T12:00") from None
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("convoy history", "revisions accepted and refused, what people told Convoy, and what failed"),
+        ("convoy history Application/web", "each change of one resource: when, by whom, in which commit"),
+        ("convoy history Configuration/edge --diff", "and what it changed, field by field"),
+        ("convoy history --since 2h -o json | jq '.[].subject'", "for other programs"),
+    ],
+    exits=[(0, "it is shown"), (1, "there is no such resource")],
+)
+@click.argument("what", required=False, default="", metavar="[KIND/NAME]", shell_complete=names)
+@click.option("--diff", is_flag=True, help="What each change changed, field by field.")
+@click.option("--since", "since_", callback=since, metavar="TIME", help="Not older than this: 2h, 7d, or a date.")
+@click.option("-n", "most", type=click.IntRange(1, MOST), default=20, show_default=True, help="At most so many.")
+@common()
+def history(call: Call, what: str, diff: bool, since_: float | None, most: int) -> None:
+    """Show what changed, newest first.
+
+    The numbers of a resource's changes are names for what it was: `convoy rollback KIND/NAME --to N`.
+    """
+    with kept(call) as store:
+        if store is None:
+            raise Failure(f"no Convoy has worked in {call.state} yet: start with `convoy apply` or `convoy serve`")
+        if what:
+            _of_one(call, store, what, diff, since_, most)
+        elif diff:
+            raise click.UsageError("--diff is for the history of one resource: name it")
+        else:
+            _of_all(call, store, since_, most)
+
+
+def _of_one(call: Call, store: "Store", what: str, diff: bool, since_: float | None, most: int) -> None:
+    from reconciler.core import show_history
+
+    ref, changes = changes_of(store, what, most + 1)
+    changes = [one for one in changes if since_ is None or one.at >= since_]
+    shown = changes[:most]
+    page = show_history.resource_history(ref, shown, time.time(), fields=diff, more=len(changes) > most)
+    call.page(page, [show_history.change_json(one) for one in shown])
+
+
+def changes_of(store: "Store", what: str, most: int) -> "tuple[str, list[Changed]]":
+    """The resource a person means, declared, followed from or long gone, and its newest changes."""
+    kind, _, name = what.partition("/")
+    ref = f"{kind_of(kind, {})}/{name}"
+    changes = store.history(ref, most=most)
+    if changes:
+        return ref, changes
+    rows = store.status()
+    row = found(what, rows)
+    owner = str(row.get("owner") or row["ref"])
+    # A replica is what its Application declares.
+    return owner, store.history(owner, most=most)
+
+
+def _of_all(call: Call, store: "Store", since_: float | None, most: int) -> None:
+    from reconciler.core import show_history
+
+    happened = sorted(_happened(call, store, most + 1), key=lambda one: one.at, reverse=True)
+    happened = [one for one in happened if since_ is None or one.at >= since_]
+    shown = happened[:most]
+    page = show_history.fleet_history(shown, time.time(), more=len(happened) > most)
+    call.page(page, [show_history.happening_json(one) for one in shown])
+
+
+def _happened(call: Call, store: "Store", most: int) -> "Iterable[Happening]":
+    from reconciler.core.show_history import Happening
+
+    judged = store.judged(most=most)
+    counts = store.change_counts(one.revision for one in judged)
+    made = commits(call, [one.revision for one in judged])
+    signers = {one.ref: one.message for one in store.latest(("revision.accepted",), most)}
+    for one in judged:
+        commit = made.get(one.revision)
+        by, words = (commit.author, commit.subject) if commit else ("", "")
+        signer = signers.get(one.revision, "").removeprefix("signed by ") if one.status == "good" else ""
+        changed = counts.get((one.revision, one.at), {})
+        status: What = "accepted" if one.status == "good" else "refused"
+        yield Happening(one.at, status, "", one.revision, by, words, signer, changed, one.problems)
+    for event in store.latest(("order.",), most):
+        verb, _, dropped = event.kind.removeprefix("order.").partition(".")
+        by, _, why = event.message.partition(": ")
+        if dropped:
+            by, why = "", event.message
+        yield Happening(event.at, "dropped" if dropped else "order", verb, event.ref, by, why)
+    yield from _failed(store.outcomes(2_000))
+
+
+def _failed(outcomes: Sequence[Mapping[str, Any]]) -> "Iterable[Happening]":
+    """What fails again and again in the same way is one line, as of when it last did."""
+    from reconciler.core.show_history import Happening
+
+    found: dict[tuple[str, ...], Happening] = {}
+    for one in outcomes:
+        try:
+            key = tuple(str(one[name]) for name in ("verb", "ref", "host", "error"))
+            status, at = one["status"], float(one["at"])
+        except (KeyError, TypeError, ValueError):
+            continue
+        if status == "failed":
+            before = found.get(key)
+            verb, ref, host, error = key
+            words = f"on {host}: {error}"
+            found[key] = replace(before, times=before.times + 1) if before else Happening(at, "failed", verb, ref, "", words)
+    return found.values()
+
+
+def commits(call: Call, revisions: Iterable[str]) -> "Mapping[str, Commit]":
+    """Who made these revisions, as far as the mirror that is followed here still knows them."""
+    from reconciler.git import SourceError
+    from reconciler.seams import Seams
+
+    place = sources.remembered(call.state)
+    if place is None or not place.branch:
+        return {}
+    known: dict[str, Commit] = {}
+    try:
+        # Only the mirror is read: nothing is fetched, and nothing that is shown comes into force by it.
+        source = replace(place, signers={}).source(call.state, Seams())
+    except SourceError:
+        return {}
+    try:
+        for revision in revisions:
+            try:
+                known[revision] = source.info(revision)
+            except SourceError:
+                continue
+    finally:
+        source.close()
+    return known
