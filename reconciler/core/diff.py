@@ -20,6 +20,8 @@ class Difference:
     changed: str = ""
     # The fields that differ, as drift policies name them; empty where the driver cannot tell which.
     fields: tuple[str, ...] = ()
+    # Whether putting it right ends what runs and starts it again.
+    restarts: bool = False
 
 
 def diff(want: Want, host: str, seen: Iterable[Observed]) -> Difference:
@@ -34,7 +36,7 @@ def diff(want: Want, host: str, seen: Iterable[Observed]) -> Difference:
     if current is None or as_declared(want, current):
         return Difference(current, tuple(surplus))
     if current.fields.get("state") in ENDED:
-        return Difference(current, tuple(surplus), "its supervisor is gone", (SUPERVISION,))
+        return Difference(current, tuple(surplus), "its supervisor is gone", (SUPERVISION,), True)
     fields = _fields(want, current)
     words = f"changed in place: {', '.join(fields)}" if fields else "changed in place"
     return Difference(current, tuple(surplus), words, fields)

@@ -198,7 +198,9 @@ XDS = "xds"
 class Action:
     """One step for one host. `deadline_s` is how long the step may take.
 
-    `want` is a Want for a create and an update, None for a delete, the other installation's id for a take-over.
+    `want` is a Want for a create and an update, None for a delete, the other installation's id for a take-over. `restarts`:
+    this update ends what runs, if it still does, and starts it again. `drift`: no commit asked for it, something else has
+    changed what runs; `fields` are those that differ, as drift policies name them, where the driver can tell.
     """
 
     verb: Verb
@@ -209,6 +211,9 @@ class Action:
     reason: str
     needs: tuple[Ref, ...] = ()
     deadline_s: float = 30.0
+    restarts: bool = False
+    drift: bool = False
+    fields: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:

@@ -193,9 +193,11 @@ class _Draft:
             elif left:
                 self.left[want.ref] = left
             elif found.current is None:
-                self.act("create", want.ref, want.instance, host, want, self._why_create(want, bearing), STARTING_S)
+                why = self._why_create(want, bearing)
+                self.act("create", want.ref, want.instance, host, want, why, STARTING_S, drift=drifted)
             else:
-                self.act("update", want.ref, want.instance, host, want, found.changed, STARTING_S)
+                how = (drifted, found.fields, found.restarts)
+                self.act("update", want.ref, want.instance, host, want, found.changed, STARTING_S, "", *how)
         for one in found.surplus:
             waits = _unready(found.current, bearing, self.facts)
             if waits:
@@ -273,7 +275,18 @@ class _Draft:
             )
 
     def act(
-        self, verb: Verb, ref: Ref, instance: str, host: str, want: object, reason: str, deadline_s: float, owner: str = ""
+        self,
+        verb: Verb,
+        ref: Ref,
+        instance: str,
+        host: str,
+        want: object,
+        reason: str,
+        deadline_s: float,
+        owner: str = "",
+        drift: bool = False,
+        fields: tuple[str, ...] = (),
+        restarts: bool = False,
     ) -> None:
         order = guard.suspended(ref, str(want.owner) if isinstance(want, Want) else owner, host, self.facts)
         if order is not None:
@@ -293,7 +306,7 @@ class _Draft:
             reason = f"failed {failure.count} times, next try later: {failure.error}"
             self.hold(ref, reason, failure.retry_at, instance, verb)
             return
-        self.actions.append(Action(verb, ref, instance, host, want, reason, deadline_s=deadline_s))
+        self.actions.append(Action(verb, ref, instance, host, want, reason, (), deadline_s, restarts, drift, fields))
 
     def hold(
         self,

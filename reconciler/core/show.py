@@ -3,11 +3,13 @@
 A page is plain data (`show_layout`); who has a terminal colours its lines, and `plain` gives them as text.
 """
 
+from reconciler.core.show_blast import Background
 from reconciler.core.show_explain import Known, explain, explain_json, one
 from reconciler.core.show_holds import orders, orders_json
 from reconciler.core.show_layout import BLANK, Line, Page, Span, Style, lay_out, plain, text
 from reconciler.core.show_outcome import outcome, outcome_json
-from reconciler.core.show_plan import plan, plan_json, plan_markdown, steps
+from reconciler.core.show_plan import plan, plan_json
+from reconciler.core.show_plan_markdown import plan_markdown
 from reconciler.core.show_problems import count, problem_json, problems, problems_markdown, validated
 from reconciler.core.show_rollback import rollback, rolled_back
 from reconciler.core.show_status import (
@@ -20,9 +22,11 @@ from reconciler.core.show_status import (
     status,
     status_json,
 )
+from reconciler.core.show_steps import steps
 
 __all__ = [
     "BLANK",
+    "Background",
     "Known",
     "Line",
     "Page",

@@ -7,9 +7,9 @@ from typing import Any
 from reconciler.core.model import XDS_TYPES, Snapshot
 from reconciler.core.show_holds import ago
 from reconciler.core.show_layout import BLANK, Block, Fixed, Page, Span, Table, text, words
-from reconciler.core.show_plan import MOST_NAMED, XDS_WORDS
 from reconciler.core.show_problems import count, short
 from reconciler.core.show_status import HEALTH, SYNC, Row, listing
+from reconciler.core.show_tells import MOST_NAMED, XDS_WORDS
 
 
 @dataclass(frozen=True, slots=True)

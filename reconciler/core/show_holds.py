@@ -25,7 +25,7 @@ def holds(held: Iterable[Held]) -> Iterable[Block]:
         else:
             waiting.append(one)
     for (reason, release), refs in alike.items():
-        yield text(Span(*HELD), " ", Span(_names(refs), "name"), f"  {reason}", indent=2, hang=2)
+        yield text(Span(*HELD), " ", Span(names(refs), "name"), f"  {reason}", indent=2, hang=2)
         yield text(Span("to go on: ", "dim"), release, indent=4, hang=2)
     if waiting:
         yield Table(("", "", ""), tuple(_row(one) for one in waiting), 2)
@@ -36,10 +36,10 @@ def _row(hold: Held) -> tuple[Line, ...]:
     return (Span(*WAITS),), (Span(str(hold.ref), "name"), Span(instance, "dim")), (Span(hold.reason),)
 
 
-def _names(refs: Iterable[Ref]) -> str:
-    names = list(dict.fromkeys(str(ref) for ref in refs))
-    more = f" and {len(names) - MOST_REFS:,} more" if len(names) > MOST_REFS else ""
-    return ", ".join(names[:MOST_REFS]) + more
+def names(refs: Iterable[Ref]) -> str:
+    listed = list(dict.fromkeys(str(ref) for ref in refs))
+    more = f" and {len(listed) - MOST_REFS:,} more" if len(listed) > MOST_REFS else ""
+    return ", ".join(listed[:MOST_REFS]) + more
 
 
 def left(alone: Mapping[Ref, str]) -> Iterable[Block]:

@@ -49,11 +49,13 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of cells. All columns are as wide as their widest cell; the last is wrapped where there is no room."""
+    """Rows of cells. All columns are as wide as their widest cell, and as `least` says where several tables are to look like
+    one; the last is wrapped where there is no room."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[Line, ...], ...]
     indent: int = 0
+    least: tuple[int, ...] = ()
 
 
 Block = Text | Fixed | Table
@@ -123,12 +125,14 @@ def _table(table: Table, width: int | None) -> list[Line]:
         return []
     # A cell is one line: what has several is joined, so that a record is a row.
     rows = [tuple(_one_line(_clean(cell)) for cell in row) for row in table.rows]
-    used = [i for i, head in enumerate(table.heads) if head or any(_cells(row[i]) for row in rows)]
+    least = (*table.least, *[0] * (len(table.heads) - len(table.least)))
+    used = [i for i, head in enumerate(table.heads) if head or least[i] or any(line_cells(row[i]) for row in rows)]
     if len(used) < len(table.heads):
-        heads = tuple(table.heads[i] for i in used)
-        return _table(Table(heads, tuple(tuple(row[i] for i in used) for row in rows), table.indent), width) if used else []
+        heads, kept_least = tuple(table.heads[i] for i in used), tuple(least[i] for i in used)
+        kept = tuple(tuple(row[i] for i in used) for row in rows)
+        return _table(Table(heads, kept, table.indent, kept_least), width) if used else []
     last = len(table.heads) - 1
-    widths = [max(cells(table.heads[i]), *(_cells(row[i]) for row in rows)) for i in range(last + 1)]
+    widths = [max(least[i], cells(table.heads[i]), *(line_cells(row[i]) for row in rows)) for i in range(last + 1)]
     before = table.indent + sum(widths[:last]) + len(GAP) * last
     if width is not None and before + widths[last] > width and width - before < min(NARROWEST_COLUMN, widths[last]):
         return [line for row in rows for line in _stacked(table, row, width)]
@@ -137,7 +141,7 @@ def _table(table: Table, width: int | None) -> list[Line]:
         titles = [Span(head.ljust(widths[i]) if i < last else head, "dim") for i, head in enumerate(table.heads)]
         lines.append(_indented(_joined([(title,) for title in titles]), table.indent))
     for row in rows:
-        padded = [(*cell, Span(" " * (widths[i] - _cells(cell)))) for i, cell in enumerate(row[:last])]
+        padded = [(*cell, Span(" " * (widths[i] - line_cells(cell)))) for i, cell in enumerate(row[:last])]
         wrapped = list(_wrap(row[last], None if width is None else width - before, None if width is None else width - before))
         lines.append(_indented(_joined([*padded, wrapped[0]]), table.indent))
         lines += [_indented(line, before) for line in wrapped[1:]]
@@ -146,11 +150,11 @@ def _table(table: Table, width: int | None) -> list[Line]:
 
 def _stacked(table: Table, row: Sequence[Line], width: int) -> Iterator[Line]:
     """A row as a paragraph: its first two cells, then the rest beneath them."""
-    yield from _paragraph(Text(_joined([cell for cell in row[:2] if _cells(cell)]), table.indent, 4), width)
+    yield from _paragraph(Text(_joined([cell for cell in row[:2] if line_cells(cell)]), table.indent, 4), width)
     # A bare number says nothing without its column's head.
     bare = ["".join(span.text for span in cell).isdigit() for cell in row]
     heads = [f"{head.lower()} " if number else "" for head, number in zip(table.heads, bare, strict=True)]
-    rest = [(Span(head, "dim"), *cell) for head, cell in zip(heads[2:], row[2:], strict=True) if _cells(cell)]
+    rest = [(Span(head, "dim"), *cell) for head, cell in zip(heads[2:], row[2:], strict=True) if line_cells(cell)]
     if rest:
         yield from _paragraph(Text(_joined(rest), table.indent + 4), width)
 
@@ -174,7 +178,7 @@ def _one_line(spans: Line) -> Line:
     return tuple(Span(" ".join(span.text.split("\n")), span.style) for span in spans)
 
 
-def _cells(line: Line) -> int:
+def line_cells(line: Line) -> int:
     return sum(cells(span.text) for span in line)
 
 
@@ -192,7 +196,7 @@ def _split_lines(spans: Line) -> Iterator[Line]:
 def _fixed(block: Fixed, width: int | None) -> Line:
     spans, margin = _clean(block.spans), _clean(block.margin)
     if width is not None:
-        room = max(width - block.indent - _cells(margin), 1)
+        room = max(width - block.indent - line_cells(margin), 1)
         if block.focus >= room - FOCUS_ROOM:
             spans = _without_start(spans, block.focus - room // 2)
         spans = _cut(spans, room)
@@ -215,7 +219,7 @@ def _without_start(spans: Line, columns: int) -> Line:
 
 
 def _cut(spans: Line, width: int | None) -> Line:
-    if width is None or _cells(spans) <= width:
+    if width is None or line_cells(spans) <= width:
         return spans
     line: list[Span] = []
     left = width - 1
@@ -232,7 +236,7 @@ def _cut(spans: Line, width: int | None) -> Line:
 
 def _wrap(spans: Line, first: int | None, further: int | None) -> Iterator[Line]:
     """Break between words; a word that is longer than a line (a path, a URL) is left whole, so that it can be copied."""
-    if first is None or further is None or _cells(spans) <= first:
+    if first is None or further is None or line_cells(spans) <= first:
         yield spans
         return
     line: list[Span] = []

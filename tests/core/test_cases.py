@@ -27,7 +27,7 @@ def test_the_plan_is_as_written(case: Path, request: pytest.FixtureRequest) -> N
     seen = observed(fleet, told)
     facts = known(fleet, seen, told)
 
-    written = show.plain(show.plan(plan(fleet, seen, facts, NOW)), 120)
+    written = show.plain(show.plan(plan(fleet, seen, facts, NOW), None, show.Background(fleet)), 120)
     if request.config.getoption("--update"):
         (case / "plan.txt").write_text(written)
     assert written == (case / "plan.txt").read_text()

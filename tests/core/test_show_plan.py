@@ -19,7 +19,7 @@ from reconciler.core.model import (
     Verb,
     Want,
 )
-from reconciler.core.show_plan import steps
+from reconciler.core.show_steps import steps
 from tests.core.golden import AFTER, BEFORE, NOW, WIDTHS, golden
 
 

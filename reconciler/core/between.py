@@ -1,0 +1,51 @@
+"""What one revision changes against another, from what they declare alone: no host is looked at."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import cast
+
+from reconciler.core.kinds.proxy import Proxy
+from reconciler.core.model import XDS, Action, FleetState, Plan, Ref, Snapshot, Want
+from reconciler.core.plan import node_id
+
+
+def between(was: FleetState, wanted: FleetState, told: Mapping[str, Snapshot], tell: Mapping[str, Snapshot]) -> Plan:
+    """The plan on a fleet that is just as `was` declares it. `told` and `tell` are what each proxy is told by either.
+
+    Hosts are left empty: where something runs is not in any document, unless it is pinned.
+    """
+    actions: list[Action] = []
+    for ref in sorted(was.workloads.keys() | wanted.workloads.keys()):
+        actions += _workload(ref, was.workloads.get(ref), wanted.workloads.get(ref))
+    actions += _tells(wanted, told, tell)
+    return Plan(wanted.revision, tuple(actions))
+
+
+def _workload(ref: Ref, old: Want | None, new: Want | None) -> list[Action]:
+    if new is None:
+        return [Action("delete", ref, old.instance, old.host, None, "no longer declared")] if old is not None else []
+    if old is None:
+        return [Action("create", ref, new.instance, new.host, new, "missing")]
+    if old.instance != new.instance:
+        reason = "changed: made before the old one is removed"
+    elif new.host and old.host != new.host:
+        reason = f"moves to host {new.host}"
+    elif old.live != new.live:
+        fields = tuple(sorted(name for name in {*old.fields, *new.fields} if old.fields.get(name) != new.fields.get(name)))
+        words = f"changed in place: {', '.join(fields)}" if fields else "changed in place"
+        return [Action("update", ref, new.instance, new.host, new, words, fields=fields)]
+    else:
+        return []
+    gone = Action("delete", ref, old.instance, old.host, None, "replaced")
+    return [Action("create", ref, new.instance, new.host, new, reason), gone]
+
+
+def _tells(wanted: FleetState, told: Mapping[str, Snapshot], tell: Mapping[str, Snapshot]) -> list[Action]:
+    """One for each ProxyGroup, as the planner has it."""
+    changed: dict[Ref, dict[str, Snapshot]] = defaultdict(dict)
+    for resource in wanted.of("Proxy"):
+        node = node_id(resource.ref)
+        before, now = told.get(node), tell.get(node)
+        if now is not None and (before is None or before.version != now.version):
+            changed[Ref("ProxyGroup", cast(Proxy, resource.spec).group, resource.ref.tenant)][node] = now
+    return [Action("update", group, "", XDS, nodes, "new configuration") for group, nodes in sorted(changed.items())]
