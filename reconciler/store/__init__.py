@@ -3,6 +3,8 @@
 from reconciler.store.backup import Backup, BackupError
 from reconciler.store.database import Damaged, Lease, LeaseLost, NoStore, StoreError, default_url
 from reconciler.store.examine import Examined, examine
+from reconciler.store.following import Following, News
+from reconciler.store.happened import Happened
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.store import Store
 from reconciler.store.tables import HOME
@@ -14,9 +16,12 @@ __all__ = [
     "Damaged",
     "Event",
     "Examined",
+    "Following",
+    "Happened",
     "KeptCertificate",
     "Lease",
     "LeaseLost",
+    "News",
     "NoStore",
     "Revision",
     "Store",

@@ -1,12 +1,13 @@
 """What is now, by name, as JSON: of what is put there only what changed is written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, insert, select
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select
 
 from reconciler.store.database import Database
-from reconciler.store.rows import as_json, read_object
+from reconciler.store.rows import as_json, chunks, read_object
+from reconciler.store.tables import CHANGES, STATE, STATUS
 
 
 class Current:
@@ -28,7 +29,19 @@ class Current:
 
     def _bodies(self, table: Table) -> dict[str, str]:
         with self._database.reading(table.name) as connection:
-            return {row.name: row.body for row in connection.execute(select(table).order_by(table.c.name))}
+            rows = connection.execute(select(table.c.name, table.c.body).order_by(table.c.name))
+            return {row.name: row.body for row in rows}
+
+    def some(self, table: Table, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The same of these names alone."""
+        found: dict[str, dict[str, Any]] = {}
+        with self._database.reading(table.name) as connection:
+            for part in chunks(names):
+                for row in connection.execute(select(table.c.name, table.c.body).where(table.c.name.in_(part))):
+                    value = read_object(row.body)
+                    if value is not None:
+                        found[row.name] = value
+        return found
 
     def put(self, table: Table, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Name ⇒ plain JSON values, or None to drop it."""
@@ -40,7 +53,10 @@ class Current:
         if changed:
             with self._database.writing(table.name) as connection:
                 connection.execute(delete(table).where(table.c.name == bindparam("old")), [{"old": name} for name in changed])
-                rows = [{"name": name, "body": body} for name, body in changed.items() if body is not None]
+                rows: list[dict[str, Any]] = [{"name": n, "body": body} for n, body in changed.items() if body is not None]
+                if table is STATUS:
+                    number = _next_number(connection)
+                    rows = [row | {"changed": number} for row in rows]
                 if rows:
                     connection.execute(insert(table), rows)
         for name, body in changed.items():
@@ -49,3 +65,18 @@ class Current:
             else:
                 known[name] = body
         self._rows[table.name] = known
+
+
+def _next_number(connection: Connection) -> int:
+    """Above every number that was given before, also to rows that are gone."""
+    body = connection.execute(select(STATE.c.body).where(STATE.c.name == CHANGES)).scalar_one_or_none()
+    number = last_number(body) + 1
+    connection.execute(delete(STATE).where(STATE.c.name == CHANGES))
+    connection.execute(insert(STATE).values(name=CHANGES, body=as_json({"number": number})))
+    return number
+
+
+def last_number(body: str | None) -> int:
+    """What the row of CHANGES says; 0 where there is none, or somebody has spoiled it."""
+    number = (read_object(body) or {}).get("number", 0) if body else 0
+    return number if isinstance(number, int) else 0

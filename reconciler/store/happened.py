@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, func, or_, select
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database
@@ -52,3 +52,41 @@ def latest(database: Database, kinds: Sequence[str], limit: int) -> list[Event]:
     query = select(EVENTS).where(begins).order_by(EVENTS.c.number.desc()).limit(limit)
     with database.reading("events") as connection:
         return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+
+
+class Happened:
+    """Events and outcomes by their numbers: what was before one, and what came after it. Raises StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def last_numbers(self) -> tuple[int, int]:
+        """Of the newest event and of the newest outcome; 0 where there is none."""
+        with self._database.reading("events") as connection:
+            event = connection.execute(select(func.max(EVENTS.c.number))).scalar_one()
+            outcome = connection.execute(select(func.max(OUTCOMES.c.number))).scalar_one()
+            return event or 0, outcome or 0
+
+    def events_after(self, number: int, limit: int) -> list[Event]:
+        """In order."""
+        return events(self._database, number, limit)
+
+    def events_before(self, number: int, limit: int) -> list[Event]:
+        """Newest first."""
+        query = select(EVENTS).where(EVENTS.c.number < number).order_by(EVENTS.c.number.desc()).limit(limit)
+        with self._database.reading("events") as connection:
+            return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+
+    def outcomes_after(self, number: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
+        """In order, each with its number."""
+        return self._outcomes(select(OUTCOMES).where(OUTCOMES.c.number > number).order_by(OUTCOMES.c.number).limit(limit))
+
+    def outcomes_before(self, number: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
+        """Newest first, each with its number."""
+        query = select(OUTCOMES).where(OUTCOMES.c.number < number).order_by(OUTCOMES.c.number.desc()).limit(limit)
+        return self._outcomes(query)
+
+    def _outcomes(self, query: Select[Any]) -> list[tuple[int, dict[str, Any]]]:
+        """What somebody has spoiled keeps its number, for the next to be found, and says nothing."""
+        with self._database.reading("outcomes") as connection:
+            return [(row.number, read_object(row.body) or {}) for row in connection.execute(query)]

@@ -46,6 +46,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX history_of_one ON history (ref, n)",
         "CREATE INDEX history_of_revision ON history (accepted)",
     ),
+    (
+        "ALTER TABLE status ADD COLUMN changed {number} NOT NULL DEFAULT 0",
+        "CREATE INDEX status_changed ON status (changed)",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

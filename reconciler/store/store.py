@@ -18,6 +18,8 @@ from reconciler.store.backup import Backup
 from reconciler.store.current import Current
 from reconciler.store.database import Database, Lease
 from reconciler.store.declarations import Declarations
+from reconciler.store.following import Following
+from reconciler.store.happened import Happened
 from reconciler.store.logs import append
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.snapshots import Snapshots
@@ -218,6 +220,10 @@ class Store:
         """Those numbered above `since`, in order."""
         return happened.events(self._database, since, limit)
 
+    def happened(self) -> Happened:
+        """Events and outcomes by their numbers, for whoever reads them back and forth."""
+        return Happened(self._database)
+
     def recent(self, ref: str, limit: int = 20) -> list[Event]:
         """The newest about one resource, newest first."""
         return happened.recent(self._database, ref, limit)
@@ -233,8 +239,13 @@ class Store:
         with self._lock:
             self._current.put(STATUS, changes)
 
-    def status(self) -> dict[str, dict[str, Any]]:
-        return self._current.every(STATUS)
+    def status(self, refs: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+        """Printed ref ⇒ its status; of these or of all."""
+        return self._current.every(STATUS) if refs is None else self._current.some(STATUS, refs)
+
+    def following(self) -> Following:
+        """For whoever looks again and again."""
+        return Following(self._database)
 
     def put_state(self, state: Mapping[str, Any]) -> None:
         """Where the fleet as a whole stands, as plain JSON values."""

@@ -92,7 +92,15 @@ HISTORY = _log(
 )
 
 # Name ⇒ JSON: the status of every resource, and where the fleet as a whole stands.
-STATUS = _table("status", Column("name", Text, primary_key=True), _text("body"))
+# Whoever follows the statuses reads those numbered above the last that he has read; `CHANGES` in STATE holds the last number
+# that was given, so that none is given twice.
+STATUS = _table(
+    "status",
+    Column("name", Text, primary_key=True),
+    _text("body"),
+    Column("changed", BigInteger, nullable=False, server_default="0"),
+)
+CHANGES = "changes"
 STATE = _table("state", Column("name", Text, primary_key=True), _text("body"))
 
 # What people told Convoy beside Git, by `convoy confirm` and the like or by a commit's trailers.

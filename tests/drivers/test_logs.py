@@ -31,7 +31,7 @@ def texts(directory: Path, ask: LogAsk, *secrets: str) -> list[bytes]:
 
 def waiting(lines: Iterator[LogLine | None]) -> list[bytes]:
     """What is there until nothing comes just now."""
-    found = []
+    found: list[bytes] = []
     for line in lines:
         if line is None:
             return found
@@ -63,12 +63,9 @@ def test_following_misses_nothing_over_rotations(tmp_path: Path) -> None:
         done.set()
 
     writing = threading.Thread(target=write)
-    lines: list[bytes] = []
     reading = read(str(tmp_path), LogAsk(follow=True), (), done.is_set)
     writing.start()
-    for line in reading:
-        if line is not None:
-            lines.append(line.text)
+    lines = [line.text for line in reading if line is not None]
     writing.join()
     assert b"".join(lines) == b"".join(b"%d some words to fill the files with\n" % number for number in range(20_000))
     assert (tmp_path / "output.log.5").exists()
