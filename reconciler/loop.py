@@ -141,7 +141,7 @@ class Loop:
             converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
             converged = converged and all(one.sync == "synced" and one.health in ("healthy", "none") for one in result.values())
             doing = in_flight | {action.key for action in planned.actions if action.host != XDS}
-            self._record.round(accepted, fleet, planned, result, seen, doing, converged)
+            self._record.round(accepted, fleet, planned, result, seen, doing, converged, self.proxies, wanted)
         return View(
             fleet.revision,
             accepted.refused,

@@ -5,10 +5,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.core.model import XDS, FleetState, Health, Key, Observed, ObservedState, Outcome, Plan, Ref
+from reconciler.core.model import XDS, FleetState, Health, Key, Observed, ObservedState, Outcome, Plan, Ref, Snapshot
 from reconciler.core.show import outcome_json, plan_json, problem_json
 from reconciler.core.status import Status, leftovers
+from reconciler.deliveries import Deliveries
 from reconciler.log import Log
+from reconciler.proxies import Proxies
 from reconciler.seams import Seams
 from reconciler.store import Store
 from reconciler.wanted import Accepted
@@ -24,6 +26,7 @@ class Record:
         self._store, self._log, self._seams = store, log, seams
         # What became of actions and is not written yet, because the store could not be written since.
         self._untold: list[dict[str, Any]] = []
+        self._deliveries = Deliveries(store, seams)
         self.forget()
 
     def forget(self) -> None:
@@ -32,6 +35,7 @@ class Record:
         self._plan: Plan | None = None
         self._written_state: dict[str, Any] | None = None
         self._left: set[str] | None = None
+        self._deliveries.forget()
 
     def plan(self, planned: Plan) -> None:
         """Before anything of it is done: whoever asks what was done and why finds it, even if we are killed at it."""
@@ -53,7 +57,10 @@ class Record:
         seen: ObservedState,
         in_flight: Iterable[Key],
         converged: bool,
+        proxies: Proxies,
+        told: Mapping[str, Snapshot],
     ) -> None:
+        """`told`: what the revision says each proxy is to be told."""
         bearing: dict[Ref, list[Observed]] = defaultdict(list)
         for one in seen.resources.values():
             bearing[one.ref].append(one)
@@ -62,8 +69,10 @@ class Record:
             self.plan(planned)
             self._store.add_outcomes(self._untold)
             self._state(accepted, fleet.revision, converged, in_flight, Counter(seen.foreign.values()))
+            kept = self._deliveries.keep(told, proxies.published, proxies.connected)
         # Only now: what could not be written is told by the next round.
         self._untold = []
+        kept()
 
     def nothing(self, accepted: Accepted) -> None:
         """No revision is in force yet: say why."""

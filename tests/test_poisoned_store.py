@@ -23,7 +23,14 @@ GARBAGE = ("", "null", "[]", "{}", "not JSON \u202e", '{"fleet": 5}', "1e999", '
 # What Convoy keeps of its own making and reads again: table and column. Keys and the lease are another matter: without them
 # nobody is who he was, and that has to be told (tests/store).
 ROWS = (("status", "body"), ("state", "body"), ("plans", "body"), ("outcomes", "body"), ("events", "message"))
-CACHES = (("guards", "body"), ("verdicts", "body"), ("sets", "body"), ("goods", "sets"), ("refused", "message"))
+CACHES = (
+    ("guards", "body"),
+    ("deliveries", "body"),
+    ("verdicts", "body"),
+    ("sets", "body"),
+    ("goods", "sets"),
+    ("refused", "message"),
+)
 
 
 def settled(world: World, version: str) -> None:

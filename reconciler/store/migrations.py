@@ -50,6 +50,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE status ADD COLUMN changed {number} NOT NULL DEFAULT 0",
         "CREATE INDEX status_changed ON status (changed)",
     ),
+    ("CREATE TABLE deliveries (node TEXT PRIMARY KEY, body TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)",),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

@@ -3,15 +3,17 @@
 import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Table, delete, insert, select
 
+from reconciler.core.delivery import Behind, Delivery
 from reconciler.core.model import Ref, Snapshot, Where, XdsResource
 from reconciler.store.database import Damaged, Database
-from reconciler.store.rows import chunks, found, read_object
-from reconciler.store.tables import BLOBS, GOODS, SETS
+from reconciler.store.rows import as_json, chunks, found, read_object
+from reconciler.store.tables import BLOBS, DELIVERIES, GOODS, SETS
 
 # Sets written before those that nobody points to any more are looked for.
 SETS_PER_PRUNE = 256
@@ -30,10 +32,13 @@ class Snapshots:
         self._pointers: dict[str, str] = {}
         self._remembered: dict[int, tuple[Resources, str]] = {}
         self._new_sets = 0
+        # Node ⇒ body, as in the database.
+        self._delivered: dict[str, str] | None = None
 
     def forget(self) -> None:
         """Somebody else may have written."""
         self._pointers.clear()
+        self._delivered = None
 
     def put(self, goods: Mapping[str, Snapshot]) -> None:
         named: dict[str, Resources] = {}
@@ -60,9 +65,7 @@ class Snapshots:
                 for nodes in chunks(changed):
                     connection.execute(delete(GOODS).where(GOODS.c.node.in_(nodes)))
                 connection.execute(insert(GOODS), [{"node": n, "version": versions[n], "sets": pointers[n]} for n in changed])
-                if self._new_sets >= SETS_PER_PRUNE:
-                    self._new_sets = 0
-                    _prune(connection)
+                self._prune(connection)
         self._pointers.update({node: pointers[node] for node in goods})
 
     def get(self, node: str) -> Snapshot | None:
@@ -77,6 +80,63 @@ class Snapshots:
                 raise Damaged(
                     f"the store {self._database.shown} has lost part of what {node} last ran: restore a backup"
                 ) from None
+
+    def deliver(self, deliveries: Mapping[str, Delivery | None]) -> None:
+        """Node ⇒ where it stands, or None to drop it; the same again is not written, whenever it is said to be so."""
+        known = self.delivered()
+        self._delivered = None
+        named: dict[str, Resources] = {}
+        bodies: dict[str, str] = {}
+        for node, one in deliveries.items():
+            if one is not None:
+                body = {"connected": one.connected, "synced": one.synced, "envoy": one.envoy, "more": one.more}
+                body["behind"] = [asdict(each) for each in one.behind]
+                for name, snapshot in (("wanted", one.wanted), ("told", one.told)):
+                    sets = (
+                        {type: self._digest(found) for type, found in snapshot.resources.items() if found} if snapshot else {}
+                    )
+                    named |= {sets[type]: snapshot.resources[type] for type in sets} if snapshot else {}
+                    body[name] = {"version": snapshot.version, "sets": sets} if snapshot else None
+                bodies[node] = as_json(body)
+        changed = [node for node in deliveries if known.get(node) != bodies.get(node)]
+        if changed:
+            with self._database.writing("deliveries") as connection:
+                self._insert_sets(connection, named)
+                for nodes in chunks(changed):
+                    connection.execute(delete(DELIVERIES).where(DELIVERIES.c.node.in_(nodes)))
+                rows = [{"node": node, "body": bodies[node], "at": one.at} for node in changed if (one := deliveries[node])]
+                if rows:
+                    connection.execute(insert(DELIVERIES), rows)
+                self._prune(connection)
+        left = {node: body for node, body in known.items() if node not in deliveries}
+        self._delivered = left | bodies
+
+    def delivered(self) -> dict[str, str]:
+        """Node ⇒ what is kept of where it stands, as text."""
+        if self._delivered is None:
+            with self._database.reading("deliveries") as connection:
+                self._delivered = {row.node: row.body for row in connection.execute(select(DELIVERIES))}
+        return self._delivered
+
+    def delivery(self, node: str) -> Delivery | None:
+        """None where nothing of it can be read: it is shown, and never sent."""
+        with self._database.reading("deliveries") as connection:
+            row = connection.execute(select(DELIVERIES).where(DELIVERIES.c.node == node)).one_or_none()
+            body = read_object(row.body) if row is not None else None
+            if row is None or body is None:
+                return None
+            try:
+                wanted, told = (
+                    self._read(connection, str(one["version"]), one["sets"]) if one is not None else None
+                    for one in (body["wanted"], body["told"])
+                )
+                behind = tuple(Behind(one["type"], one["name"], one["acked"]) for one in body["behind"])
+                connected, synced, envoy, more = (body[name] for name in ("connected", "synced", "envoy", "more"))
+                if wanted is None:
+                    return None
+                return Delivery(wanted, told, bool(connected), bool(synced), str(envoy), behind, int(more), float(row.at))
+            except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+                return None
 
     def _read(self, connection: Connection, version: str, sets: dict[str, str]) -> Snapshot:
         query = select(SETS.c.digest, SETS.c.body)
@@ -110,10 +170,20 @@ class Snapshots:
             connection.execute(insert(SETS), [{"digest": digest, "body": _body(named[digest])} for digest in missing])
         self._new_sets += len(missing)
 
+    def _prune(self, connection: Connection) -> None:
+        """Now and then: nothing reads what nobody points to."""
+        if self._new_sets >= SETS_PER_PRUNE:
+            self._new_sets = 0
+            _prune(connection)
+
 
 def _prune(connection: Connection) -> None:
     """Drop the sets no proxy points to, and the resources in none of those that are left."""
     sets = {digest for (body,) in connection.execute(select(GOODS.c.sets)) for digest in (read_object(body) or {}).values()}
+    for (body,) in connection.execute(select(DELIVERIES.c.body)):
+        with contextlib.suppress(KeyError, TypeError, AttributeError):
+            read = read_object(body) or {}
+            sets.update(digest for name in ("wanted", "told") if read[name] for digest in read[name]["sets"].values())
     kept: set[str] = set()
     dead = []
     for digest, body in connection.execute(select(SETS.c.digest, SETS.c.body)):

@@ -7,12 +7,13 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from reconciler.core.declared import Changed, Declaration, Declared
+from reconciler.core.declared import Declaration, Declared
+from reconciler.core.delivery import Delivery
 from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot
 from reconciler.seams import Seams
 from reconciler.store import backup as backups
-from reconciler.store import happened, history, orders, precious, revisions
+from reconciler.store import happened, orders, precious, revisions
 from reconciler.store import lease as leases
 from reconciler.store.backup import Backup
 from reconciler.store.current import Current
@@ -21,20 +22,21 @@ from reconciler.store.declarations import Declarations
 from reconciler.store.following import Following
 from reconciler.store.happened import Happened
 from reconciler.store.logs import append
-from reconciler.store.rows import Event, KeptCertificate, Revision
+from reconciler.store.past import Past
+from reconciler.store.rows import KeptCertificate
 from reconciler.store.snapshots import Snapshots
 from reconciler.store.tables import EVENTS, GUARDS, STATE, STATUS
 
 KEY_BYTES = 32
 
 
-class Store:
+class Store(Past):
     """Thread-safe. Raises StoreError. Writing again what is there already writes nothing (`writes` counts transactions)."""
 
     def __init__(self, url: str, seams: Seams, *, make: bool = True) -> None:
         """Without `make`, raises NoStore where nobody has made it yet."""
+        super().__init__(Database(url, seams, make=make))
         self._seams = seams
-        self._database = Database(url, seams, make=make)
         self._lock = threading.RLock()
         self._snapshots = Snapshots(self._database)
         self._meta: dict[str, bytes] = {}
@@ -147,42 +149,11 @@ class Store:
         with self._lock:
             revisions.declare(self._database, self._seams, self._declarations, declaration)
 
-    def current(self) -> Revision | None:
-        """The revision that was judged last."""
-        return revisions.current(self._database)
-
-    def last_good(self) -> str | None:
-        return revisions.last_good(self._database)
-
-    def good_since(self, revision: str) -> float | None:
-        """When this revision was first found good, as far back as is kept."""
-        return revisions.good_since(self._database, revision)
-
-    def judged(self, before: float | None = None, most: int = 100) -> list[Revision]:
-        """The revisions judged (before that time), newest first."""
-        return revisions.judged(self._database, before, most)
-
     # What is declared, and how it came to be so
 
     def declared(self, refs: Iterable[str] | None = None) -> dict[str, Declared]:
         """Printed ref ⇒ what the last accepted revision declares of it; of these or of all."""
         return self._declarations.every(refs)
-
-    def history(
-        self,
-        ref: str | None = None,
-        before: int | None = None,
-        most: int = 100,
-        *,
-        accepted: str | None = None,
-        documents: bool = True,
-    ) -> list[Changed]:
-        """The newest changes, newest first: of one printed ref, below a number, of one accepted revision; at most 1,000."""
-        return history.changes(self._database, ref, before, most, accepted, documents)
-
-    def change_counts(self, accepted: Iterable[str]) -> dict[tuple[str, float], dict[str, int]]:
-        """Accepted revision and when ⇒ how many resources it created, changed, moved, deleted."""
-        return history.counts(self._database, accepted)
 
     # Plans, outcomes, events
 
@@ -190,16 +161,9 @@ class Store:
         """`plan` as plain JSON values; kept when it is not the same as the last."""
         happened.put_plan(self._database, self._seams, revision, plan, at)
 
-    def last_plan(self) -> Any:
-        return happened.last_plan(self._database)
-
     def add_outcomes(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
         """Outcomes as plain JSON values, oldest first."""
         happened.add_outcomes(self._database, self._seams, outcomes)
-
-    def outcomes(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The newest, newest first."""
-        return happened.outcomes(self._database, limit)
 
     def event(self, kind: str, ref: str, message: str, at: float | None = None) -> None:
         """Never give it what is secret: events are shown."""
@@ -216,21 +180,9 @@ class Store:
         """A secret was opened; every opening is recorded."""
         self.event("secret.opened", str(ref), purpose)
 
-    def events(self, since: int = 0, limit: int = 100) -> list[Event]:
-        """Those numbered above `since`, in order."""
-        return happened.events(self._database, since, limit)
-
     def happened(self) -> Happened:
         """Events and outcomes by their numbers, for whoever reads them back and forth."""
         return Happened(self._database)
-
-    def recent(self, ref: str, limit: int = 20) -> list[Event]:
-        """The newest about one resource, newest first."""
-        return happened.recent(self._database, ref, limit)
-
-    def latest(self, kinds: Sequence[str], limit: int = 100) -> list[Event]:
-        """The newest whose kind begins so, newest first."""
-        return happened.latest(self._database, kinds, limit)
 
     # What is now
 
@@ -299,6 +251,19 @@ class Store:
     def good(self, node: str) -> Snapshot | None:
         """What this proxy last ran without refusing anything of it."""
         return self._snapshots.get(node)
+
+    def put_deliveries(self, deliveries: Mapping[str, Delivery | None]) -> None:
+        """Node ⇒ where it stands with what it is told, or None to drop it; what is there already is not written."""
+        with self._lock:
+            self._snapshots.deliver(deliveries)
+
+    def delivery(self, node: str) -> Delivery | None:
+        return self._snapshots.delivery(node)
+
+    def delivered(self) -> set[str]:
+        """The nodes of which that is known."""
+        with self._lock:
+            return set(self._snapshots.delivered())
 
     def put_verdict(self, digest: str, body: str) -> None:
         """Remember what a real Envoy said about content of this digest."""

@@ -131,6 +131,8 @@ REFUSED = _table(
 BLOBS = _table("blobs", Column("digest", Text, primary_key=True), Column("body", LargeBinary, nullable=False))
 SETS = _table("sets", Column("digest", Text, primary_key=True), _text("body"))
 GOODS = _table("goods", Column("node", Text, primary_key=True), _text("version"), _text("sets"))
+# Where each proxy stands with what it is told; `body` names sets, as `sets` of a good does.
+DELIVERIES = _table("deliveries", Column("node", Text, primary_key=True), _text("body"), Column("at", Double, nullable=False))
 VERDICTS = _table("verdicts", Column("digest", Text, primary_key=True), _text("body"), Column("at", Double, nullable=False))
 
 CERTIFICATES = _table(

@@ -1,0 +1,66 @@
+"""What the store knows of the past, read back: revisions, changes, plans, outcomes and events."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from reconciler.core.declared import Changed
+from reconciler.store import happened, history, revisions
+from reconciler.store.database import Database
+from reconciler.store.rows import Event, Revision
+
+
+class Past:
+    """The half of a Store that writes nothing and remembers nothing. Raises StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def current(self) -> Revision | None:
+        """The revision that was judged last."""
+        return revisions.current(self._database)
+
+    def last_good(self) -> str | None:
+        return revisions.last_good(self._database)
+
+    def good_since(self, revision: str) -> float | None:
+        """When this revision was first found good, as far back as is kept."""
+        return revisions.good_since(self._database, revision)
+
+    def judged(self, before: float | None = None, most: int = 100) -> list[Revision]:
+        """The revisions judged (before that time), newest first."""
+        return revisions.judged(self._database, before, most)
+
+    def history(
+        self,
+        ref: str | None = None,
+        before: int | None = None,
+        most: int = 100,
+        *,
+        accepted: str | None = None,
+        documents: bool = True,
+    ) -> list[Changed]:
+        """The newest changes, newest first: of one printed ref, below a number, of one accepted revision; at most 1,000."""
+        return history.changes(self._database, ref, before, most, accepted, documents)
+
+    def change_counts(self, accepted: Iterable[str]) -> dict[tuple[str, float], dict[str, int]]:
+        """Accepted revision and when ⇒ how many resources it created, changed, moved, deleted."""
+        return history.counts(self._database, accepted)
+
+    def last_plan(self) -> Any:
+        return happened.last_plan(self._database)
+
+    def outcomes(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest, newest first."""
+        return happened.outcomes(self._database, limit)
+
+    def events(self, since: int = 0, limit: int = 100) -> list[Event]:
+        """Those numbered above `since`, in order."""
+        return happened.events(self._database, since, limit)
+
+    def recent(self, ref: str, limit: int = 20) -> list[Event]:
+        """The newest about one resource, newest first."""
+        return happened.recent(self._database, ref, limit)
+
+    def latest(self, kinds: Sequence[str], limit: int = 100) -> list[Event]:
+        """The newest whose kind begins so, newest first."""
+        return happened.latest(self._database, kinds, limit)
