@@ -9,6 +9,7 @@ ARG EXTRAS=envoy,postgres
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY reconciler reconciler
+COPY api api
 COPY schemas schemas
 COPY examples examples
 COPY fleet-repo-template fleet-repo-template

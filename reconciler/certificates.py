@@ -198,8 +198,7 @@ class Certificates:
         return offer
 
     def _check(self, ref: Ref, chain_pem: bytes, key: Sealed | None) -> _Offer:
-        # The keyed hash stands for the key: ciphertext differs each time the same key is sealed.
-        spec = digest(["chain", chain_pem.decode(), key.hash if key else ""])
+        spec = _chain_digest(chain_pem, key)
         if key is None:
             return _withheld(ref, spec, f"{ref} has no key: seal one with `convoy secret seal`")
         try:
@@ -212,6 +211,34 @@ class Certificates:
         sent = _Offer(ref, digest(["chain", str(ref), spec]), spec, chain.serial, chain=chain, chain_pem=chain_pem, key=key)
         fault = chain.fault()
         return replace(sent, fault=f"{ref}: {fault}") if fault else sent
+
+
+def foreseen(fleet: FleetState, running: FleetState, versions: Mapping[Ref, str]) -> dict[Ref, str]:
+    """What `versions` would say of a fleet that somebody only asks about: nothing of it is opened, and nothing remembered.
+
+    `versions` are those of the running fleet. A Certificate that is not as it is there counts as one that can be sent.
+    """
+    found: dict[Ref, str] = {}
+    for resource in fleet.of("Certificate"):
+        ref, spec = resource.ref, resource.spec
+        same = running.resources.get(ref)
+        if same is not None and same.spec == spec and ref in versions:
+            found[ref] = versions[ref]
+        elif isinstance(spec, Certificate):
+            found[ref] = _foreseen(ref, spec)
+    return found
+
+
+def _foreseen(ref: Ref, spec: Certificate) -> str:
+    if spec.self_signed is not None:
+        # Of a serial number that nobody has drawn yet.
+        return digest(["selfSigned", str(ref), digest(["selfSigned", list(spec.self_signed.names), spec.self_signed.days]), ""])
+    return digest(["chain", str(ref), _chain_digest((spec.chain or "").encode(), spec.key)])
+
+
+def _chain_digest(chain_pem: bytes, key: Sealed | None) -> str:
+    # The keyed hash stands for the key: ciphertext differs each time the same key is sealed.
+    return digest(["chain", chain_pem.decode(), key.hash if key else ""])
 
 
 def _withheld(ref: Ref, spec: str, why: str) -> _Offer:

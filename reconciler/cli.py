@@ -36,7 +36,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "take-over": "orders:take_over",
     },
     "Keeping it": {"backup": "backup:backup", "restore": "backup:restore"},
-    "More": {"secret": "secret:secret", "demo": "demo:demo", "completion": "completion:completion"},
+    "More": {"token": "token:token", "secret": "secret:secret", "demo": "demo:demo", "completion": "completion:completion"},
 }
 
 
@@ -63,7 +63,7 @@ class Commands(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         # Before any option is read, and also while a shell completes a line and nothing is called.
-        extra.setdefault("obj", Call(default_state(os.environ), terminal(os.environ)))
+        extra.setdefault("obj", Call(default_state(os.environ), terminal(os.environ), token=os.environ.get("CONVOY_TOKEN", "")))
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> object:

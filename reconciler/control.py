@@ -31,11 +31,14 @@ from reconciler.metrics import Metrics
 from reconciler.openings import Openings, closed
 from reconciler.proxies import Proxies
 from reconciler.record import Record
+from reconciler.requests import Requests
 from reconciler.rundir import XDS_SOCKET, point_to, run_directory
 from reconciler.seams import Seams
 from reconciler.secrets import IDENTITY_FILE, Opener
 from reconciler.store import Store, default_url
+from reconciler.trial import Trial
 from reconciler.wanted import Accepted, Wanted
+from reconciler.web import Http, Web
 from reconciler.xds.identity import Identity
 from reconciler.xds.server import Server
 
@@ -70,8 +73,10 @@ class Control:
         log: Log,
         metrics_address: str | None,
         xds_addresses: tuple[str, ...],
+        http: Http | None = None,
     ) -> None:
         self.state = state
+        self._store_url, self._http = store, http
         self._source, self._seams, self._log = source, seams, log
         self._metrics_address, self._xds_addresses = metrics_address, xds_addresses
         self._closing = contextlib.ExitStack()
@@ -240,7 +245,18 @@ class Control:
             loop.know_host(name, HostSpec())
         self._closing.callback(Bell(self._run, self._wake.set).close)
         self._serve_metrics()
+        self._serve_http(loop)
         return loop
+
+    def _serve_http(self, loop: Loop) -> None:
+        """Others may ask, by HTTP and a process of its own, what would be planned; the loop does not notice."""
+        if self._http is None:
+            return
+        trial = Trial(lambda: loop.premises, self.store, self.installation, self._seams)
+        requests = Requests(self._run, {"plan": trial.asked}, self.metrics, self._log, self._seams)
+        self._closing.callback(requests.close)
+        web = Web(self._http, self._store_url, self._run, self.metrics, self._log, self._seams)
+        self._closing.callback(web.close)
 
     def _serve_metrics(self) -> None:
         address, self._metrics_address = self._metrics_address, None
@@ -284,10 +300,11 @@ def open_control(
     log: Log | None = None,
     metrics_address: str | None = None,
     xds_addresses: tuple[str, ...] = (),
+    http: Http | None = None,
 ) -> Control:
     """Open a state directory, made with mode 0700 where it is missing, and the store (a URL; "" for the directory's own).
 
-    Raises ControlError, StoreError.
+    Raises ControlError, StoreError; where something is to be served and cannot be, MetricsError and WebError once it starts.
     """
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -295,7 +312,7 @@ def open_control(
         if state.stat().st_mode & 0o077:
             raise ControlError(f"{state} can be read by others, and it holds keys: chmod 700 it")
         return Control(
-            state, store or default_url(state), source, seams or Seams(), log or Log(), metrics_address, xds_addresses
+            state, store or default_url(state), source, seams or Seams(), log or Log(), metrics_address, xds_addresses, http
         )
     except OSError as error:
         raise ControlError(f"cannot use {state} for Convoy's state: {error.strerror or error}") from error

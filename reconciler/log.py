@@ -38,6 +38,7 @@ class Log:
         seams: Seams | None = None,
     ) -> None:
         """`stream` is standard error where left out; `colour` is on where that is a terminal, unless said otherwise."""
+        self._form, self._level = form, level
         self._stream = sys.stderr if stream is None else stream
         self._write: Callable[[Level, str, dict[str, object]], str] = self._json if form == "json" else self._text
         self._least = LEVELS.index(level)
@@ -45,6 +46,10 @@ class Log:
         self._seams = seams or Seams()
         self._lock = threading.Lock()
         self._secrets: tuple[str, ...] = ()
+
+    def told(self) -> dict[str, object]:
+        """What another process of ours needs to log as this one does."""
+        return {"form": self._form, "level": self._level, "colour": self._colour}
 
     def hide(self, value: str | bytes) -> None:
         """From now on this secret, and each long line of it, is written as "[hidden]"."""

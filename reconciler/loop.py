@@ -10,9 +10,10 @@ from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.guard import fights
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.model import XDS, FleetState, Key, Observed, ObservedState, Outcome, Plan, Problem, Ref, Snapshot
-from reconciler.core.place import without_lost
+from reconciler.core.model import XDS, FleetState, Key, Observed, Outcome, Plan, Problem, Ref, Snapshot
+from reconciler.core.place import staying, without_lost
 from reconciler.core.plan import node_id, plan, reached_by, running_proxies, surplus_of
+from reconciler.core.premises import Premises
 from reconciler.core.status import Status, status
 from reconciler.drivers import Driver
 from reconciler.guards import Guards
@@ -82,6 +83,8 @@ class Loop:
         self._let_go: dict[Key, float] = {}
         self._acked = ""
         self.view = View()
+        # What the last plan was made from: one value, so that whoever reads it in another thread has all of one round.
+        self.premises: Premises | None = None
 
     def tick(self) -> View:
         """One round: look, plan, hand out, record. Never waits for a host, a proxy or the source."""
@@ -101,12 +104,13 @@ class Loop:
         with self._metrics.stage("observe"):
             outcomes = self.hosts.outcomes()
             self._record.outcomes(outcomes)
-            seen, in_flight = self.hosts.observed()
-            seen = without_lost(fleet, seen)
+            shown, in_flight = self.hosts.observed()
+            seen = without_lost(fleet, shown)
             self.proxies.look()
             unopened = self._openings.problems(fleet) if self._openings else ()
         with self._metrics.stage("connect"):
-            wanted = self._connector.connect(fleet, self._staying(seen), self.certificates.versions(fleet))
+            versions, ending = self.certificates.versions(fleet), self.hosts.ending()
+            wanted = self._connector.connect(fleet, staying(seen, ending), versions)
             facts = Facts(
                 in_flight=in_flight,
                 failures=dict(self.hosts.failures),
@@ -123,6 +127,7 @@ class Loop:
             facts = self._guards.know(facts, accepted.orders, fleet.revision, accepted.noticed_at, outcomes)
         with self._metrics.stage("plan"):
             planned = plan(fleet, seen, facts, now)
+            known = facts
             facts = replace(facts, failures=self.hosts.still_failing(planned))
         with self._metrics.stage("act"):
             self._guards.keep(fleet, seen, facts, accepted.noticed_at)
@@ -135,6 +140,7 @@ class Loop:
             )
         with self._metrics.stage("record"):
             problems = (*self.certificates.problems(fleet), *unopened)
+            self.premises = Premises(fleet, shown, known, now, ending, wanted, versions, problems)
             refused = {problem.ref: str(problem) for problem in problems if problem.ref} | self.proxies.why_refused(wanted)
             result = status(fleet, planned, seen, facts, refused, self.view.status, now)
             self._count(accepted, fleet, planned, outcomes, result, wanted, fights(planned, facts), now)
@@ -152,13 +158,6 @@ class Loop:
             tuple(outcomes),
             converged,
         )
-
-    def _staying(self, seen: ObservedState) -> ObservedState:
-        """What requests may go to: an instance whose delete has begun is no way out any more, whatever befalls the others."""
-        ending = self.hosts.ending()
-        if not ending:
-            return seen
-        return replace(seen, resources={key: one for key, one in seen.resources.items() if key not in ending})
 
     def _know_hosts(self, fleet: FleetState) -> None:
         for resource in fleet.of("Host"):

@@ -74,6 +74,14 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self._requests = Histogram(
+            "convoy_request_seconds",
+            "Time of one request over the local socket, by how it ended.",
+            ["request", "outcome"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._web = Total("convoy_web_starts", "Starts of the process that serves HTTP.", registry=self.registry)
         self._now = _Now()
         self.registry.register(self._now)
         self._ticked_at: float | None = None
@@ -91,7 +99,6 @@ class Metrics:
         """A round ended that began at `begun_at` (Unix seconds)."""
         self._ticks.observe(max(0.0, self._seams.now() - begun_at))
         self._ticked_at = self._seams.monotonic()
-
         self._now.acts = True
 
     def stood_by(self) -> None:
@@ -100,6 +107,13 @@ class Metrics:
 
     def action(self, outcome: Outcome) -> None:
         self._actions.labels(outcome.action.verb, outcome.status).inc()
+
+    def request(self, request: str, outcome: str, seconds: float) -> None:
+        """A request was answered, or why not. Both words are ours, and few."""
+        self._requests.labels(request, outcome).observe(seconds)
+
+    def web_started(self) -> None:
+        self._web.inc()
 
     def fleet(
         self, revision: str, status: Mapping[Ref, Status], plan: Plan, problems: Sequence[Problem], fights: int = 0

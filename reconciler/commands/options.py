@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,8 @@ class Call:
     signers: dict[str, Path] = dataclasses.field(default_factory=dict)
     # A URL, which may hold a password: never shown. "" for the store in the state directory.
     store: str = ""
+    # What a running Convoy elsewhere is shown; from the environment, for everybody on a machine can read its command lines.
+    token: str = dataclasses.field(default="", repr=False)
 
     @property
     def state(self) -> Path:
@@ -189,6 +192,19 @@ def _selected(context: click.Context, parameter: click.Parameter, incomplete: st
     return [f"{before}{comma}{name}" for name in names(context, parameter, last)]
 
 
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(_: click.Context, __: click.Parameter, value: str) -> float | None:
+    """`90s`, `30m`, `2h`, `7d`, or `ever`; as seconds, or None for ever."""
+    if value == "ever":
+        return None
+    read = re.fullmatch(r"(\d{1,6})([smhd])", value)
+    if read is None:
+        raise click.BadParameter(f"{value!r} is not a time like 90s, 30m, 2h or 7d (or `ever`)")
+    return float(read[1]) * UNITS_S[read[2]]
+
+
 STATE = click.Path(file_okay=False, path_type=Path)
 
 
@@ -217,6 +233,9 @@ def _for_a_person(error: Exception) -> bool:
         ("reconciler.store", "StoreError"),
         ("reconciler.store", "BackupError"),
         ("reconciler.drivers", "DriverError"),
+        ("reconciler.metrics", "MetricsError"),
+        ("reconciler.web", "WebError"),
+        ("reconciler.remote", "RemoteError"),
         ("reconciler.secrets", "SecretError"),
         ("reconciler.sealed_files", "SealedFileError"),
         ("reconciler.forge.wire", "ForgeError"),

@@ -1,7 +1,6 @@
 """`convoy confirm`, `suspend`, `resume` and `take-over`: what a person tells Convoy beside Git."""
 
 import getpass
-import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands.look import found, kept, names
-from reconciler.commands.options import Call, Command, Failure, common
+from reconciler.commands.options import Call, Command, Failure, common, duration
 
 if TYPE_CHECKING:
     from reconciler.core.facts import OrderVerb
@@ -17,18 +16,6 @@ if TYPE_CHECKING:
 
 # What can be suspended: there has to be something that would be done to it.
 SUSPENDABLE = ("Container", "Application", "Proxy", "ProxyGroup", "Host")
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _seconds(_: click.Context, __: click.Parameter, value: str) -> float | None:
-    """`90s`, `30m`, `2h`, `7d`, or `ever`; as seconds, or None for ever."""
-    if value == "ever":
-        return None
-    read = re.fullmatch(r"(\d{1,6})([smhd])", value)
-    if read is None:
-        raise click.BadParameter(f"{value!r} is not a time like 90s, 30m, 2h or 7d (or `ever`)")
-    return float(read[1]) * UNITS_S[read[2]]
-
 
 REASON = click.option("--reason", default="", metavar="TEXT", help="Why; shown wherever a person may wonder.")
 
@@ -98,7 +85,7 @@ def _owner(rows: Mapping[str, Mapping[str, Any]], ref: str) -> str:
 @click.argument("what", metavar="KIND/NAME|fleet", shell_complete=names)
 @click.option("--reason", required=True, metavar="TEXT", help="Why; shown wherever a person may wonder.")
 @click.option(
-    "--for", "for_s", callback=_seconds, default="24h", show_default=True, metavar="TIME", help="90s, 30m, 2h, 7d or ever."
+    "--for", "for_s", callback=duration, default="24h", show_default=True, metavar="TIME", help="90s, 30m, 2h, 7d or ever."
 )
 @common()
 def suspend(call: Call, what: str, reason: str, for_s: float | None) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands import sources
+from reconciler.commands.against import CHANGES, elsewhere, plan_against
 from reconciler.commands.options import FAILED, Call, Command, Failure, common, quiet
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from reconciler.core.model import Plan, Snapshot
     from reconciler.git import Source
 
-CHANGES = 2
 MOST_UNOPENED = 5
 
 
@@ -24,22 +24,40 @@ MOST_UNOPENED = 5
         ("convoy plan examples/hello", "for another folder"),
         ("convoy plan --source . --branch next", "for a branch as it is committed"),
         ("convoy plan --exit-code -o markdown > plan.md", "for a pull request"),
+        ("convoy plan --against https://convoy.example -o markdown", "the same in CI, as the Convoy at work there sees things"),
     ],
     exits=[
         (0, "the plan is shown"),
-        (1, "there are problems, or the source cannot be read"),
+        (1, "there are problems, or the source cannot be read, or that Convoy cannot be asked"),
         (2, "with --exit-code: there are changes; or the command line cannot be understood"),
     ],
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when something would change.")
+@elsewhere
 @sources.from_anywhere
 @common("markdown")
-def plan(call: Call, path: Path | None, source: str | None, branch: str, subdirectory: str, exit_code: bool) -> None:
+def plan(
+    call: Call,
+    path: Path | None,
+    source: str | None,
+    branch: str,
+    subdirectory: str,
+    exit_code: bool,
+    against: str | None,
+    **beside: Any,
+) -> None:
     """Show what `apply` would do, and why.
 
-    PATH is the folder with the documents, this one where left out. Hosts are looked at; nothing on them is changed.
+    PATH is the folder with the documents, this one where left out. Hosts are looked at; nothing on them is changed. With
+    --against, a Convoy that runs elsewhere (`convoy serve --http`) is sent the documents and looks at what it sees already:
+    no key of any host is needed here, but a token of that Convoy's in $CONVOY_TOKEN.
     """
     place = sources.place(path, source, branch, subdirectory)
+    if against is not None:
+        plan_against(call, place, against, exit_code, beside, show_problems)
+        return
+    if any(beside.values()):
+        raise click.UsageError("--token-file, --ca-file, --message-file and --plaintext belong to --against")
     from reconciler.control import open_control
     from reconciler.core import show
     from reconciler.seams import Seams

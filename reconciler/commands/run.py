@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 UNFINISHED = 2
 # A failure is final for `apply` when nothing else has moved for this long: the loop itself would try for ever.
 SETTLED_S = 10.0
+PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(
@@ -140,6 +141,7 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
         ("convoy serve --source . --branch live --subdirectory prod", "a local repository's branch, one directory of it"),
         ("convoy serve --source https://git.example/fleet.git --signers /etc/convoy/signers", "only commits signed by these"),
         ("convoy serve --source /srv/fleet --metrics 127.0.0.1:9100 --log json", "for a service manager"),
+        ("convoy serve --source … --http 127.0.0.1:8080", "answer `convoy plan --against http://127.0.0.1:8080`"),
         ("convoy serve --source … --standby --store postgresql+psycopg://db/convoy", "on each of two machines: one acts"),
     ],
     exits=[(0, "it was asked to end (SIGTERM)"), (1, "it cannot run here"), (130, "Ctrl-C")],
@@ -157,6 +159,10 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
 @click.option("--poll", type=click.FloatRange(min=0.1), metavar="SECONDS", help="How often to look for commits.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there; port 0 chooses one.")
 @click.option("--xds", multiple=True, metavar="HOST:PORT", help="Serve xDS there too, for proxies on other machines.")
+@click.option("--http", metavar="HOST:PORT", help="Answer `convoy plan --against` there; port 0 chooses one.")
+@click.option("--http-cert", type=PEM, metavar="FILE", help="Serve HTTPS with this certificate (PEM, with its chain).")
+@click.option("--http-key", type=PEM, metavar="FILE", help="The certificate's key (PEM).")
+@click.option("--http-plaintext", is_flag=True, help="Plain HTTP though HOST is not loopback: a proxy in front ends TLS.")
 @click.option("--standby", is_flag=True, help="While another Convoy acts, wait and take over from it.")
 @click.option("--log", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="How to log.")
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True)
@@ -169,6 +175,10 @@ def serve(
     poll: float | None,
     metrics: str | None,
     xds: tuple[str, ...],
+    http: str | None,
+    http_cert: Path | None,
+    http_key: Path | None,
+    http_plaintext: bool,
     standby: bool,
     form: str,
     log_level: str,
@@ -182,10 +192,14 @@ def serve(
     from reconciler.control import open_control
     from reconciler.log import Log
     from reconciler.seams import Seams
+    from reconciler.web import Http
 
     seams = Seams()
     log = Log(form=form, level=log_level, colour=None if call.terminal.color else False, seams=seams)  # type: ignore[arg-type]
     place = followed(source, branch, subdirectory)
+    if http is None and (http_cert or http_key or http_plaintext):
+        raise click.UsageError("--http-cert, --http-key and --http-plaintext belong to --http")
+    address = Http(http, http_cert, http_key, http_plaintext) if http is not None else None
     while True:
         wishes = place.source(call.state, seams, poll)
         try:
@@ -197,6 +211,7 @@ def serve(
                 log=log,
                 metrics_address=metrics,
                 xds_addresses=xds,
+                http=address,
             ) as control:
                 place.remember(call.state)
                 log.info("serve.started", source=place.shown, state=call.state)

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import cast
 
 from reconciler.core.kinds.application import Application
 from reconciler.core.kinds.host import Host
-from reconciler.core.model import FleetState, Observed, ObservedState, Ref, Want
+from reconciler.core.model import FleetState, Key, Observed, ObservedState, Ref, Want
 
 
 def place(want: Want, allowed: Collection[str], seen: Iterable[Observed]) -> str | None:
@@ -68,6 +69,13 @@ class Hosts:
         if owner is not None and isinstance(owner.spec, Application) and owner.spec.hosts:
             return [host for host in hosts if host in owner.spec.hosts]
         return hosts
+
+
+def staying(seen: ObservedState, ending: Collection[Key]) -> ObservedState:
+    """What requests may go to: an instance whose delete has begun is no way out any more, whatever befalls the others."""
+    if not ending:
+        return seen
+    return replace(seen, resources={key: one for key, one in seen.resources.items() if key not in ending})
 
 
 def without_lost(fleet: FleetState, seen: ObservedState) -> ObservedState:

@@ -3,6 +3,7 @@
 A page is plain data (`show_layout`); who has a terminal colours its lines, and `plain` gives them as text.
 """
 
+from reconciler.core.show_against import against, against_json, against_markdown, token_json, tokens
 from reconciler.core.show_blast import Background
 from reconciler.core.show_explain import Known, explain, explain_json, one
 from reconciler.core.show_holds import orders, orders_json
@@ -34,6 +35,9 @@ __all__ = [
     "Span",
     "Standing",
     "Style",
+    "against",
+    "against_json",
+    "against_markdown",
     "count",
     "explain",
     "explain_json",
@@ -60,5 +64,7 @@ __all__ = [
     "status_json",
     "steps",
     "text",
+    "token_json",
+    "tokens",
     "validated",
 ]

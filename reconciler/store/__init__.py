@@ -8,9 +8,11 @@ from reconciler.store.happened import Happened
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.store import Store
 from reconciler.store.tables import HOME
+from reconciler.store.tokens import SCOPES, Token, TokenError
 
 __all__ = [
     "HOME",
+    "SCOPES",
     "Backup",
     "BackupError",
     "Damaged",
@@ -26,6 +28,8 @@ __all__ = [
     "Revision",
     "Store",
     "StoreError",
+    "Token",
+    "TokenError",
     "default_url",
     "examine",
 ]

@@ -28,6 +28,7 @@ from reconciler.store.tables import (
     REFUSED,
     REVISIONS,
     SETS,
+    TOKENS,
 )
 
 # In an order in which they can be written: what others point to comes first. The leases come for their epochs alone. Of the
@@ -37,6 +38,7 @@ PRECIOUS = (
     LEASES,
     ORDERS,
     GUARDS,
+    TOKENS,
     REVISIONS,
     HISTORY,
     EVENTS,

@@ -51,6 +51,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX status_changed ON status (changed)",
     ),
     ("CREATE TABLE deliveries (node TEXT PRIMARY KEY, body TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)",),
+    (
+        """CREATE TABLE tokens (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, account TEXT NOT NULL, scopes TEXT NOT NULL,
+           hash TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION)""",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

@@ -26,6 +26,7 @@ from reconciler.store.past import Past
 from reconciler.store.rows import KeptCertificate
 from reconciler.store.snapshots import Snapshots
 from reconciler.store.tables import EVENTS, GUARDS, STATE, STATUS
+from reconciler.store.tokens import Tokens
 
 KEY_BYTES = 32
 
@@ -39,6 +40,7 @@ class Store(Past):
         self._seams = seams
         self._lock = threading.RLock()
         self._snapshots = Snapshots(self._database)
+        self.tokens = Tokens(self._database, seams)
         self._meta: dict[str, bytes] = {}
         self._current = Current(self._database)
         self._declarations = Declarations(self._database)

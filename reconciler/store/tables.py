@@ -148,3 +148,16 @@ CERTIFICATE_KEYS = _table(
     Column("ref", Text, ForeignKey("certificates.ref", ondelete="CASCADE"), primary_key=True),
     Column("pem", LargeBinary, nullable=False),
 )
+
+# What programs and people prove themselves with to the API: never the token, a hash of it. `account` is whose it is, "" for one
+# that is nobody's; `scopes` what it may do, words with spaces between them.
+TOKENS = _table(
+    "tokens",
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    _text("account"),
+    _text("scopes"),
+    _text("hash"),
+    Column("at", Double, nullable=False),
+    Column("until", Double),
+)

@@ -1,0 +1,18 @@
+"""Serves Convoy over HTTP, in a process of its own that holds no fleet and cannot act on a host."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from api.outer import Outer
+from api.reach import Reach
+from api.surfaces import SURFACES, root
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def create_app(reach: Reach) -> Wsgi:
+    """Each surface is a small app of its own under `/<name>/`; `/health` is everybody's. `reach` is what they may use."""
+    surfaces: dict[str, Any] = {f"/{name}": surface.app(reach) for name, surface in SURFACES.items()}
+    return Outer(DispatcherMiddleware(root.app(), surfaces), reach.log, reach.secure)

@@ -1,0 +1,79 @@
+"""How much one client may ask for: so many in a minute, so many at once, so many bytes in memory.
+
+The rate is kept by the `limits` library, which can keep it in Redis for several web processes as well; that so many are at
+once is a matter of this process's threads and memory, for which a count under a lock is all it takes.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+# A pull request asks once for each push; a forge with a hundred open ones that all are rebased asks for these within minutes.
+PLANS_IN_A_MINUTE = 60
+# Each holds one of the threads (api/serve.py); the rest are for those who ask how things are.
+PLANS_AT_ONCE = 24
+# All that is being read and not answered yet.
+MOST_BYTES = 256 * 1024 * 1024
+
+
+class TooMany(Exception):
+    """Not now: `after_s` is when to try again. `own` where this client alone has asked too often."""
+
+    def __init__(self, what: str, after_s: int, *, own: bool) -> None:
+        super().__init__(what)
+        self.after_s, self.own = after_s, own
+
+
+class Limits:
+    """Of one process. Thread-safe."""
+
+    def __init__(self, in_a_minute: int = PLANS_IN_A_MINUTE, at_once: int = PLANS_AT_ONCE, bytes: int = MOST_BYTES) -> None:
+        self._rate = RateLimitItemPerMinute(in_a_minute)
+        self._asked = MovingWindowRateLimiter(MemoryStorage())
+        self._lock = threading.Lock()
+        self._left, self._bytes = at_once, bytes
+
+    def count(self, client: str) -> None:
+        """One more request of this client; raises TooMany."""
+        if not self._asked.hit(self._rate, client):
+            reset = self._asked.get_window_stats(self._rate, client).reset_time
+            words = f"this token has asked for more than {self._rate.amount} plans within a minute"
+            raise TooMany(words, max(1, round(reset - time.time())), own=True)
+
+    @contextmanager
+    def one(self) -> "Iterator[Held]":
+        """Room for one request, with the bytes it takes; raises TooMany."""
+        with self._lock:
+            if self._left <= 0:
+                raise TooMany("as many plans are being made as can be at once", 5, own=False)
+            self._left -= 1
+        held = Held(self)
+        try:
+            yield held
+        finally:
+            with self._lock:
+                self._left += 1
+                self._bytes += held.bytes
+
+    def take(self, bytes: int) -> None:
+        with self._lock:
+            if bytes > self._bytes:
+                raise TooMany("as much is being read as there is memory for", 5, own=False)
+            self._bytes -= bytes
+
+
+class Held:
+    """What one request holds until it is answered."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits, self.bytes = limits, 0
+
+    def take(self, bytes: int) -> None:
+        """Raises TooMany."""
+        self._limits.take(bytes)
+        self.bytes += bytes

@@ -1,0 +1,19 @@
+"""What a surface may use: the store to read, control's local socket to ask, and what keeps clients from each other."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.limits import Limits
+from reconciler.log import Log
+from reconciler.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """`run` is the directory of control's socket; `secure` where clients come by TLS."""
+
+    store: Store
+    run: Path
+    log: Log
+    limits: Limits
+    secure: bool = False

@@ -1,0 +1,58 @@
+"""Each URL: who asks, one question to control or to the store, and the answer."""
+
+import contextlib
+from collections.abc import Iterator
+
+from flask import Flask, Request, Response, request
+
+from api.bodies import BodyError, read_body
+from api.limits import Held
+from api.people import asker
+from api.reach import Reach
+from api.surfaces.convoy import wire
+from reconciler.ask import ask
+from reconciler.core import show
+from reconciler.core.against import LARGEST_QUESTION
+from reconciler.store import Token
+
+# A first plan of 10,000 documents takes 5 s; who waits longer than this has given up.
+PLANNING_S = 90.0
+
+
+def app(reach: Reach) -> Flask:
+    flask = Flask("convoy.v1", static_folder=None)
+    wire.envelope(flask)
+
+    @flask.post("/v1/plan")
+    def plan() -> Response:
+        """What would be done if these documents were the next revision."""
+        with _planning(reach, request) as held:
+            if request.mimetype != "application/json":
+                raise BodyError(
+                    415, "media-type", "the body is not said to be JSON", "send it with Content-Type: application/json"
+                )
+            body = read_body(request.stream, request.headers.get("Content-Encoding", ""), LARGEST_QUESTION, held.take)
+            return wire.passed_on(ask(reach.run, "plan", body, PLANNING_S), request)
+
+    @flask.get("/v1/status")
+    def status() -> Response:
+        """Where the fleet stands, as `convoy status -o json` says it."""
+        _known(reach, request, "read")
+        state, rows, acting = reach.store.state() or {}, reach.store.status(), reach.store.holder("control") or ""
+        return wire.answer(show.status_json(show.standing(state, bool(acting), "", acting), state, rows))
+
+    return flask
+
+
+def _known(reach: Reach, request: Request, scope: str) -> Token:
+    """Asked before anything of the body is read."""
+    token = asker(reach.store, request.headers.get("Authorization", ""), scope)
+    request.environ["convoy.by"] = token.name
+    return token
+
+
+@contextlib.contextmanager
+def _planning(reach: Reach, request: Request) -> Iterator[Held]:
+    reach.limits.count(_known(reach, request, "plan").id)
+    with reach.limits.one() as held:
+        yield held

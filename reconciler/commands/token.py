@@ -1,0 +1,126 @@
+"""`convoy token`: what a program shows to a running Convoy to be allowed to ask it something."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.commands.look import kept
+from reconciler.commands.options import Call, Command, Failure, common, duration
+
+if TYPE_CHECKING:
+    from reconciler.store import Token
+
+# The words of reconciler.store.SCOPES, here so that `--help` loads no database.
+SCOPES = ("plan", "read")
+
+
+@click.group(short_help="Who may ask a running Convoy, by tokens.")
+def token() -> None:
+    """Who may ask a running Convoy (`convoy serve --http`), by tokens."""
+
+
+@token.command(
+    cls=Command,
+    examples=[
+        ("convoy token create ci --may plan --expires 90d", "for the CI of the fleet repository"),
+        ("convoy token create wall --may read", "for a screen that shows the status"),
+    ],
+    exits=[(0, "it is made, and printed once"), (1, "there is one of this name, or the store cannot be written")],
+)
+@click.argument("name")
+@click.option(
+    "--may",
+    multiple=True,
+    required=True,
+    type=click.Choice(SCOPES),
+    help="`plan`: ask what a commit would do. `read`: see the fleet's status.",
+)
+@click.option(
+    "--expires",
+    "lasts_s",
+    callback=duration,
+    default="90d",
+    show_default=True,
+    metavar="TIME",
+    help="90s, 30m, 2h, 7d or ever.",
+)
+@common()
+def create(call: Call, name: str, may: tuple[str, ...], lasts_s: float | None) -> None:
+    """Make a token and print it, this once: only a hash of it is kept.
+
+    A CI job has it in $CONVOY_TOKEN, for `convoy plan --against URL`. It is good for nothing but what --may says.
+    """
+    from contextlib import closing
+
+    from reconciler.core import show
+
+    _state(call)
+    with closing(call.open_store()) as store:
+        made, shown = store.tokens.create(name, may, lasts_s)
+    # Alone on standard output, so that a script can put it where it belongs.
+    call.page((show.text(shown),), {**_json(made, time.time()), "token": shown})
+    if not call.json:
+        call.terminal.note(
+            f"this is shown once: keep it as a secret of whoever is to use it ({name} may {', '.join(sorted(may))})"
+        )
+
+
+def _state(call: Call) -> None:
+    if call.store:
+        return
+    try:
+        call.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"cannot make {call.state}: {error.strerror or error}") from None
+
+
+@token.command(
+    "list",
+    cls=Command,
+    examples=[("convoy token list", "who may ask what, and until when")],
+    exits=[(0, "they are listed"), (1, "the store cannot be read")],
+)
+@common()
+def every(call: Call) -> None:
+    """List the tokens, by name."""
+    from reconciler.core import show
+
+    now = time.time()
+    with kept(call) as store:
+        rows = [_json(one, now) for one in (store.tokens.every() if store else ())]
+    call.page(show.tokens(rows, now), {"tokens": rows})
+
+
+@token.command(
+    cls=Command,
+    examples=[("convoy token revoke ci", "from now on it is refused")],
+    exits=[(0, "it is no token any more"), (1, "there was none of this name")],
+)
+@click.argument("name", shell_complete=lambda context, _, incomplete: _names(context, incomplete))
+@common()
+def revoke(call: Call, name: str) -> None:
+    """Take a token back; at once, and for good."""
+    from reconciler.core import show
+
+    with kept(call) as store:
+        if store is None or not store.tokens.revoke(name):
+            raise Failure(f"there is no token {name}: `convoy token list` shows those there are")
+    call.page((show.text(show.Span("revoked", "good"), f" {name}"),), {"revoked": name})
+
+
+def _names(context: click.Context, incomplete: str) -> list[str]:
+    from reconciler.commands import options
+
+    try:
+        with kept(options.call(context)) as store:
+            names = [one.name for one in store.tokens.every()] if store else []
+    except Exception:  # noqa: BLE001 - there is nobody to tell while a line is being typed
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _json(one: "Token", now: float) -> dict[str, Any]:
+    from reconciler.core import show
+
+    return show.token_json(one.name, one.scopes, one.at, one.until, now)

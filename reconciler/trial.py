@@ -1,0 +1,191 @@
+"""Documents on trial: what would be planned if they were the next revision, from what the loop saw last. Nothing is written.
+
+No Envoy is asked about them, though `convoy plan` and `serve` do ask one: whoever may only ask for a plan must not be able to
+have a program of ours read, for minutes, what they have made up; the CI job that asks has its own Envoy (`convoy validate`).
+No secret in them is opened either: whoever sends one would learn from the answer whether our key opens it.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.ask import AskError
+from reconciler.certificates import foreseen
+from reconciler.core import show
+from reconciler.core.against import Answer, Moment, Question, QuestionError, answer_json, blob_id, problems_first, read_question
+from reconciler.core.blend import blend
+from reconciler.core.connect import Connector
+from reconciler.core.facts import DELETES, Facts, Order
+from reconciler.core.model import XDS, FleetState, ObservedState, Plan, Problem, Ref, Snapshot
+from reconciler.core.place import staying, without_lost
+from reconciler.core.plan import plan
+from reconciler.core.premises import Premises
+from reconciler.core.told import Said, Told, brought_back, heard
+from reconciler.git import Tree
+from reconciler.load import Loader
+from reconciler.seams import Seams
+from reconciler.store import Damaged, Store, StoreError
+from reconciler.wanted import EMPTIED
+
+# What the documents may have in bytes for what was read of them to be remembered: about ten times that in memory.
+LARGEST_REMEMBERED = 16 * 1024 * 1024
+
+
+class Trial:
+    """Answers questions one at a time, in whatever thread asks; the loop is not waited for and does not wait.
+
+    `premises` gives those of the loop's last round, or None before it had one. What was read before is remembered by its
+    content: asking again after a small change costs what changed.
+    """
+
+    def __init__(self, premises: Callable[[], Premises | None], store: Store, installation: str, seams: Seams) -> None:
+        self._premises, self._store, self._installation, self._seams = premises, store, installation, seams
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        # Without the pack on disk: what a stranger sent must not become what a restart believes to have read.
+        self._loader, self._connector = Loader(None, self._seams), Connector()
+
+    def asked(self, body: bytes, deadline: float) -> bytes:
+        """The same for what comes over the local socket, as JSON. Raises AskError alone."""
+        try:
+            question = read_question(body)
+            answer = self.answer(question, deadline)
+        except QuestionError as error:
+            raise AskError(error.code, error.what, error.hint) from None
+        except StoreError as error:
+            raise AskError("store", str(error), "ask again soon") from None
+        return json.dumps(answer_json(answer, question.form), ensure_ascii=False).encode("utf-8", "replace")
+
+    def answer(self, question: Question, deadline: float) -> Answer:
+        """`deadline` by the monotonic clock. Raises AskError and StoreError."""
+        if not self._lock.acquire(timeout=max(0.0, deadline - self._seams.monotonic())):
+            raise _late()
+        try:
+            return self._answer(question, deadline)
+        finally:
+            if sum(map(len, question.files.values())) > LARGEST_REMEMBERED:
+                self._forget()
+            self._lock.release()
+
+    def _answer(self, question: Question, deadline: float) -> Answer:
+        known = self._premises()
+        if known is None:
+            raise AskError(
+                "no-revision", "no revision is in force here yet, so nothing can be said about the next", "ask again soon"
+            )
+        now = self._seams.now()
+        moment = Moment(self._installation, known.fleet.revision, max(0.0, now - known.at))
+        fleet, problems, said = self._load(question, known, now, deadline)
+        if fleet is None or problems:
+            return Answer(question.revision, moment, problems_first(problems))
+        on_trial = _Tried(fleet, known, said, now)
+        wanted = self._connector.connect(
+            fleet,
+            staying(on_trial.seen, known.ending),
+            foreseen(fleet, known.fleet, known.certificates),
+        )
+        facts = on_trial.facts(self._settled(wanted, known))
+        planned = plan(fleet, on_trial.seen, facts, now)
+        answer = Answer(fleet.revision, moment, (), on_trial.closed(), bool(planned.actions))
+        return worded(answer, question, planned, self._told_before(planned))
+
+    def _load(
+        self, question: Question, known: Premises, now: float, deadline: float
+    ) -> tuple[FleetState | None, tuple[Problem, ...], Told]:
+        contents: dict[str, bytes] = {}
+        files: dict[str, str] = {}
+        # In the order of their paths, as Git and a folder give them.
+        for path, content in sorted(question.files.items()):
+            files[path] = blob_id(content)
+            contents[files[path]] = content
+
+        def read(blobs: Iterable[str]) -> Mapping[str, bytes]:
+            if self._seams.monotonic() > deadline:
+                raise _late()
+            return {blob: contents[blob] for blob in blobs}
+
+        loaded = self._loader.load(Tree(question.revision, files, question.problems, question.root), read)
+        orders = known.facts.orders.values()
+        said = heard((Said(question.revision, question.author, question.message),), orders, now)
+        if loaded.fleet is None or loaded.problems:
+            return None, tuple(loaded.problems), said
+        if not loaded.fleet.resources and known.fleet.resources and not said.tells("confirm", DELETES):
+            return None, (EMPTIED,), said
+        return loaded.fleet, brought_back(loaded.fleet, said.holds(), lambda blob: contents[blob]), said
+
+    def _settled(self, wanted: Mapping[str, Snapshot], known: Premises) -> dict[str, Snapshot]:
+        """What each proxy would be told: what is wanted, without what its Envoy has refused, as the loop does it."""
+        result: dict[str, Snapshot] = {}
+        refused: Mapping[str, str] | None = None
+        for node, snapshot in wanted.items():
+            before, runs = known.wanted.get(node), known.facts.snapshots.get(node)
+            if before is not None and runs is not None and before.version == snapshot.version:
+                result[node] = runs
+                continue
+            refused = self._store.refused() if refused is None else refused
+            fine = _versions(runs) if runs is not None else frozenset()
+            bad = {version: refused[version] for version in _versions(snapshot) - fine if version in refused}
+            result[node] = blend(snapshot, bad, runs.resources if runs is not None else {}).snapshot if bad else snapshot
+        return result
+
+    def _told_before(self, planned: Plan) -> dict[str, Snapshot]:
+        """What the proxies that would be told something run now."""
+        found: dict[str, Snapshot] = {}
+        for node in {node for action in planned.actions if action.host == XDS for node in action.want}:
+            with contextlib.suppress(Damaged):
+                good = self._store.good(node)
+                if good is not None:
+                    found[node] = good
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A fleet beside what is known of the one that runs."""
+
+    fleet: FleetState
+    known: Premises
+    said: Told
+    now: float
+
+    @property
+    def seen(self) -> ObservedState:
+        return without_lost(self.fleet, self.known.seen)
+
+    def facts(self, snapshots: Mapping[str, Snapshot]) -> Facts:
+        """Those of the running fleet with what the commit says; what it has let pass or held stays so."""
+        orders: dict[tuple[str, str], Order] = {
+            (o.verb, o.subject): o for o in self.said.every if o.until is None or self.now < o.until
+        }
+        closed = {problem.ref for problem in self.closed()}
+        unopened = {ref: why for ref, why in self.known.facts.unopened.items() if ref in closed}
+        return replace(self.known.facts, snapshots=snapshots, orders=orders, unopened=unopened)
+
+    def closed(self) -> tuple[Problem, ...]:
+        """Whose secrets cannot be used: known only of what is as in the running fleet."""
+        return tuple(problem for problem in self.known.closed if problem.ref is not None and self._same(problem.ref))
+
+    def _same(self, ref: Ref) -> bool:
+        now, then = self.fleet.resources.get(ref), self.known.fleet.resources.get(ref)
+        return now is not None and then is not None and now.digest == then.digest
+
+
+def worded(answer: Answer, question: Question, planned: Plan, running: Mapping[str, Snapshot]) -> Answer:
+    """The plan in the words of `convoy plan`: the side that knows the most words them."""
+    if question.form == "markdown":
+        return replace(answer, markdown=show.plan_markdown(planned, running))
+    if question.form == "json":
+        return replace(answer, data=show.plan_json(planned, running))
+    return replace(answer, page=show.plan(planned, running))
+
+
+def _versions(snapshot: Snapshot) -> frozenset[str]:
+    return frozenset(one.version for resources in snapshot.resources.values() for one in resources.values())
+
+
+def _late() -> AskError:
+    return AskError("late", "the plan took longer than it may", "ask again; a large fleet is quicker the second time")
