@@ -7,8 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reconciler.core.compile import Compiler, Locate
+from reconciler.core.kinds.environment import KIND as ENVIRONMENT
+from reconciler.core.layers import ENVIRONMENT as ENVIRONMENT_FILE
+from reconciler.core.layers import among, root_of
 from reconciler.core.model import FleetState, Problem, Ref, Where
 from reconciler.core.parse import Document, Parsed, locate, parse
+from reconciler.core.render import Renderer
 from reconciler.core.validate import Memo, Validated, ordered_problems, validate
 from reconciler.git import Tree
 from reconciler.pack import Pack, Records
@@ -21,6 +25,8 @@ DOCUMENT_ENDINGS = (".yaml", ".yml")
 BATCH = 500
 # All documents of a fleet together: fifty times the largest fleet in our budgets.
 LARGEST_FLEET = 256 * 1024 * 1024
+# Of the environments that somebody may have meant.
+MOST_NAMED = 8
 # From how many new files on a load is a whole fleet's first.
 MANY_FILES = 1000
 # The pack on disk is written again as a whole when more than one in so many files is not in it yet.
@@ -49,6 +55,21 @@ class _File:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a revision's files say, rendered. `ended`: with these Problems it makes no sense to look any further.
+
+    `unread` are the texts of what could not be read or rendered; `whole`: there is nothing of that kind.
+    """
+
+    documents: list[Document]
+    problems: list[Problem]
+    unread: list[bytes]
+    parsed: int
+    whole: bool
+    ended: bool = False
+
+
 class Loader:
     """Remembers what files say by blob id: in memory, and below `cache_dir` if there is one. Not thread-safe.
 
@@ -63,22 +84,49 @@ class Loader:
         self._unsaved = 0
         self._memo = Memo()
         self._compiler = Compiler()
+        self._renderer = Renderer()
 
     def load(self, tree: Tree, read: Read) -> Loaded:
         """Load this revision; `read` is asked only for blobs not seen before. Raises what `read` raises, and nothing else."""
         with _undisturbed(len(tree.files) - len(self._files) > MANY_FILES):
             return self._load(tree, read)
 
-    def _load(self, tree: Tree, read: Read) -> Loaded:
+    def render(self, tree: Tree, read: Read) -> Written:
+        """The documents of this revision as they are after bases, variables and patches; raises what `read` raises."""
         files, parsed, problems = self._all(tree, read)
         problems = [*tree.problems, *problems]
         documents = [document for file in files.values() for document in file.parsed.documents]
         faulty = [file.parsed for file in files.values() if file.parsed.problems]
         problems += [problem for one in faulty for problem in one.problems]
         unread = [text for one in faulty for text in one.unread]
-        validated = validate(documents, self._memo, root=tree.root, unread=unread)
+        if not tree.layers:
+            return Written(documents, problems, unread, parsed, whole=not problems)
+        if any(problem.where.file == environment_of(layer.root) for problem in problems for layer in tree.layers):
+            # What nobody can read, or what is not there, says too little about all the rest.
+            return Written([], problems, unread, parsed, whole=False, ended=True)
+        rendering = self._renderer.render(tree.layers, documents)
+        ended = bool(rendering.problems) and not rendering.lost
+        whole = not problems and not rendering.problems
+        return Written(
+            list(rendering.documents), [*problems, *rendering.problems], [*unread, *rendering.lost], parsed, whole, ended
+        )
+
+    @property
+    def rendered(self) -> int:
+        """How many documents have been made out of several layers, each time that one was."""
+        return self._renderer.made
+
+    def _load(self, tree: Tree, read: Read) -> Loaded:
+        written = self.render(tree, read)
+        problems, parsed = written.problems, written.parsed
+        if written.ended:
+            return Loaded(None, ordered_problems(problems), parsed)
+        root = tuple(layer.root for layer in tree.layers) or tree.root
+        validated = validate(written.documents, self._memo, root=root, unread=written.unread)
         problems += validated.problems
-        if problems and not (validated.whole and not faulty and not tree.problems):
+        if problems and not tree.layers:
+            problems = only_misplaced(written.documents, problems)
+        if problems and not (validated.whole and written.whole):
             return Loaded(None, ordered_problems(problems), parsed)
         compiled = self._compiler.compile(tree.revision, validated.resources, _locator(validated))
         known = {problem.where for problem in problems}
@@ -92,11 +140,12 @@ class Loader:
         files: dict[str, _File] = {}
         unknown: dict[str, list[str]] = {}
         known = self._files
+        roots = tuple(layer.root for layer in tree.layers) or tree.root
         for path, blob in tree.files.items():
             file = known.get(path)
             if file is not None and file.blob == blob:
                 files[path] = file
-            elif is_document(path, tree.root):
+            elif is_document(path, root_of(path, roots)):
                 unknown.setdefault(blob, []).append(path)
         if not unknown:
             self._files = files
@@ -143,6 +192,23 @@ class Loader:
         if self._pack is not None and self._unsaved > len(files) // UNSAVED_SHARE:
             self._pack.save({file.blob: file.parsed.documents for file in files.values() if not file.parsed.problems})
             self._unsaved = 0
+
+
+def environment_of(root: str) -> str:
+    return root + ENVIRONMENT_FILE
+
+
+def only_misplaced(documents: list[Document], problems: list[Problem]) -> list[Problem]:
+    """Where environments were read as if they were one fleet, everything else that is wrong follows from that."""
+    found = [one for one in documents if one.value.get("kind") == ENVIRONMENT]
+    if not found:
+        return problems
+    files = {one.source.file: one.raw for one in found}
+    named = ", ".join(root.rstrip("/") for root in among(files)[:MOST_NAMED]) or "the directory that it is in"
+    what = "this directory holds environments, and is none itself"
+    hint = f"name one of them instead: {named}"
+    where = [locate(one, ("kind",)) for one in found[:1]]
+    return [Problem(one, what, hint) for one in where]
 
 
 def is_document(path: str, root: str) -> bool:

@@ -1,5 +1,6 @@
 """Every example, and the template for a new fleet, validates, plans, converges on this machine, and then plans nothing."""
 
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from reconciler.loop import View
 from reconciler.seams import Seams
 
 ROOT = Path(__file__).parent.parent
-FLEETS = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir())
+ENVIRONMENTS = ROOT / "examples" / "environments"
+FLEETS = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir() and path != ENVIRONMENTS)
+FLEETS += sorted(path.parent for path in ENVIRONMENTS.glob("environments/*/environment.yaml"))
 FLEETS.append(ROOT / "fleet-repo-template")
 
 
@@ -22,6 +25,11 @@ FLEETS.append(ROOT / "fleet-repo-template")
 @pytest.mark.parametrize("folder", FLEETS, ids=lambda path: path.name)
 def test_it_converges_and_then_plans_nothing(folder: Path, tmp_path: Path) -> None:
     """From nothing to every resource synced and healthy, with nothing left to do; and all of it can be taken away again."""
+    if folder.is_relative_to(ENVIRONMENTS):
+        # What an environment may take in ends where its Git repository does.
+        shutil.copytree(ENVIRONMENTS, tmp_path / "repository")
+        (tmp_path / "repository" / ".git").mkdir()
+        folder = tmp_path / "repository" / folder.relative_to(ENVIRONMENTS)
     with closing(Directory(folder, Seams())) as source:
         try:
             with open_control(tmp_path / "state", source=source, log=Log(level="error")) as control:

@@ -9,8 +9,10 @@ import yaml
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from reconciler.core.envelope import check
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.export import FLEET, schemas
+from reconciler.core.layers import KINDS as ENVIRONMENTS
 from reconciler.core.parse import parse
 from reconciler.core.validate import validate
 from reconciler.schemas import DIRECTORY, write, written
@@ -45,7 +47,7 @@ def test_every_schema_is_one(name: str) -> None:
     assert json.loads((DIRECTORY / name).read_text(encoding="utf-8"))["$schema"].endswith("2020-12/schema")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "Environment"])
 def test_everything_is_described_and_shown(kind: str) -> None:
     """An editor can say something about every field, and shows an example document that the schema accepts."""
     schema = schemas()[f"{kind.lower()}.json"]
@@ -111,6 +113,36 @@ def test_schema_and_loading_agree(kind: str, spec: dict[str, Any], sound: bool) 
     assert judge(FLEET).is_valid(document) is sound
     text = yaml.safe_dump(document, sort_keys=False)
     assert validate(parse("x.yaml", "", text.encode()).documents).whole is sound
+
+
+@pytest.mark.parametrize(
+    ("spec", "sound"),
+    [
+        ({}, True),
+        ({"bases": ["../base"], "values": {"a": 1, "b": [True, "x", 0.5]}, "labels": {"a": "b"}}, True),
+        ({"bases": "../base"}, False),
+        ({"values": {"a": None}}, False),
+        ({"values": {"a": [["x"]]}}, False),
+        ({"variables": {"a": {}, "b": {"type": "list", "of": "integer", "minimum": 1}}}, True),
+        ({"variables": {"1a": {}}}, False),
+        ({"variables": {"a": {"type": "object"}}}, False),
+        ({"patches": [{"target": {"name": "web"}, "merge": {"spec": {"a": None}}}]}, True),
+        ({"patches": [{"target": {"name": "web"}, "json": [{"op": "remove", "path": "/spec/a"}]}]}, True),
+        ({"patches": [{"target": {"kind": "Proxy"}, "delete": True}]}, True),
+        ({"patches": [{"target": {"kind": "Proxy"}, "delete": False}]}, False),
+        ({"patches": [{"target": {}, "delete": True}]}, False),
+        ({"patches": [{"target": {"name": "web"}}]}, False),
+        ({"patches": [{"target": {"name": "web"}, "merge": {}, "delete": True}]}, False),
+        ({"patches": [{"target": {"name": "web"}, "json": [{"op": "remove", "path": "spec"}]}]}, False),
+    ],
+)
+def test_schema_and_reading_of_an_environment_agree(spec: dict[str, Any], sound: bool) -> None:
+    """The same for what is no resource of a fleet and is written in its files all the same."""
+    document = {"apiVersion": "convoy/v1", "kind": "Environment", "metadata": {"name": "x"}, "spec": spec}
+    assert judge("environment.json").is_valid(document) is sound
+    assert judge(FLEET).is_valid(document) is sound
+    (parsed,) = parse("environment.yaml", "", yaml.safe_dump(document, sort_keys=False).encode()).documents
+    assert (check(parsed, "default", ENVIRONMENTS).problems == ()) is sound
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from reconciler.core.compose import said
 from reconciler.core.kinds.document import PRESENCE, SUPERVISION, DocumentModel, Metadata, document_model
+from reconciler.core.kinds.environment import KIND as ENVIRONMENT_KIND
 from reconciler.core.kinds.spec import NAME_PATTERN, Reference, Run, Spec
 from reconciler.core.model import DEFAULT_TENANT, Problem, Ref, Resource, Where
 from reconciler.core.near import did_you_mean, listing
@@ -78,7 +79,8 @@ def _checked(document: Document, ref: Ref, read: DocumentModel, text: bytes) -> 
     digest = _digest(text)
     metadata = read.metadata
     drift = metadata.drift if isinstance(metadata.drift, dict) else {"": metadata.drift} if metadata.drift else {}
-    resource = Resource(ref, uid, spec, document.source, metadata.labels, metadata.deletion, drift, digest)
+    layers = document.trail.layers() if document.trail is not None else ()
+    resource = Resource(ref, uid, spec, document.source, metadata.labels, metadata.deletion, drift, digest, layers)
     references = tuple(spec.references())
     needs = tuple(tuple((kind, ref.tenant, one.name) for kind in one.kinds) for one in references)
     fixed = isinstance(spec, Run) and any(port.port is not None for port in spec.ports)
@@ -135,11 +137,20 @@ def ref_of(value: Mapping[str, Any], tenant: str, kinds: Mapping[str, type[Spec]
 
 
 def problem(document: Document, flaw: Flaw, ref: Ref | None) -> Problem:
-    return Problem(locate(document, flaw.path, key=flaw.key), flaw.what, flaw.hint, ref, flaw.quiet)
+    return Problem(locate(document, flaw.path, key=flaw.key), flaw.what, hinted(document, flaw), ref, flaw.quiet)
+
+
+def hinted(document: Document, flaw: Flaw) -> str:
+    """The flaw's hint, and the other place that has a part in what stands there, if there is one."""
+    beside = document.trail.beside(flaw.path) if document.trail is not None else ""
+    return "; ".join(one for one in (flaw.hint, beside) if one)
 
 
 def _unknown_kind(value: Mapping[str, Any], kinds: Mapping[str, type[Spec]]) -> Flaw:
     kind, known = value.get("kind"), f"known kinds: {listing(kinds)}"
+    if kind == ENVIRONMENT_KIND:
+        what = "an Environment is no part of another fleet than its own"
+        return Flaw(("kind",), what, "name the directory that it is in instead of one above it")
     if "kind" not in value:
         return Flaw((), "`kind` is missing", known)
     if not isinstance(kind, str):

@@ -69,6 +69,12 @@ class Memo:
 
 def _alike(resource: Resource, known: dict[Ref, Resource]) -> Resource:
     old = known.get(resource.ref)
-    if old is None or old.digest != resource.digest or old.source != resource.source or old.uid != resource.uid:
+    if (
+        old is None
+        or old.digest != resource.digest
+        or old.source != resource.source
+        or old.layers != resource.layers
+        or old.uid != resource.uid
+    ):
         return resource
     return old

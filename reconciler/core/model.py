@@ -93,6 +93,9 @@ class Resource:
     drift: Mapping[str, str] = field(default_factory=dict)
     # Digest of the document's content: equal digests mean an equal spec, so work may be memoised by it.
     digest: str = ""
+    # Where an environment changed the document: its own place, those of the patches, and of the values of variables in it, in
+    # the order in which they came to it. Empty where the document is as it is written at `source`.
+    layers: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

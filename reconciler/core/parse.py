@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from reconciler.core.compose import Composer, Trouble, said
 from reconciler.core.model import Problem, Source, Where
@@ -36,18 +36,33 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
+class Trail(Protocol):
+    """Which texts a document was made from, where it is not written anywhere as it is (`core/trail.py`)."""
+
+    def locate(self, path: tuple[str | int, ...], key: bool) -> Where:
+        """Where what stands at this path was written."""
+
+    def beside(self, path: tuple[str | int, ...]) -> str:
+        """The other place that has a part in it, in words; empty where there is none."""
+
+    def layers(self) -> tuple[Source, ...]:
+        """Every text with a part in the document, in the order in which they came to it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
     """One document: what it says, and its own bytes, `file[source.start:source.end]`.
 
     `raw` leaves out the `---` before it and begins `column` characters into its first line (more than 0 only where text stands
-    on the line of the `---`). Equal only to itself; nothing may change `value`, whose parts aliases may share.
+    on the line of the `---`). `trail` is there where those bytes are not all that `value` comes from: variables were filled
+    in, patches applied. Equal only to itself; nothing may change `value`, whose parts aliases may share.
     """
 
     source: Source
     value: dict[str, Any]
     raw: bytes
     column: int = 0
+    trail: Trail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +171,8 @@ def locate(document: Document, path: tuple[str | int, ...], *, key: bool = False
 
     The first call for a document reads its text again, the next ones only look up.
     """
+    if document.trail is not None:
+        return document.trail.locate(path, key)
     source = document.source
     if not path:
         before = BEFORE_CONTENT.match(document.raw)

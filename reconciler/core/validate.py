@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from reconciler.core import across
 from reconciler.core.across import Pair
-from reconciler.core.envelope import Checked, check, tenant_of
+from reconciler.core.envelope import Checked, check, hinted, tenant_of
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.spec import Spec
+from reconciler.core.layers import root_of
 from reconciler.core.model import Problem, Ref, Resource, Where
 from reconciler.core.parse import Document, locate
 from reconciler.core.ports import clashes
@@ -47,13 +48,14 @@ def validate(
     documents: Iterable[Document],
     memo: Memo | None = None,
     *,
-    root: str = "",
+    root: str | tuple[str, ...] = "",
     unread: Iterable[bytes] = (),
     kinds: Mapping[str, type[Spec]] = KINDS,
 ) -> Validated:
     """Check every document by itself and all of them together.
 
-    `root` is the fleet's directory, "" or ending in "/"; `unread` are texts of the fleet that could not be parsed.
+    `root` is the fleet's directory, "" or ending in "/", or those of all layers of an environment; `unread` are texts of the
+    fleet that could not be parsed or rendered.
     The order of the documents makes no difference. With the `memo` of the last call, the cost follows what changed.
     """
     memo = memo or Memo()
@@ -74,7 +76,7 @@ def validate(
 
 
 def _whole(
-    given: list[Document], memo: Memo, root: str, unread: tuple[bytes, ...], kinds: Mapping[str, type[Spec]]
+    given: list[Document], memo: Memo, root: str | tuple[str, ...], unread: tuple[bytes, ...], kinds: Mapping[str, type[Spec]]
 ) -> tuple[across.Named, Validated]:
     """Everything, from every document."""
     pairs = [(document, _checked(document, memo, root, kinds)) for document in sorted(given, key=_place)]
@@ -84,7 +86,7 @@ def _whole(
     problems = [one for _, checked in pairs for one in checked.problems]
     for document, flaw in _between(pairs, names, twice, places):
         ref = memo.checked[document].ref
-        problems.append(Problem(places(document, flaw.path, flaw.key), flaw.what, flaw.hint, ref))
+        problems.append(Problem(places(document, flaw.path, flaw.key), flaw.what, hinted(document, flaw), ref))
     later = {document for (document, _), _ in twice}
     sound = [
         (checked.resource, document) for document, checked in pairs if checked.resource is not None and document not in later
@@ -94,7 +96,9 @@ def _whole(
     return names, Validated(resources, ordered_problems(problems), sources, len(sound) == len(pairs))
 
 
-def _edited(given: list[Document], memo: Memo, root: str, kinds: Mapping[str, type[Spec]]) -> Validated | None:
+def _edited(
+    given: list[Document], memo: Memo, root: str | tuple[str, ...], kinds: Mapping[str, type[Spec]]
+) -> Validated | None:
     """The last result with some documents edited; None when that takes a look at all of them."""
     before = memo.sound
     if before is None or len(given) != len(memo.given):
@@ -147,10 +151,10 @@ def _between(
     yield from clashes(pairs, places)
 
 
-def _checked(document: Document, memo: Memo, root: str, kinds: Mapping[str, type[Spec]]) -> Checked:
+def _checked(document: Document, memo: Memo, root: str | tuple[str, ...], kinds: Mapping[str, type[Spec]]) -> Checked:
     found = memo.checked.get(document)
     if found is None:
-        tenant, misplaced = tenant_of(document.source.file, root)
+        tenant, misplaced = tenant_of(document.source.file, root_of(document.source.file, root))
         found = Checked(None, None, (misplaced,)) if misplaced else check(document, tenant, kinds)
         memo.checked[document] = found
     return found

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from reconciler.core.compose import said
 from reconciler.core.kinds.document import LabelName, Uid
+from reconciler.core.kinds.environment import POINTER_PATTERN, VARIABLE_PATTERN
 from reconciler.core.kinds.sealed import HASH_PATTERN
 from reconciler.core.kinds.sealed import SEALED as SEALED_TAG
 from reconciler.core.kinds.sealed import TEXT as TEXT_TAG
@@ -53,6 +54,8 @@ PATTERNS = {
     r"^[^\s\x00/]+$": "write a domain, without spaces or `/`",
     r"^\S+:[0-9]{1,5}$": "write address:port",
     r"^[0-9]{1,5}-[0-9]{1,5}$": "write lowest-highest, like 20000-29999",
+    VARIABLE_PATTERN: "use letters, digits, `-` and `_`, and a letter first",
+    POINTER_PATTERN: "write a JSON pointer, like /spec/ports/0/port",
     HASH_PATTERN: "`convoy secret seal` makes these 64 hexadecimal digits",
     r"^-----BEGIN CERTIFICATE-----": "write a certificate in PEM form",
 }

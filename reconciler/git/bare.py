@@ -5,7 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pygit2
@@ -88,6 +88,11 @@ class Bare:
         if self._trees is None or self._trees.repository is not repository:
             self._trees = Trees(repository)
         return self._trees
+
+    def contents(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
+        """What these blobs hold; raises pygit2's errors."""
+        odb = self.opened().odb
+        return {id: odb.read(pygit2.Oid(hex=id))[1] for id in blob_ids}
 
     def make_anew(self, fill: Callable[[Path], None]) -> None:
         """A whole new one, put in the old one's place only when `fill` has succeeded: until then the old one stays."""

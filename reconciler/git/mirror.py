@@ -14,10 +14,10 @@ from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
 from reconciler.git.carry import carry
 from reconciler.git.command import NO_FILE, Git, GitFailed, local_path, redacted, remote_settings
 from reconciler.git.history import REVISION, between, commit_of, makers
+from reconciler.git.layers import NoDirectory, tree
 from reconciler.git.names import checked_branch, checked_subdirectory
 from reconciler.git.signers import Files, Signers
 from reconciler.git.source import Commit, Signature, SourceError, Tree
-from reconciler.git.trees import NoDirectory
 from reconciler.git.watch import Changes
 from reconciler.seams import Seams
 
@@ -95,17 +95,16 @@ class Mirror:
                     f"revision {revision[:12]} of {self.shown} is not read: nobody who counts is known to sign it"
                 )
             try:
-                files, problems = self._bare.trees().files(commit.tree_id, self._root)
+                trees = self._bare.trees()
+                return tree(revision, self._root, lambda root: trees.files(commit.tree_id, root), self._bare.contents)
             except NoDirectory:
                 hint = "name another directory, or bring it back"
                 raise SourceError(f"revision {revision[:12]} of {self.shown} has no directory {self._root}: {hint}") from None
-            return Tree(revision, files, problems, self._root)
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         with self._lock, self._reading(f"a file in {self._bare.directory}", ours=True):
             self._seams.point("git.read", self.shown)
-            odb = self._bare.opened().odb
-            return {id: odb.read(pygit2.Oid(hex=id))[1] for id in blob_ids}
+            return self._bare.contents(blob_ids)
 
     def info(self, revision: str) -> Commit:
         with self._lock, self._reading(f"revision {revision[:12]} in {self._bare.directory}", ours=True):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from reconciler.core.layers import Layer
 from reconciler.core.model import Problem
 
 # Only these can hold documents; other files in the repository are nobody's business here.
@@ -31,12 +32,14 @@ class Tree:
 
     `root` is the directory the fleet lives in, "" or ending in "/"; every path begins with it. `problems` are about files
     that cannot be read as documents at all (links, sizes, names); such a revision is refused like any with Problems.
+    Of an environment, `layers` are the directories that it is made of, bases first and `root` last, and `files` those of all.
     """
 
     revision: str
     files: Mapping[str, str]
     problems: tuple[Problem, ...] = ()
     root: str = ""
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

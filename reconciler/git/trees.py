@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import pygit2
 from pygit2.enums import FileMode, ObjectType
 
+from reconciler.core.layers import MOST_LAYERS
 from reconciler.core.model import Problem, Where
+from reconciler.git.layers import NoDirectory
 from reconciler.git.names import bad_name, fold, shown
 from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, is_document
 
@@ -28,10 +30,6 @@ LARGEST_TREE = 64 * MOST_ENTRIES
 
 class Boundless(Exception):
     """More entries than any fleet has."""
-
-
-class NoDirectory(Exception):
-    """The directory asked for is not in that tree."""
 
 
 @dataclass(slots=True)
@@ -66,12 +64,12 @@ class Listing:
 
 
 class Trees:
-    """Listings of one mirror. The last one is kept; what it saves is work, never the answer."""
+    """Listings of one mirror. The last one of each directory is kept; what it saves is work, never the answer."""
 
     def __init__(self, repository: pygit2.Repository) -> None:
         self.repository = repository
         self._odb = repository.odb
-        self._last: Listing | None = None
+        self._last: dict[str, Listing] = {}
         self._left = 0
         # Tree ⇒ how many entries it stands for; the trees of a hundred revisions of a large fleet.
         self._counts: dict[str, int] = {}
@@ -87,17 +85,20 @@ class Trees:
         """
         start = entry_at(self.repository[top].peel(pygit2.Tree), root.rstrip("/")) if root else None
         if root and not isinstance(start, pygit2.Tree):
-            raise NoDirectory(root)
+            raise NoDirectory("it is no directory in this commit" if start is not None else "there is no such directory")
         self._left = MOST_ENTRIES
         try:
             self._count(str(start.id if start else top), 0)
-            listing = self._read(str(start.id if start else top), root, self._last, 0)
+            listing = self._read(str(start.id if start else top), root, self._last.get(root), 0)
         except Boundless:
             what = f"more than {MOST_ENTRIES} files and directories"
             return {}, (Problem(Where(root or "."), what, "keep the fleet in a directory of its own and name that one"),)
         finally:
             self._fresh.clear()
-        self._last = listing
+        self._last.pop(root, None)
+        self._last[root] = listing
+        while len(self._last) > MOST_LAYERS:
+            del self._last[next(iter(self._last))]
         if len(self._counts) > MOST_ENTRIES // 10:
             self._counts.clear()
         problems = listing.problems | listing.sizes

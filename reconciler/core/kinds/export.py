@@ -7,6 +7,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.document import document_model
+from reconciler.core.kinds.environment import KIND, Environment
 from reconciler.core.kinds.spec import Spec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -24,6 +25,8 @@ class _Plain(GenerateJsonSchema):
 
 def schemas(kinds: Mapping[str, type[Spec]] = KINDS) -> dict[str, dict[str, Any]]:
     """File name ⇒ schema."""
+    # No resource of a fleet, and written in the same files all the same.
+    kinds = {**kinds, KIND: Environment}
     result = {f"{kind.lower()}.json": _document(kind, spec) for kind, spec in kinds.items()}
     result[FLEET] = {
         "$schema": DIALECT,
