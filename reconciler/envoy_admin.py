@@ -1,7 +1,9 @@
 """Asks a local Envoy's admin page over its socket: one request, bounded in time and in size."""
 
+import io
 import socket
 import time
+from http.client import HTTPException, HTTPResponse
 
 # A thousand listeners' worth of what is asked for.
 MOST_BYTES = 8 << 20
@@ -11,10 +13,10 @@ class AdminError(Exception):
     """The Envoy did not answer as one does."""
 
 
-def get(path: str, target: str, patience_s: float) -> bytes:
+def get(path: str, target: str, patience_s: float, most_bytes: int = MOST_BYTES) -> bytes:
     """The body of the answer to `GET target` on this Unix socket; raises AdminError."""
     until = time.monotonic() + patience_s
-    request = f"GET {target} HTTP/1.0\r\nHost: admin\r\nConnection: close\r\n\r\n".encode()
+    request = f"GET {target} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode()
     answer = bytearray()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
@@ -27,12 +29,26 @@ def get(path: str, target: str, patience_s: float) -> bytes:
                 if not piece:
                     break
                 answer += piece
-                if len(answer) > MOST_BYTES:
-                    raise AdminError(f"the Envoy at {path} answers {target} with more than {MOST_BYTES} bytes")
+                if len(answer) > most_bytes:
+                    raise AdminError(f"the Envoy at {path} answers {target} with more than {most_bytes} bytes")
     except OSError as error:
         raise AdminError(f"the Envoy at {path} does not answer {target}: {error.strerror or error}") from error
-    head, found, body = bytes(answer).partition(b"\r\n\r\n")
-    words = head.split(maxsplit=2)
-    if not found or len(words) < 2 or words[1] != b"200":
-        raise AdminError(f"the Envoy at {path} refuses {target}")
+    try:
+        read = HTTPResponse(_Answered(bytes(answer)))  # type: ignore[arg-type]  # all it asks of a socket is a file
+        read.begin()
+        body = read.read()
+    except (HTTPException, ValueError) as error:
+        raise AdminError(f"the Envoy at {path} does not answer {target} as one does") from error
+    if read.status != 200:
+        raise AdminError(f"the Envoy at {path} refuses {target} ({read.status})")
     return body
+
+
+class _Answered:
+    """An answer that is here as a whole; Envoy takes HTTP/1.1 alone and may send it in chunks."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        return io.BytesIO(self._answer)
