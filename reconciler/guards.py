@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from reconciler.core import guard
+from reconciler.core import guard, order
 from reconciler.core.diff import as_declared
 from reconciler.core.facts import DELETES, Facts, Order
 from reconciler.core.model import FleetState, Observed, ObservedState, Outcome, Ref
@@ -14,7 +14,7 @@ from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Store
 
-LOT, SETTLED = "lot", "settled/"
+LOT, SETTLED, NEEDS = "lot", "settled/", "needs/"
 
 
 class Guards:
@@ -38,6 +38,13 @@ class Guards:
             for name, row in rows.items()
             if name.startswith(SETTLED) and isinstance(row.get("as"), list) and len(row["as"]) == 3
             for ref in _refs((name.removeprefix(SETTLED),))
+        }
+
+        self._needed: dict[Ref, tuple[Ref, ...]] = {
+            ref: tuple(sorted(_refs(row["needs"])))
+            for name, row in rows.items()
+            if name.startswith(NEEDS) and isinstance(row.get("needs"), list)
+            for ref in _refs((name.removeprefix(NEEDS),))
         }
 
     def know(
@@ -68,6 +75,7 @@ class Guards:
             corrections=self._corrections,
             before=self._before,
             passed=self._passed,
+            needed=self._needed,
         )
 
     def keep(self, fleet: FleetState, seen: ObservedState, facts: Facts, noticed_at: float) -> None:
@@ -84,8 +92,13 @@ class Guards:
             changes[LOT] = {"before": before, "passed": sorted(str(ref) for ref in passed)}
         settled = guard.settled(fleet.workloads, _as_declared(fleet, seen), self._settled)
         changes |= {f"{SETTLED}{ref}": {"as": value} if value else None for ref, value in settled.items()}
+        needed = order.remembered(fleet, seen, self._needed)
+        changes |= {f"{NEEDS}{ref}": {"needs": [str(one) for one in needs]} if needs else None for ref, needs in needed.items()}
         if changes:
             self._store.put_guards(changes)
+        if needed:
+            kept_needs = self._needed | {ref: needs for ref, needs in needed.items() if needs}
+            self._needed = {ref: needs for ref, needs in kept_needs.items() if needed.get(ref, needs) is not None}
         self._before, self._passed = before, passed
         if settled:
             kept = self._settled | {ref: value for ref, value in settled.items() if value}
@@ -102,12 +115,12 @@ class Guards:
         declared = {str(ref) for ref in (*fleet.resources, *fleet.workloads)}
         installations = set(seen.foreign.values())
         done: list[tuple[str, str]] = []
-        for (verb, subject), order in facts.orders.items():
+        for (verb, subject), given in facts.orders.items():
             if verb == "take-over":
                 over = subject not in installations and not seen.blind
             elif verb == "confirm" and subject == DELETES:
                 over = not seen.blind
-            elif verb == "confirm" and order.at <= noticed_at:
+            elif verb == "confirm" and given.at <= noticed_at:
                 over = subject in declared or (subject not in names and not seen.blind)
             else:
                 over = verb == "resume"

@@ -1,18 +1,20 @@
 """The loop: what is wanted, what is seen, plan, hand out, record. Start reading here."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
-from reconciler.core.facts import Facts
+from reconciler.core.facts import Facts, Wait
 from reconciler.core.guard import fights
+from reconciler.core.handover import node_id, reached_by, running_proxies, surplus_of
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.model import XDS, FleetState, Key, Observed, Outcome, Plan, Problem, Ref, Snapshot
+from reconciler.core.order import waiting
 from reconciler.core.place import staying, without_lost
-from reconciler.core.plan import node_id, plan, reached_by, running_proxies, surplus_of
+from reconciler.core.plan import plan
 from reconciler.core.premises import Premises
 from reconciler.core.status import Status, status
 from reconciler.drivers import Driver
@@ -81,6 +83,7 @@ class Loop:
         self._connector = Connector()
         self._recalled: tuple[tuple[Observed, ...], frozenset[Key]] | None = None
         self._let_go: dict[Key, float] = {}
+        self._waiting: Mapping[Wait, float] = {}
         self._acked = ""
         self.view = View()
         # What the last plan was made from: one value, so that whoever reads it in another thread has all of one round.
@@ -123,11 +126,12 @@ class Loop:
             running = running_proxies(seen)
             surplus = surplus_of(fleet, seen)
             self._let_go = {o.key: self._let_go.get(o.key, now) for o in surplus if not reached_by(o, facts, running)}
-            facts = replace(facts, let_go=self._let_go)
+            facts = replace(facts, let_go=self._let_go, waiting=self._waiting)
             facts = self._guards.know(facts, accepted.orders, fleet.revision, accepted.noticed_at, outcomes)
         with self._metrics.stage("plan"):
             planned = plan(fleet, seen, facts, now)
             known = facts
+            self._waiting = waiting(planned, self._waiting, now)
             facts = replace(facts, failures=self.hosts.still_failing(planned))
         with self._metrics.stage("act"):
             self._guards.keep(fleet, seen, facts, accepted.noticed_at)

@@ -9,8 +9,9 @@ from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.declared import Declaration, Maker
 from reconciler.core.facts import DELETES, Order
+from reconciler.core.handover import node_id
 from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot, Where
-from reconciler.core.plan import node_id, settings_of
+from reconciler.core.plan import settings_of
 from reconciler.core.told import Said, Told, about, brought_back, heard
 from reconciler.gate import Gates
 from reconciler.git import MOST_COMMITS, Signature, Source, SourceError

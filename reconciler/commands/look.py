@@ -145,8 +145,8 @@ def kind_of(word: str, rows: Rows) -> str:
 
 def _known(call: Call, store: "Store", row: "Row", rows: Rows) -> "Known":
     from reconciler.core import show
+    from reconciler.core.handover import node_id
     from reconciler.core.model import Ref
-    from reconciler.core.plan import node_id
 
     ref = Ref.parse(row["ref"])
     # A workload's row names the place of what it follows from.

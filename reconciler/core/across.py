@@ -87,6 +87,8 @@ def unaffected(was: Checked, now: Checked, names: Named) -> bool:
     kind = now.ref.kind if now.ref else ""
     if names.circular or was.fixed or now.fixed or (names.fixed and kind in PORTS):
         return False
+    if (was.waits_for, was.hook) != (now.waits_for, now.hook):
+        return False
     if not names.between.get(kind, frozenset()).issuperset(now.names_kinds):
         return False
     return all(any(key in names.first for key in keys) for keys in now.needs)

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import cast
 
+from reconciler.core.handover import node_id
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.model import XDS, Action, FleetState, Plan, Ref, Snapshot, Want
-from reconciler.core.plan import node_id
 
 
 def between(was: FleetState, wanted: FleetState, told: Mapping[str, Snapshot], tell: Mapping[str, Snapshot]) -> Plan:

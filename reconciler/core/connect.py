@@ -7,10 +7,10 @@ from typing import cast
 
 from reconciler.core import envoy
 from reconciler.core.clusters import eds_target, is_address
+from reconciler.core.handover import node_id
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.model import XDS_TYPES, FleetState, Observed, ObservedState, Ref, Snapshot, Want, XdsResource, digest
 from reconciler.core.place import Hosts, place
-from reconciler.core.plan import node_id
 
 Group = Mapping[str, Mapping[str, XdsResource]]
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from reconciler.core import asked
 from reconciler.core.compose import said
 from reconciler.core.kinds.document import PRESENCE, SUPERVISION, DocumentModel, Metadata, document_model
 from reconciler.core.kinds.environment import KIND as ENVIRONMENT_KIND
@@ -45,6 +46,9 @@ class Checked:
     uid: str | None = None
     # Whether it is a workload with a port number of its own.
     fixed: bool = False
+    # What it waits for before it is made or changed, in the order of `metadata.needs`.
+    waits_for: tuple[Ref, ...] = ()
+    hook: bool = False
 
 
 def check(document: Document, tenant: str, kinds: Mapping[str, type[Spec]]) -> Checked:
@@ -63,7 +67,7 @@ def check(document: Document, tenant: str, kinds: Mapping[str, type[Spec]]) -> C
         wrong += [flaw for flaw in flaws(error, model) if known or not _about_kind(flaw)]
         return Checked(ref, None, tuple(problem(document, flaw, ref) for flaw in wrong))
     if known:
-        wrong += _policies(read.metadata, kinds[str(kind)])
+        wrong += [*_policies(read.metadata, kinds[str(kind)]), *asked.flaws(read.metadata, read.spec, kinds)]
     if ref is not None and not wrong:
         most = LONGEST_NAME - read.spec.suffix_length()
         if len(ref.name) <= most:
@@ -80,12 +84,16 @@ def _checked(document: Document, ref: Ref, read: DocumentModel, text: bytes) -> 
     metadata = read.metadata
     drift = metadata.drift if isinstance(metadata.drift, dict) else {"": metadata.drift} if metadata.drift else {}
     layers = document.trail.layers() if document.trail is not None else ()
-    resource = Resource(ref, uid, spec, document.source, metadata.labels, metadata.deletion, drift, digest, layers)
+    waits_for = tuple(Ref(kind, name, ref.tenant) for kind, _, name in (one.partition("/") for one in metadata.needs))
+    resource = Resource(
+        ref, uid, spec, document.source, metadata.labels, metadata.deletion, drift, digest, layers, waits_for, metadata.hook
+    )
     references = tuple(spec.references())
     needs = tuple(tuple((kind, ref.tenant, one.name) for kind in one.kinds) for one in references)
     fixed = isinstance(spec, Run) and any(port.port is not None for port in spec.ports)
     kinds = tuple(sorted({kind for one in references for kind in one.kinds}))
-    return Checked(ref, resource, (), references, needs, kinds, read.metadata.uid, fixed)
+    hook = metadata.hook is not None
+    return Checked(ref, resource, (), references, needs, kinds, read.metadata.uid, fixed, waits_for, hook)
 
 
 def digest_of(value: Mapping[str, Any]) -> str:

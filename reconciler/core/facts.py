@@ -7,6 +7,8 @@ from typing import Literal
 from reconciler.core.model import Connected, Key, Ref, Snapshot
 
 Endpoint = tuple[str, int]
+# What is held, of which instance, and what a person may do about it once that takes too long.
+Wait = tuple[Ref, str, str]
 
 # Why a host cannot be seen in the first moments after a start: no outage, and not worth telling anybody.
 NOT_YET = "not looked at yet"
@@ -77,6 +79,10 @@ class Facts:
     before: int | None = None
     # Deletes that the budget has let pass, or that a person has released with their lot.
     passed: frozenset[Ref] = frozenset()
+    # Declared resource ⇒ what it needs, as long as anything may run that was made with those needs.
+    needed: Mapping[Ref, tuple[Ref, ...]] = field(default_factory=dict)
+    # What a plan has held for want of something (`Wait`) ⇒ since when (Unix seconds).
+    waiting: Mapping[Wait, float] = field(default_factory=dict)
     # Declared resource ⇒ why a secret of it cannot be opened here.
     unopened: Mapping[Ref, str] = field(default_factory=dict)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from reconciler.core.kinds.document import Hook
 from reconciler.core.kinds.spec import Run, Spec
 
 DEFAULT_TENANT = "default"
@@ -96,6 +97,10 @@ class Resource:
     # Where an environment changed the document: its own place, those of the patches, and of the values of variables in it, in
     # the order in which they came to it. Empty where the document is as it is written at `source`.
     layers: tuple[Source, ...] = ()
+    # What has to be as declared and healthy before this is made or changed.
+    needs: tuple[Ref, ...] = ()
+    # Set where this is run before or after changes are made, and is no workload that goes on running.
+    hook: Hook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +233,8 @@ class Held:
     """What the plan would do but must not yet: why, and until when (Unix seconds; None: until a fact changes).
 
     `verb` is None where nobody can tell what will be to do (a host that cannot be seen). `release` is what a person has to do
-    about it; empty where time or the next look releases it by itself. `drifted`: what runs differs though no commit asked
-    for it, and is left as it is because the drift policy says so.
+    about it; empty where time or the next look releases it by itself, and `overdue` is what it becomes where that takes too
+    long. `drifted`: what runs differs though no commit asked for it, and is left as it is because the drift policy says so.
     """
 
     ref: Ref
@@ -239,6 +244,7 @@ class Held:
     verb: Verb | None = None
     release: str = ""
     drifted: bool = False
+    overdue: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,19 @@
 """plan(): from what is wanted, what is seen and what is known, the steps to take now and the reasons for those held back."""
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from reconciler.core import guard
 from reconciler.core.diff import Difference, diff
 from reconciler.core.facts import NOT_YET, Facts, Order
+from reconciler.core.handover import node_id, reached_by, running_proxies, unready
 from reconciler.core.kinds.document import PRESENCE
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.model import (
     XDS,
     Action,
-    Connected,
     FleetState,
     Held,
     Observed,
@@ -23,22 +23,24 @@ from reconciler.core.model import (
     Snapshot,
     Verb,
     Want,
-    instance_on,
 )
+from reconciler.core.order import Needs, late
 from reconciler.core.place import Hosts, place
 
 STARTING_S = 30.0
 TAKE_OVER_S = 60.0
 # How a secret that does not open is made to.
+# What a person may do where a wait takes too long. None of them is cut short: what they protect would be lost.
+UNREADY = "`convoy explain {ref}` shows what its replacement lacks: a newer commit ends the wait, another or the old content"
+REACHED = "start or reconnect the proxy, or delete its document: `convoy explain Proxy/{node}`"
+SILENT = "host {host} does not answer: `convoy doctor` says what is wrong with it"
 UNSEAL = "seal it again for this Convoy (`convoy secret rekey`), or give it the key; it is tried again by itself"
 
 
 def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> Plan:
     """What to do now. Pure: the same arguments give the same plan, whatever the order of what is in them."""
     draft = _Draft(wanted, seen, facts, now)
-    bearing: dict[Ref, list[Observed]] = defaultdict(list)
-    for one in seen.resources.values():
-        bearing[one.ref].append(one)
+    bearing = draft.bearing
     draft.take_over()
     for ref in sorted(wanted.workloads):
         draft.workload(wanted.workloads[ref], bearing.get(ref, []))
@@ -46,7 +48,7 @@ def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> P
     draft.tell()
     order = {"take-over": 0, "create": 1, "update": 2, "delete": 3}
     actions = sorted(draft.actions, key=lambda a: (order[a.verb], a.host, a.ref, a.instance))
-    held = sorted(draft.held, key=lambda h: (h.ref, h.instance, h.reason))
+    held = sorted(late(draft.held, facts, draft.settings.start_deadline_s, now), key=lambda h: (h.ref, h.instance, h.reason))
     wakes = [h.until for h in held if h.until is not None]
     return Plan(wanted.revision, tuple(actions), tuple(held), min(wakes, default=None), draft.left)
 
@@ -56,83 +58,6 @@ def settings_of(fleet: FleetState) -> Settings:
     return next((cast(Settings, resource.spec) for resource in fleet.of("Settings")), Settings())
 
 
-def node_id(ref: Ref) -> str:
-    """By which name the xDS server knows a Proxy."""
-    return str(ref).removeprefix("Proxy/")
-
-
-def surplus_of(wanted: FleetState, seen: ObservedState) -> list[Observed]:
-    """Every seen instance that is not the only one declared: what will be deleted once nothing uses it, or may be.
-
-    Of an instance that is on two hosts, because it moves, both are given.
-    """
-    hosts = Hosts(wanted)
-    copies = Counter((one.ref, one.instance) for one in seen.resources.values())
-    return [
-        one
-        for one in seen.resources.values()
-        if one.ref not in wanted.workloads
-        or wanted.workloads[one.ref].instance != one.instance
-        or copies[one.ref, one.instance] > 1
-        or not hosts.keeps(wanted.workloads[one.ref], one)
-    ]
-
-
-def _unready(new: Observed | None, bearing: Collection[Observed], facts: Facts) -> str:
-    """Why what this instance replaces must stay; empty when it may go. `bearing`: both, and all else of their name."""
-    if new is None or new.health.status != "healthy":
-        return "its replacement is not healthy yet"
-    if new.ref.kind != "Proxy":
-        return ""
-    # An Envoy is ready as soon as it has waited long enough for its configuration, whether that came or not.
-    node = node_id(new.ref)
-    snapshot, connected = facts.snapshots.get(node), facts.connected.get(node)
-    synced = connected is not None and connected.instances.get(instance_on(new.host, new.instance))
-    if connected is not None and synced is None and not _mute(filter(_carries, bearing), connected):
-        synced = connected.synced
-    if connected is None or synced is None:
-        return "its replacement is not connected yet"
-    if snapshot is None or connected.sent != snapshot.version or not synced:
-        return "its replacement has not acknowledged its configuration"
-    return ""
-
-
-def reached_by(one: Observed, facts: Facts, running: Mapping[str, Sequence[Observed]]) -> str:
-    """The node of a proxy whose acknowledged content may still send requests to this instance; empty when there is none."""
-    address = one.fields.get("address")
-    ends = {(address, port) for port in dict(one.fields.get("ports") or {}).values() if isinstance(port, int)}
-    for node in sorted(facts.connected.keys() | running.keys()):
-        reaches = facts.reaches.get(node)
-        # A running Envoy we hear nothing from still serves what it was last told, and we cannot know what that is.
-        if reaches is None or ends & reaches or _mute(running.get(node, ()), facts.connected.get(node)):
-            return node
-    return ""
-
-
-def running_proxies(seen: ObservedState) -> dict[str, list[Observed]]:
-    """Node id ⇒ the observed Proxies whose Envoys may carry traffic: they are up, or still end what they have begun."""
-    found: dict[str, list[Observed]] = defaultdict(list)
-    for one in seen.resources.values():
-        if one.ref.kind == "Proxy" and _carries(one):
-            found[node_id(one.ref)].append(one)
-    return found
-
-
-def _mute(running: Iterable[Observed], connected: Connected | None) -> bool:
-    """Whether one of a node's Envoys is up and not connected.
-
-    One that an earlier Convoy started says only whose it is: where as many do as there are, it is among them.
-    """
-    named = connected.instances if connected is not None else {}
-    silent = sum(instance_on(one.host, one.instance) not in named for one in running)
-    return silent > (connected.unnamed if connected is not None else 0)
-
-
-def _carries(proxy: Observed) -> bool:
-    state = proxy.fields.get("state")
-    return state == "stopping" or (state == "running" and proxy.health.status == "healthy")
-
-
 class _Draft:
     """Collects the steps and the holds of one plan."""
 
@@ -140,6 +65,10 @@ class _Draft:
         self.wanted, self.seen, self.facts, self.now = wanted, seen, facts, now
         self.settings = settings_of(wanted)
         self.hosts = Hosts(wanted)
+        self.bearing: dict[Ref, list[Observed]] = defaultdict(list)
+        for one in seen.resources.values():
+            self.bearing[one.ref].append(one)
+        self.needs = Needs(wanted, seen, facts, self.bearing)
         self.running: Mapping[str, Sequence[Observed]] = running_proxies(seen)
         self.busy = {(host, ref) for host, ref, _ in facts.in_flight}
         self.busy_somewhere = {ref for host, ref in self.busy if self.hosts.declared.get(host) != "lost"}
@@ -199,9 +128,9 @@ class _Draft:
                 how = (drifted, found.fields, found.restarts)
                 self.act("update", want.ref, want.instance, host, want, found.changed, STARTING_S, "", *how)
         for one in found.surplus:
-            waits = _unready(found.current, bearing, self.facts)
+            waits = unready(found.current, bearing, self.facts)
             if waits:
-                self.hold(one.ref, waits, None, one.instance, "delete")
+                self.hold(one.ref, waits, None, one.instance, "delete", overdue=UNREADY.format(ref=one.ref))
             else:
                 self.remove(one, "replaced" if one.instance != want.instance else f"moved to host {host}")
 
@@ -223,8 +152,11 @@ class _Draft:
                 continue
             sure = guard.confirmed(one, self.facts)
             held = None if sure else guard.why_not_deleted(one, waiting, before, self.settings)
+            wait = None if held is not None else self.needs.after(guard.owner_of(one))
             if held is not None:
                 self.held.append(held)
+            elif wait is not None and one.host not in self.seen.blind:
+                self.hold(one.ref, wait.why, None, one.instance, "delete", overdue=wait.overdue)
             else:
                 self.remove(one, "no longer declared")
 
@@ -235,7 +167,8 @@ class _Draft:
         if one.ref.kind != "Proxy":
             node = reached_by(one, self.facts, self.running)
             if node:
-                self.hold(one.ref, f"proxy {node} may still send requests to it", None, one.instance, "delete")
+                why = f"proxy {node} may still send requests to it"
+                self.hold(one.ref, why, None, one.instance, "delete", overdue=REACHED.format(node=node))
                 return
             since = self.facts.let_go.get(one.key)
             over = (self.now if since is None else since) + self.settings.drain_s
@@ -248,7 +181,7 @@ class _Draft:
     def unseen(self, ref: Ref, host: str, instance: str = "", verb: Verb | None = None) -> None:
         reason = self.seen.blind[host]
         if reason == NOT_YET:
-            self.hold(ref, f"host {host} is {reason}", None, instance, verb)
+            self.hold(ref, f"host {host} is {reason}", None, instance, verb, overdue=SILENT.format(host=host))
         else:
             release = f"bring host {host} back; when it is gone for good, commit `state: lost` in Host/{host}"
             self.hold(ref, f"host {host} cannot be seen: {reason}", None, instance, verb, release)
@@ -299,7 +232,11 @@ class _Draft:
             return
         # A second one is not made while a step elsewhere may be making it there.
         if (host, ref) in self.busy or (verb == "create" and ref in self.busy_somewhere):
-            self.hold(ref, "a step for it is under way", None, instance, verb)
+            self.hold(ref, "a step for it is under way", None, instance, verb, overdue=SILENT.format(host=host))
+            return
+        wait = self.needs.before(want) if isinstance(want, Want) else None
+        if wait is not None:
+            self.hold(ref, wait.why, None, instance, verb, overdue=wait.overdue)
             return
         failure = self.facts.failures.get((host, ref, instance))
         if failure is not None and self.now < failure.retry_at:
@@ -316,8 +253,9 @@ class _Draft:
         instance: str = "",
         verb: Verb | None = None,
         release: str = "",
+        overdue: str = "",
     ) -> None:
-        self.held.append(Held(ref, reason, until, instance, verb, release))
+        self.held.append(Held(ref, reason, until, instance, verb, release, overdue=overdue))
 
 
 def _words(order: Order) -> tuple[str, float | None, str]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from reconciler.core.facts import NOT_YET, Facts, Failure
+from reconciler.core.handover import node_id
 from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref
-from reconciler.core.plan import node_id, settings_of
+from reconciler.core.plan import settings_of
 
 Sync = Literal["synced", "pending", "drifted", "held", "failed", "refused"]
 TRAFFIC_KINDS = frozenset({"ProxyGroup", "Configuration", "Cluster", "VirtualHost", "Certificate"})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.core import across
+from reconciler.core import across, waits
 from reconciler.core.across import Pair
 from reconciler.core.envelope import Checked, check, hinted, tenant_of
 from reconciler.core.kinds import KINDS
@@ -148,6 +148,8 @@ def _between(
     yield from across.hosts(pairs, places)
     yield from across.dangling(pairs, names)
     yield from across.cycles(pairs, names)
+    yield from waits.missing(pairs, names)
+    yield from waits.circles(pairs)
     yield from clashes(pairs, places)
 
 

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from reconciler.core.compose import said
-from reconciler.core.kinds.document import LabelName, Uid
+from reconciler.core.kinds.document import NEED_PATTERN, LabelName, Uid
 from reconciler.core.kinds.environment import POINTER_PATTERN, VARIABLE_PATTERN
 from reconciler.core.kinds.sealed import HASH_PATTERN
 from reconciler.core.kinds.sealed import SEALED as SEALED_TAG
@@ -56,6 +56,8 @@ PATTERNS = {
     r"^[0-9]{1,5}-[0-9]{1,5}$": "write lowest-highest, like 20000-29999",
     VARIABLE_PATTERN: "use letters, digits, `-` and `_`, and a letter first",
     POINTER_PATTERN: "write a JSON pointer, like /spec/ports/0/port",
+    NEED_PATTERN: "name an Application, a Container, a Proxy or a ProxyGroup of the same tenant, as in `Application/db`",
+    r"^[A-Za-z][A-Za-z0-9_+/-]*$": "write one as in `Europe/Berlin` or `UTC`",
     HASH_PATTERN: "`convoy secret seal` makes these 64 hexadecimal digits",
     r"^-----BEGIN CERTIFICATE-----": "write a certificate in PEM form",
 }

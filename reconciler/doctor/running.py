@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from reconciler.core.handover import node_id
 from reconciler.core.model import Ref
-from reconciler.core.plan import node_id
 from reconciler.core.show_doctor import Finding, Verdict
 from reconciler.core.show_problems import count
 from reconciler.doctor.ground import Ground, Nothing, folders, holder

@@ -10,9 +10,11 @@ import yaml
 from reconciler.core import show
 from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts, Order
+from reconciler.core.handover import reached_by, running_proxies, surplus_of
 from reconciler.core.model import Connected, FleetState, Health, Observed, ObservedState, Ref
+from reconciler.core.order import waiting
 from reconciler.core.place import without_lost
-from reconciler.core.plan import plan, reached_by, running_proxies, surplus_of
+from reconciler.core.plan import plan
 from tests.fleets import load_folder
 
 CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())
@@ -27,7 +29,11 @@ def test_the_plan_is_as_written(case: Path, request: pytest.FixtureRequest) -> N
     seen = observed(fleet, told)
     facts = known(fleet, seen, told)
 
-    written = show.plain(show.plan(plan(fleet, seen, facts, NOW), None, show.Background(fleet)), 120)
+    planned = plan(fleet, seen, facts, NOW)
+    if "waiting_s" in told:
+        facts = replace(facts, waiting=dict.fromkeys(waiting(planned, {}, NOW), NOW - told["waiting_s"]))
+        planned = plan(fleet, seen, facts, NOW)
+    written = show.plain(show.plan(planned, None, show.Background(fleet)), 120)
     if request.config.getoption("--update"):
         (case / "plan.txt").write_text(written)
     assert written == (case / "plan.txt").read_text()
@@ -65,7 +71,9 @@ def known(fleet: FleetState, seen: ObservedState, told: dict[str, Any]) -> Facts
     """`reaches` (node ⇒ ports its acknowledged content names), `told` (nodes that already run what is wanted), `drained`.
 
     For the guards: `orders` (verb, subject, reason, until_s from now), `settled` (workload ⇒ the host where it was last as
-    declared), `corrected` (workload ⇒ seconds ago), `before` (workloads before the deletes), `passed` (their refs)."""
+    declared), `corrected` (workload ⇒ seconds ago), `before` (workloads before the deletes), `passed` (their refs).
+    `needed` (resource ⇒ what it was made with), and `waiting_s`: for
+    how long every wait has lasted."""
     snapshots = Connector().connect(fleet, seen, {})
     reaches = {node: frozenset(("127.0.0.1", port) for port in ports) for node, ports in told.get("reaches", {}).items()}
     connected = {node: Connected(node, "1.40.0", 0.0, "", True, {}) for node in reaches}
@@ -94,4 +102,5 @@ def guarded(fleet: FleetState, told: dict[str, Any]) -> dict[str, Any]:
         "corrections": corrections,
         "before": told.get("before"),
         "passed": passed,
+        "needed": {Ref.parse(ref): tuple(map(Ref.parse, needs)) for ref, needs in told.get("needed", {}).items()},
     }

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.facts import NO_FACTS, Facts, Failure
+from reconciler.core.handover import reached_by, running_proxies, surplus_of
 from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.spec import Run
 from reconciler.core.model import (
@@ -24,7 +25,7 @@ from reconciler.core.model import (
     Source,
     Want,
 )
-from reconciler.core.plan import plan, reached_by, running_proxies, surplus_of
+from reconciler.core.plan import plan
 
 NOWHERE = Source("fleet.yaml", 1, 0, 0)
 RUN = Run(command=("true",))

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.envoy import endpoints_of
+from reconciler.core.handover import node_id
 from reconciler.core.model import Connected, Nack, Ref, Snapshot, XdsResource, instance_on
-from reconciler.core.plan import node_id
 from reconciler.drivers.memory import Machine
 from reconciler.xds.counters import Count, Counters
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
-from reconciler.core.kinds.spec import Name, Part, Spec
+from reconciler.core.kinds.spec import Name, Part, Seconds, Spec
+from reconciler.core.kinds.window import Selected
 
 API_VERSION = "convoy/v1"
 
@@ -14,7 +15,24 @@ LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A
 Drift = Literal["correct", "report", "ignore"]
 # What a person may say of one field, besides those that change in place: that the thing is there, and that it is supervised.
 PRESENCE, SUPERVISION = "presence", "supervision"
+# What a document may wait for: what runs, and what proxies are told.
+NEED_PATTERN = r"^(Application|Container|Proxy|ProxyGroup)/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+Need = Annotated[str, Field(pattern=NEED_PATTERN)]
 Uid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+
+
+class Hook(Part):
+    """A Container that runs to its end, once for each revision that changes something of what it is for. Exit status 0 is
+    success; anything else fails the sync that it is a part of."""
+
+    when: Literal["before-sync", "after-sync"]
+    """`before-sync`: nothing of what it is for is changed before it has succeeded. `after-sync`: it runs when all of that is
+    as declared and healthy."""
+    only: tuple[Selected, ...] = Field((), max_length=50)
+    """What it is for, as `--only` says it; left out, everything of its tenant. What the hook itself needs is never part of
+    it."""
+    deadline_s: Seconds = Field(600.0, alias="deadlineSeconds")
+    """How long one run may take; then it is ended, and has failed."""
 
 
 class Metadata(Part):
@@ -34,6 +52,11 @@ class Metadata(Part):
     """When what runs differs though no commit asked for it: correct it, report it, or ignore it. One word for all of it, or a
     word for each field: `presence` (it is gone), `supervision` (nothing watches over it), or a field that changes in place.
     Left out: as Settings says."""
+    needs: tuple[Need, ...] = Field((), max_length=100)
+    """What has to be as declared and healthy before this is made or changed, as `Kind/name`. Deleting goes the other way
+    round."""
+    hook: Hook | None = None
+    """This Container is no workload that goes on running: it is run before or after changes are made."""
 
 
 class DocumentModel(Part):

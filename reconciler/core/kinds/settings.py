@@ -1,13 +1,15 @@
 """Settings: how Convoy treats the whole fleet."""
 
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from reconciler.core.kinds.document import Drift
 from reconciler.core.kinds.recipient import Recipient
 from reconciler.core.kinds.sealed import Ciphertext
-from reconciler.core.kinds.spec import Part, Seconds, Spec, broken
+from reconciler.core.kinds.spec import Part, Seconds, Selecting, Spec, broken
+from reconciler.core.kinds.window import Window
 
 
 class DeleteBudget(Part):
@@ -46,6 +48,11 @@ class Settings(Spec):
     drift: Drift = "correct"
     """When what runs differs though no commit asked for it: correct it, report it, or ignore it. `metadata.drift` of a
     document says otherwise for itself."""
+    sync: Literal["automatic", "manual"] = "automatic"
+    """`manual`: what a new revision changes is planned and shown, and made once a person says `convoy sync`. What runs is put
+    right all the same."""
+    windows: tuple[Window, ...] = Field((), max_length=100)
+    """When changes that commits bring may be made; left out, at any time. What runs is put right at any time."""
     recipients: tuple[Recipient, ...] = Field((), max_length=100, repr=False)
     """Whom secrets are sealed for, as `convoy secret recipient` prints them: every Convoy that runs this fleet, and people."""
     hash_key: Ciphertext | None = None
@@ -58,3 +65,8 @@ class Settings(Spec):
             if one in self.recipients[:i]:
                 raise broken("this recipient is there twice", "remove one", "recipients", i)
         return self
+
+    def selecting(self) -> Iterator[Selecting]:
+        for i, window in enumerate(self.windows):
+            for j, text in enumerate(window.only):
+                yield Selecting(("windows", i, "only", j), text)

@@ -28,6 +28,14 @@ class Reference:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Selecting:
+    """A spec selects resources: where it says so (within `spec`), and the words, as `--only` takes them."""
+
+    path: tuple[str | int, ...]
+    text: str
+
+
 class Spec(Part):
     """One kind's `spec`."""
 
@@ -40,6 +48,10 @@ class Spec(Part):
 
     def references(self) -> Iterator[Reference]:
         """Every resource this spec names."""
+        return iter(())
+
+    def selecting(self) -> Iterator[Selecting]:
+        """Every selector in this spec."""
         return iter(())
 
     def suffix_length(self) -> int:
