@@ -9,6 +9,7 @@ from reconciler.core.envoy import packed, version_of
 from reconciler.core.messages import Fault, Message, Path, dotted, field_of, overlay, parse, spelled
 from reconciler.core.references import Mention, mentions
 from reconciler.core.rules import broken_rules
+from reconciler.core.settle import settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Draft:
         self.places[at] = Place(path, said, short)
         if said:
             over, faults = parse(said, type(message), (*path, "envoy"))
+            settle(over)
             self.faults.extend(faults)
             if faults:
                 self.torn.append(at)
