@@ -20,6 +20,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "validate": "fleet:validate",
         "plan": "plan:plan",
         "comment": "comment:comment",
+        "import": "importing:bring",
     },
     "Making it so": {"apply": "run:apply", "serve": "run:serve", "rollback": "rollback:rollback", "down": "run:down"},
     "Looking": {

@@ -236,6 +236,7 @@ def _for_a_person(error: Exception) -> bool:
         ("reconciler.metrics", "MetricsError"),
         ("reconciler.web", "WebError"),
         ("reconciler.remote", "RemoteError"),
+        ("reconciler.envoy_dump", "DumpError"),
         ("reconciler.secrets", "SecretError"),
         ("reconciler.sealed_files", "SealedFileError"),
         ("reconciler.forge.wire", "ForgeError"),

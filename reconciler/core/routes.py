@@ -37,7 +37,7 @@ def routes(spec: Routes, path: Path) -> tuple[Piece | None, tuple[Fault, ...]]:
 
 def _host(config: Message, j: int, spec: RouteHost, draft: Draft, path: Path) -> Iterator[Mention]:
     message = config.virtual_hosts.add(name=spec.name or f"host-{j}", domains=spec.domains)
-    _retry(message)
+    retried(message)
     for k, route in enumerate(spec.routes):
         at = (*path, "routes", k)
         one = message.routes.add()
@@ -75,7 +75,7 @@ def _weights(message: Message, weights: Mapping[str, int], path: Path) -> Iterat
         yield Mention("cds", name, (*path, name))
 
 
-def _retry(host: Message) -> None:
+def retried(host: Message) -> None:
     host.retry_policy.retry_on = RETRY_ON
     host.retry_policy.num_retries.value = RETRIES
 
@@ -104,7 +104,7 @@ def virtual_host(name: str, spec: VirtualHost) -> tuple[bytes, tuple[Mention, ..
     """A VirtualHost as an encoded virtual host of its port's route configuration, and what it mentions."""
     mentioned: list[Mention] = []
     message = route_components_pb2.VirtualHost(name=name, domains=spec.domains)
-    _retry(message)
+    retried(message)
     route = message.routes.add()
     route.match.prefix = "/"
     if spec.backend is not None:
