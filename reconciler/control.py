@@ -11,8 +11,11 @@ from typing import cast
 from reconciler import envoy_binary
 from reconciler.bell import Bell
 from reconciler.certificates import Certificates
+from reconciler.compare import edited
 from reconciler.core.connect import Connector
+from reconciler.core.edits import Edit
 from reconciler.core.facts import FLEET, RETAINED, Facts, Order
+from reconciler.core.guard import owners
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.model import Connected, FleetState, Key, ObservedState, Plan, Problem, Ref
 from reconciler.core.place import without_lost
@@ -59,6 +62,9 @@ class Preview:
     unreadable: str = ""
     # Secrets that cannot be opened or used here: what needs them alone will not be as declared.
     unopened: tuple[Problem, ...] = ()
+    # Documents that differ from those in force; and what workloads come from, also those that are not declared any more.
+    edits: tuple[Edit, ...] = ()
+    owners: Mapping[Ref, Ref] = field(default_factory=dict)
 
 
 class Control:
@@ -131,7 +137,8 @@ class Control:
         unopened = (*self.certificates.problems(fleet), *unopened)
         refused = {problem.ref: str(problem) for problem in unopened if problem.ref}
         result = status(fleet, planned, seen, facts, refused, {}, now)
-        return Preview(fleet.revision, fleet, (), planned, result, unopened=unopened)
+        changed = edited(self.store, fleet, wanted.documents)
+        return Preview(fleet.revision, fleet, (), planned, result, "", unopened, changed, owners(fleet, seen))
 
     def _look_once(self, fleet: FleetState) -> ObservedState:
         resources, blind = {}, {}

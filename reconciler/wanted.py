@@ -10,7 +10,8 @@ from reconciler.core.connect import Connector
 from reconciler.core.declared import Declaration, Maker
 from reconciler.core.facts import DELETES, Order
 from reconciler.core.handover import node_id
-from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot, Where
+from reconciler.core.model import FleetState, ObservedState, Problem, Ref, Snapshot, Where
+from reconciler.core.parse import Document
 from reconciler.core.plan import settings_of
 from reconciler.core.told import Said, Told, about, brought_back, heard
 from reconciler.gate import Gates
@@ -84,6 +85,8 @@ class Wanted:
         self._closed = threading.Event()
         self._tried = ("", Signature())
         self.accepted = Accepted()
+        # What the resources of the revision that was loaded last were made from.
+        self.documents: Mapping[Ref, Document] = {}
         self._thread = seams.thread(self._follow, "wanted")
 
     def start(self) -> None:
@@ -232,6 +235,7 @@ class Wanted:
     def _load(self, revision: str) -> Loaded:
         with self._metrics.stage("load"):
             loaded = self._loader.load(self._source.tree(revision), self._source.read)
+        self.documents = loaded.documents
         if loaded.fleet is None or self._gate is None or not settings_of(loaded.fleet).validate_with_envoy:
             return loaded
         with self._metrics.stage("gate"):

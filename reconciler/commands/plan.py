@@ -7,14 +7,24 @@ import click
 
 from reconciler.commands import sources
 from reconciler.commands.against import CHANGES, elsewhere, plan_against
-from reconciler.commands.options import FAILED, Call, Command, Failure, common, quiet
+from reconciler.commands.options import Call, Command, common, only, quiet
+from reconciler.commands.plan_between import between
+from reconciler.commands.shown import (
+    Shown,
+    background,
+    labels,
+    narrowed,
+    planned_or_fail,
+    show_plan,
+    show_problems,
+    told_before,
+)
 
 if TYPE_CHECKING:
-    from reconciler.control import Control, Preview
-    from reconciler.core.model import Plan, Snapshot
-    from reconciler.git import Source
+    from reconciler.core.select import Selector
 
-MOST_UNOPENED = 5
+# As reconciler/core/show_plan_markdown.py has it, which is not loaded to show `--help`.
+LEAST_LIMIT = 3_000
 
 
 @click.command(
@@ -23,7 +33,10 @@ MOST_UNOPENED = 5
         ("convoy plan", "for the fleet in this directory, on the hosts as they are"),
         ("convoy plan examples/hello", "for another folder"),
         ("convoy plan --source . --branch next", "for a branch as it is committed"),
-        ("convoy plan --exit-code -o markdown > plan.md", "for a pull request"),
+        ("convoy plan --at v1.4", "as if that commit were wanted"),
+        ("convoy plan --only app/web --only proxies,team=shop", "an Application, and some proxies"),
+        ("convoy plan --from main --to HEAD", "what commits change; no host is looked at"),
+        ("convoy plan --from main -o markdown --limit 60000 > plan.md", "this folder against main, for a pull request"),
         ("convoy plan --against https://convoy.example -o markdown", "the same in CI, as the Convoy at work there sees things"),
     ],
     exits=[
@@ -33,6 +46,11 @@ MOST_UNOPENED = 5
     ],
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when something would change.")
+@click.option("--at", metavar="REV", help="Plan for this commit instead of the newest.")
+@click.option("--from", "since", metavar="REV", help="Show what is declared otherwise than in this commit.")
+@click.option("--to", "until", metavar="REV", help="The commit to compare with --from.  [the folder, or the branch]")
+@only("Show only what this selects: KIND[/NAME] or label=value; a comma means and.")
+@click.option("--limit", type=click.IntRange(LEAST_LIMIT), default=60_000, metavar="N", help="Characters of Markdown.  [60000]")
 @elsewhere
 @sources.from_anywhere
 @common("markdown")
@@ -43,27 +61,49 @@ def plan(
     branch: str,
     subdirectory: str,
     exit_code: bool,
+    at: str | None,
+    since: str | None,
+    until: str | None,
+    only: "Selector",
+    limit: int,
     against: str | None,
     **beside: Any,
 ) -> None:
     """Show what `apply` would do, and why.
 
-    PATH is the folder with the documents, this one where left out. Hosts are looked at; nothing on them is changed. With
-    --against, a Convoy that runs elsewhere (`convoy serve --http`) is sent the documents and looks at what it sees already:
-    no key of any host is needed here, but a token of that Convoy's in $CONVOY_TOKEN.
+    PATH is the folder with the documents, this one where left out. Hosts are looked at; nothing on them is changed. What is
+    done to each resource: + created, ~ updated in place, ↻ restarted, ± replaced, - deleted, ⇐ taken over from another
+    installation, → told to proxies, … waits.
+
+    A REV is whatever git takes for a commit: a branch, a tag, digits, HEAD~2.
+
+    With --against, a Convoy that runs elsewhere (`convoy serve --http`) is sent the documents and looks at what it sees
+    already: no key of any host is needed here, but a token of that Convoy's in $CONVOY_TOKEN.
     """
+    if until is not None and since is None:
+        raise click.UsageError("--to belongs to --from: name both commits")
+    if since is not None and at is not None:
+        raise click.UsageError("--from compares two commits, and --at plans for one on the hosts: give one of them")
     place = sources.place(path, source, branch, subdirectory)
     if against is not None:
+        if at or since or only:
+            raise click.UsageError("--against is about all of the newest documents: leave out --at, --from and --only")
         plan_against(call, place, against, exit_code, beside, show_problems)
         return
     if any(beside.values()):
         raise click.UsageError("--token-file, --ca-file, --message-file and --plaintext belong to --against")
+    shown = between(call, place, since, until, only) if since is not None else _now(call, place, at, only)
+    show_plan(call, shown, limit)
+    if exit_code and shown.plan.actions:
+        raise click.exceptions.Exit(CHANGES)
+
+
+def _now(call: Call, place: sources.Place, at: str | None, only: "Selector") -> Shown:
     from reconciler.control import open_control
-    from reconciler.core import show
     from reconciler.seams import Seams
 
     seams = Seams()
-    wishes = place.source(call.state, seams)
+    wishes = place.source(call.state, seams) if at is None else place.source_at(call.state, seams, at)
     try:
         with open_control(call.state, store=call.store, source=wishes, seams=seams, log=quiet()) as control:
             preview = control.preview()
@@ -71,57 +111,5 @@ def plan(
             running = told_before(control, planned)
     finally:
         wishes.close()
-    if call.output == "markdown":
-        call.terminal.raw(show.plan_markdown(planned, running))
-    else:
-        answer = show.plan_json(planned, running)
-        answer["unopened"] = [show.problem_json(problem) for problem in preview.unopened]
-        call.page(show.plan(planned, running), answer)
-    tell_unopened(call, preview)
-    if exit_code and planned.actions:
-        raise click.exceptions.Exit(CHANGES)
-
-
-def planned_or_fail(call: Call, preview: "Preview", wishes: "Source") -> "Plan":
-    """The plan; where there is none, why not is shown and the command ends."""
-    if preview.unreadable:
-        raise Failure(preview.unreadable)
-    if preview.plan is None or preview.problems:
-        show_problems(call, preview.revision, preview.problems, wishes)
-        raise click.exceptions.Exit(FAILED)
-    return preview.plan
-
-
-def tell_unopened(call: Call, preview: "Preview") -> None:
-    """To a person: whose secrets cannot be used here. The plan is the same without them, for it is made from hashes."""
-    for problem in preview.unopened[:MOST_UNOPENED]:
-        call.terminal.note(str(problem), "wait")
-    if len(preview.unopened) > MOST_UNOPENED:
-        call.terminal.note(
-            f"and {len(preview.unopened) - MOST_UNOPENED} more documents whose secrets cannot be used here", "wait"
-        )
-
-
-def show_problems(call: Call, revision: str, problems: "tuple[Any, ...]", wishes: "Source") -> None:
-    from reconciler.core import show
-    from reconciler.git import SourceError
-
-    if call.json:
-        call.terminal.json({"revision": revision, "problems": [show.problem_json(problem) for problem in problems]})
-    elif call.output == "markdown":
-        call.terminal.raw(show.problems_markdown(problems))
-    else:
-        try:
-            texts = sources.texts(wishes, wishes.tree(revision), problems)
-        except SourceError:
-            texts = {}
-        call.terminal.page(show.problems(problems, texts))
-
-
-def told_before(control: "Control", planned: "Plan") -> "dict[str, Snapshot]":
-    """What the proxies that would be told something run now, as far as the store knows."""
-    from reconciler.core.model import XDS
-
-    nodes = {node for action in planned.actions if action.host == XDS for node in action.want}
-    kept = {node: control.store.good(node) for node in nodes}
-    return {node: snapshot for node, snapshot in kept.items() if snapshot is not None}
+    shown = Shown(planned, running, background(preview), preview.unopened)
+    return narrowed(shown, only, labels(preview.fleet)) if only else shown

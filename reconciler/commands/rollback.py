@@ -12,7 +12,7 @@ import click
 from reconciler.commands import sources
 from reconciler.commands.look import Rows, kind_of, names
 from reconciler.commands.options import FAILED, Call, Command, Failure, common, quiet
-from reconciler.commands.plan import show_problems, told_before
+from reconciler.commands.shown import background, show_problems, told_before
 
 if TYPE_CHECKING:
     from reconciler.control import Control, Preview
@@ -139,7 +139,9 @@ class _Turn:
         preview = self._preview(revision)
         if preview.plan is not None and not preview.problems:
             if not self._call.json and not quietly:
-                self._call.terminal.page((*show.plan(preview.plan, told_before(self._control, preview.plan)), show.BLANK))
+                self._call.terminal.page(
+                    (*show.plan(preview.plan, told_before(self._control, preview.plan), background(preview)), show.BLANK)
+                )
             return preview.plan
         known = {_key(problem) for problem in self._preview(back.tip).problems}
         new = tuple(problem for problem in preview.problems if _key(problem) not in known)

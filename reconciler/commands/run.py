@@ -12,7 +12,7 @@ import click
 from reconciler.commands import sources
 from reconciler.commands.look import kept
 from reconciler.commands.options import FAILED, INTERRUPTED, Call, Command, Failure, common, ending, quiet
-from reconciler.commands.plan import planned_or_fail, show_problems, tell_unopened, told_before
+from reconciler.commands.shown import background, planned_or_fail, show_problems, tell_unopened, told_before
 
 if TYPE_CHECKING:
     from reconciler.loop import View
@@ -62,9 +62,9 @@ def apply(
         with open_control(call.state, store=call.store, source=wishes, seams=seams, log=quiet()) as control:
             preview = control.preview()
             planned = planned_or_fail(call, preview, wishes)
-            tell_unopened(call, preview)
+            tell_unopened(call, preview.unopened)
             if not call.json:
-                page = show.plan(planned, told_before(control, planned))
+                page = show.plan(planned, told_before(control, planned), background(preview))
                 call.terminal.page((*page, show.BLANK) if show.steps(planned) else page)
             _ask(call, yes, sum(step.change == "delete" for step in show.steps(planned)))
             place.remember(call.state)

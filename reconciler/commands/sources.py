@@ -57,6 +57,61 @@ class Place:
             signers=Files(**self.signers),
         )
 
+    def source_at(self, state: Path | None, seams: "Seams", name: str) -> "Source":
+        """One commit of it, as a person names it; raises SourceError where there is none of that name.
+
+        A repository on this machine is read where it is: a branch's own mirror knows no other branches, and no tags. Where
+        somebody has to sign, only what the branch has gone through is anybody's word.
+        """
+        from reconciler.git import Commits
+        from reconciler.git.command import local_path
+
+        if not self.branch:
+            return Commits.around(Path(self.url), seams).at(name)
+        if local_path(self.url) is not None and not self.signers:
+            return Commits(self._repository(), self.subdirectory, seams).at(name)
+        return self._gone_through(state, seams, name)
+
+    def newest(self, state: Path | None, seams: "Seams") -> "Source":
+        """What `source` has, without a state directory where none is needed."""
+        from reconciler.git import Commits
+        from reconciler.git.command import local_path
+
+        if self.branch and local_path(self.url) is not None and not self.signers:
+            return Commits(self._repository(), self.subdirectory, seams).at(f"refs/heads/{self.branch}")
+        return self.source(_needed(state) if self.branch else Path(), seams)
+
+    def _repository(self) -> str:
+        from reconciler.git.command import local_path
+        from reconciler.git.person import repository_of
+
+        path = local_path(self.url)
+        found = repository_of(path) if path is not None else None
+        return str(found or self.url)
+
+    def _gone_through(self, state: Path | None, seams: "Seams", name: str) -> "Source":
+        from reconciler.git import Past, SourceError
+        from reconciler.rollback import At
+
+        directory = self.directory(_needed(state))
+        source = self.source(_needed(state), seams)
+        try:
+            tip = source.fetch()
+            past = Past(self.url, self.branch, directory, seams, subdirectory=self.subdirectory)
+            try:
+                revision = past.named(tip, name)[0].revision
+            finally:
+                past.close()
+            problem = source.signature(tip, seams.now(), "").problem or source.signature(revision, seams.now(), "").problem
+            if problem is not None:
+                raise SourceError(f"revision {revision[:12]} is not read: {problem.what}; {problem.hint}")
+        except BaseException:
+            source.close()
+            raise
+        at = At(source)
+        at.revision = revision
+        return at
+
     def directory(self, state: Path) -> Path:
         """Where the mirror of this repository is; the same whatever password it is read with."""
         from reconciler.git.command import redacted
@@ -72,6 +127,12 @@ class Place:
         new = state / "source.json.new"
         new.write_text(json.dumps(kept))
         new.replace(state / "source.json")
+
+
+def _needed(state: Path | None) -> Path:
+    if state is None:
+        raise Failure("there is no HOME to keep a mirror in: name a directory with --state or $CONVOY_STATE")
+    return state
 
 
 def remembered(state: Path) -> Place | None:

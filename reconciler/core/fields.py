@@ -241,8 +241,9 @@ def shown(value: Any) -> str:
 
 def folded(before: Any, after: Any) -> tuple[str | None, str | None]:
     """Both sides as they are shown: of long ones the place where they begin to differ."""
-    words = [None if side is ABSENT else _words(side) for side in (before, after)]
-    old, new = words
+    if isinstance(before, str) and isinstance(after, str) and "\n" in before and "\n" in after:
+        return _lines(before, after)
+    old, new = (None if side is ABSENT else _words(side) for side in (before, after))
     if old == new and isinstance(before, str):
         # Only what is hidden differs.
         return HIDDEN, HIDDEN
@@ -252,10 +253,41 @@ def folded(before: Any, after: Any) -> tuple[str | None, str | None]:
     return _around(old, start), _around(new, start)
 
 
+def _lines(before: str, after: str) -> tuple[str, str]:
+    """Of two texts, the first line that differs."""
+    if _private(before) or _private(after):
+        return HIDDEN, HIDDEN
+    old, new = (USERINFO.sub("***@", side) for side in (before, after))
+    if old == new:
+        return HIDDEN, HIDDEN
+    start = _first_difference(old, new)
+    number = old.count("\n", 0, start) + 1
+    begin = old.rfind("\n", 0, start) + 1
+    return _line(old, begin, start, number), _line(new, begin, start, number)
+
+
+def _line(text: str, begin: int, start: int, number: int) -> str:
+    """The line that begins there, around the place where it begins to differ, and how much of the text follows."""
+    end = text.find("\n", begin)
+    end = len(text) if end < 0 else end
+    first = begin if end - begin <= LONGEST_VALUE - AROUND else max(begin, start - AROUND)
+    last = min(end, first + LONGEST_VALUE - AROUND)
+    rest = len(text) - last
+    words = text[first:last]
+    # How far in a line stands says nothing, unless it is what differs.
+    words = f"…{words}" if first > begin else words.lstrip(" ") if text[begin:start].strip(" ") else words
+    words = words if words.isprintable() else json.dumps(words, ensure_ascii=False)
+    return f"line {number:,}: {words}" + (f"… {rest:,} more characters" if rest else "")
+
+
+def _private(text: str) -> bool:
+    return bool(PRIVATE.search(text)) or AGE in text
+
+
 def _words(value: Any) -> str:
     """As JSON, with plain words left bare; bounded, for a part of a document may be megabytes."""
     if isinstance(value, str):
-        if PRIVATE.search(value) or AGE in value:
+        if _private(value):
             return HIDDEN
         text = USERINFO.sub("***@", value)
         bare = (

@@ -1,10 +1,11 @@
 """What keeps a mistake from becoming a loss: the delete budget, confirms, suspensions, drift policies, and fights."""
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 
 from reconciler.core.facts import DELETES, FLEET, RETAINED, Facts, Order
 from reconciler.core.kinds.settings import Settings
-from reconciler.core.model import Action, Held, Observed, Plan, Ref, Want
+from reconciler.core.model import Action, FleetState, Held, Observed, ObservedState, Plan, Ref, Want
 
 # So many corrections of one thing within so long are no accident: somebody, or something, wants it otherwise.
 FIGHT_TIMES, FIGHT_WITHIN_S = 5, 600.0
@@ -21,6 +22,16 @@ def ordered(facts: Facts, verb: str, *subjects: str) -> Order | None:
 def owner_of(one: Observed) -> str:
     """The declared resource that this came from, printed."""
     return str(one.fields.get("owner") or one.ref)
+
+
+def owners(wanted: FleetState, seen: ObservedState) -> dict[Ref, Ref]:
+    """Workload ⇒ the declared resource it comes from; of what is not declared any more, as its mark says."""
+    found: dict[Ref, Ref] = {}
+    for one in seen.resources.values():
+        # A mark that somebody has spoiled says nothing.
+        with contextlib.suppress(ValueError):
+            found[one.ref] = Ref.parse(owner_of(one))
+    return found | {ref: want.owner for ref, want in wanted.workloads.items()}
 
 
 def kept(one: Observed, facts: Facts) -> str:

@@ -14,7 +14,7 @@ from reconciler.core.show_fields import edit_markdown, place
 from reconciler.core.show_layout import harmless
 from reconciler.core.show_plan import left_out
 from reconciler.core.show_problems import code, inert, short
-from reconciler.core.show_steps import DANGER, SIGNS, Change, Step, in_order, steps, told
+from reconciler.core.show_steps import DANGER, SIGNS, Change, Step, in_order, stands_alone, steps, told
 from reconciler.core.show_tells import Running, nodes_shown, tell_markdown
 
 # GitHub takes comments of 65,536 characters; whoever posts one puts words of their own around it.
@@ -144,7 +144,7 @@ def _step(step: Step, edits: Mapping[Ref, Edit], told_of: set[Ref], running: Run
             inside += edit_markdown(edit)
         told_of.add(step.owner)
         for hold in step.held:
-            if hold.release or hold.reason not in words:
+            if stands_alone(hold, step):
                 release = f"; to go on: {inert(_cut(hold.release, LONGEST_WORDS))}" if hold.release else ""
                 inside += ([""] if inside else []) + [f"Held: {inert(_cut(hold.reason, LONGEST_WORDS))}{release}"]
     return Piece(VERBS[step.change], _line(SIGNS[step.change][0], str(step.ref), words), tuple(inside))

@@ -1,6 +1,7 @@
 """The source of wishes: a branch of a Git repository, followed by a mirror of our own, or a plain folder."""
 
 from reconciler.git.branch import Branch, Conflict, Words
+from reconciler.git.commits import Commits
 from reconciler.git.folder import Directory
 from reconciler.git.mirror import Mirror
 from reconciler.git.past import Past, Step
@@ -12,6 +13,7 @@ __all__ = [
     "MOST_COMMITS",
     "Branch",
     "Commit",
+    "Commits",
     "Conflict",
     "Directory",
     "Files",

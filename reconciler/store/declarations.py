@@ -53,7 +53,7 @@ class Declarations:
         # Until it is written nobody knows what is there.
         self.forget()
         if known is None:
-            known = self._places()
+            known = self.places()
             changes = differences(known, everything(known, now))
         else:
             changes = differences(known, touched(last, now))
@@ -79,7 +79,8 @@ class Declarations:
         read = {row.ref: (row, read_object(row.document)) for row in rows if sound(RESOURCES, row)}
         return {ref: declared(row, document) for ref, (row, document) in sorted(read.items()) if document is not None}
 
-    def _places(self) -> dict[str, Place]:
+    def places(self) -> dict[str, Place]:
+        """By printed ref, of all; what cannot be read is left out."""
         columns = RESOURCES.c
         query = select(columns.ref, columns.digest, columns.file, columns.line, columns.blob)
         with self._database.reading("resources") as connection:

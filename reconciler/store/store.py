@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from reconciler.core.declared import Declaration, Declared
+from reconciler.core.declared import Declaration, Declared, Place
 from reconciler.core.delivery import Delivery
 from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot
@@ -156,6 +156,10 @@ class Store(Past):
     def declared(self, refs: Iterable[str] | None = None) -> dict[str, Declared]:
         """Printed ref ⇒ what the last accepted revision declares of it; of these or of all."""
         return self._declarations.every(refs)
+
+    def places(self) -> dict[str, Place]:
+        """The same without what the documents say: which content, and where it stands."""
+        return self._declarations.places()
 
     # Plans, outcomes, events
 
