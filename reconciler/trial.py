@@ -18,6 +18,7 @@ from reconciler.core.against import Answer, Moment, Question, QuestionError, ans
 from reconciler.core.blend import blend
 from reconciler.core.connect import Connector
 from reconciler.core.facts import DELETES, Facts, Order
+from reconciler.core.guard import owners
 from reconciler.core.model import XDS, FleetState, ObservedState, Plan, Problem, Ref, Snapshot
 from reconciler.core.place import staying, without_lost
 from reconciler.core.plan import plan
@@ -91,7 +92,9 @@ class Trial:
         facts = on_trial.facts(self._settled(wanted, known))
         planned = plan(fleet, on_trial.seen, facts, now)
         answer = Answer(fleet.revision, moment, (), on_trial.closed(), bool(planned.actions))
-        return worded(answer, question, planned, self._told_before(planned))
+        return worded(
+            answer, question, planned, self._told_before(planned), show.Background(fleet, owners(fleet, on_trial.seen))
+        )
 
     def _load(
         self, question: Question, known: Premises, now: float, deadline: float
@@ -174,13 +177,18 @@ class _Tried:
         return now is not None and then is not None and now.digest == then.digest
 
 
-def worded(answer: Answer, question: Question, planned: Plan, running: Mapping[str, Snapshot]) -> Answer:
-    """The plan in the words of `convoy plan`: the side that knows the most words them."""
+def worded(
+    answer: Answer, question: Question, planned: Plan, running: Mapping[str, Snapshot], background: show.Background
+) -> Answer:
+    """The plan in the words of `convoy plan`: the side that knows the most words them.
+
+    Without what was changed in the documents: whoever may only ask for a plan would learn from it what those in force say.
+    """
     if question.form == "markdown":
-        return replace(answer, markdown=show.plan_markdown(planned, running))
+        return replace(answer, markdown=show.plan_markdown(planned, running, background))
     if question.form == "json":
-        return replace(answer, data=show.plan_json(planned, running))
-    return replace(answer, page=show.plan(planned, running))
+        return replace(answer, data=show.plan_json(planned, running, background))
+    return replace(answer, page=show.plan(planned, running, background))
 
 
 def _versions(snapshot: Snapshot) -> frozenset[str]:

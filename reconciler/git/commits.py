@@ -12,9 +12,10 @@ from pygit2.enums import ConfigLevel, RepositoryOpenFlag
 from reconciler.git.bare import PYGIT2_ERRORS
 from reconciler.git.command import local_path
 from reconciler.git.history import between, commit_of, makers
+from reconciler.git.layers import NoDirectory, tree
 from reconciler.git.names import checked_subdirectory
 from reconciler.git.source import Commit, Signature, SourceError, Tree
-from reconciler.git.trees import NoDirectory, Trees
+from reconciler.git.trees import Trees
 from reconciler.seams import Seams
 
 # https://git-scm.com/docs/gitrevisions. Left out is what looks through all of the past for words (`:/…`, `^{/…}`), what names
@@ -91,16 +92,15 @@ class Commits:
         with self._reading(f"revision {revision[:12]}"):
             self._seams.point("git.tree", revision)
             try:
-                files, problems = self._trees.files(self._commit(revision).tree_id, self._root)
+                top = self._commit(revision).tree_id
+                return tree(revision, self._root, lambda root: self._trees.files(top, root), self._contents)
             except NoDirectory:
                 raise SourceError(f"revision {revision[:12]} of {self.shown} has no directory {self._root}") from None
-            return Tree(revision, files, problems, self._root)
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         with self._reading("a file"):
             self._seams.point("git.read", self.shown)
-            odb = self._repository.odb
-            return {id: odb.read(pygit2.Oid(hex=id))[1] for id in blob_ids}
+            return self._contents(blob_ids)
 
     def info(self, revision: str) -> Commit:
         with self._reading(f"revision {revision[:12]}"):
@@ -125,6 +125,10 @@ class Commits:
 
     def close(self) -> None:
         self._repository.free()
+
+    def _contents(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
+        odb = self._repository.odb
+        return {id: odb.read(pygit2.Oid(hex=id))[1] for id in blob_ids}
 
     def _commit(self, revision: str) -> pygit2.Commit:
         return self._repository[revision].peel(pygit2.Commit)
