@@ -24,7 +24,8 @@ from reconciler.core.place import staying, without_lost
 from reconciler.core.plan import plan
 from reconciler.core.premises import Premises
 from reconciler.core.told import Said, Told, brought_back, heard
-from reconciler.git import Tree
+from reconciler.git import Tree, layers
+from reconciler.git.layers import NoDirectory
 from reconciler.load import Loader
 from reconciler.seams import Seams
 from reconciler.store import Damaged, Store, StoreError
@@ -111,7 +112,7 @@ class Trial:
                 raise _late()
             return {blob: contents[blob] for blob in blobs}
 
-        loaded = self._loader.load(Tree(question.revision, files, question.problems, question.root), read)
+        loaded = self._loader.load(_tree(question, files, read), read)
         orders = known.facts.orders.values()
         said = heard((Said(question.revision, question.author, question.message),), orders, now)
         if loaded.fleet is None or loaded.problems:
@@ -175,6 +176,24 @@ class _Tried:
     def _same(self, ref: Ref) -> bool:
         now, then = self.fleet.resources.get(ref), self.known.fleet.resources.get(ref)
         return now is not None and then is not None and now.digest == then.digest
+
+
+def _tree(question: Question, files: Mapping[str, str], read: Callable[[Iterable[str]], Mapping[str, bytes]]) -> Tree:
+    """Of which layers the fleet is made is read from the documents here as well, whatever the other side believes."""
+
+    def listed(root: str) -> tuple[Mapping[str, str], tuple[Problem, ...]]:
+        found = {path: blob for path, blob in files.items() if path.startswith(root)}
+        if root and not found:
+            raise NoDirectory
+        return found, ()
+
+    try:
+        found = layers.tree(question.revision, question.root, listed, read)
+    except NoDirectory:
+        found = Tree(question.revision, {}, (), question.root)
+    # What the other side has seen wrong it has seen for itself; the same again in other words helps nobody.
+    told = {problem.where for problem in question.problems}
+    return replace(found, problems=(*question.problems, *(problem for problem in found.problems if problem.where not in told)))
 
 
 def worded(

@@ -1,4 +1,4 @@
-"""Control's local socket: who may ask, what is no request, that nobody waits for ever, and that it ends in the middle of one."""
+"""Control's local socket: who may ask, what is no request, that nobody waits for ever, and how it ends half way through."""
 
 import os
 import socket

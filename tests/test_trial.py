@@ -104,7 +104,9 @@ def convoy(tmp_path: Path) -> Iterator[Convoy]:
         changed(a=container("a", "2")),
         changed(c=container("c"), b=GONE),
         changed(a=GONE, b=GONE),
-        changed(edge=document("Configuration", "edge", "{listeners: [{name: h2, port: 18081, routes: r}], routes: [{name: r}]}")),
+        changed(
+            edge=document("Configuration", "edge", "{listeners: [{name: h2, port: 18081, routes: r}], routes: [{name: r}]}")
+        ),
         changed(settings=document("Settings", "fleet", "{drainSeconds: 60}"), a=container("a", deletion="confirm")),
         changed(hosts=document("Host", "h1", "{driver: process, state: draining}")),
         changed(proxy=GONE),
@@ -199,7 +201,7 @@ def test_a_strangers_secret_is_not_opened(convoy: Convoy, monkeypatch: pytest.Mo
     known = dict(convoy.loop.certificates._latest)
     answer = convoy.ask(files)
 
-    assert not any(problem.where.file in ("u.yaml",) for problem in answer.problems)
+    assert not any(problem.where.file == "u.yaml" for problem in answer.problems)
     assert [event for event in convoy.store.events(limit=1000) if event.kind == "secret.opened"] == opened
     assert dict(convoy.loop.certificates._latest) == known
 
@@ -249,3 +251,14 @@ def test_what_an_envoy_has_refused_stays_out(convoy: Convoy) -> None:
 
     assert not convoy.ask(changed()).data["steps"]
     assert [step["ref"] for step in convoy.ask(changed(c=container("c"))).data["steps"]] == ["Container/c"]
+
+
+def test_an_environment_is_made_of_its_layers(convoy: Convoy) -> None:
+    """Which ones is read from the documents that were sent; a base that was not sent is a Problem."""
+    environment = document("Environment", "prod", "{bases: [../../base]}")
+    files = {f"base/{path}": content for path, content in BASE.items()}
+    files |= {"env/prod/environment.yaml": environment, "env/prod/c.yaml": container("c")}
+    assert [step["ref"] for step in convoy.ask(files, root="env/prod/").data["steps"]] == ["Container/c"]
+    alone = {path: content for path, content in files.items() if path.startswith("env/")}
+    (problem, *_) = convoy.ask(alone, root="env/prod/").problems
+    assert "cannot be a base" in problem.what

@@ -64,7 +64,10 @@ class Served:
 
     def post(self, data: bytes = b"{}", token: str | None = None, **headers: str) -> TestResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        named = {"Authorization": f"Bearer {self.token if token is None else token}", "Content-Type": "application/json"} | named
+        named = {
+            "Authorization": f"Bearer {self.token if token is None else token}",
+            "Content-Type": "application/json",
+        } | named
         return Client(self.app).post(PLAN, data=data, headers=named)
 
 

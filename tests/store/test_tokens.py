@@ -35,7 +35,7 @@ def test_a_token_counts_until_it_expires(store: Store, clock: Clock) -> None:
     made, shown = store.tokens.create("ci", ("plan", "read"), 60.0)
     assert FORM.fullmatch(shown)
     assert store.tokens.shown(shown) == made
-    assert (made.scopes, made.at, made.until) == ({"plan", "read"}, 1000.0, 1060.0)
+    assert (made.scopes, made.at, made.until) == (frozenset({"plan", "read"}), 1000.0, 1060.0)
     clock.at = 1059.9
     assert store.tokens.shown(shown) == made
     clock.at = 1060.0
