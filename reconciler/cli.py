@@ -17,7 +17,8 @@ from reconciler.terminal import Terminal
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "A fleet repository": {
         "init": "fleet:init",
-        "validate": "fleet:validate",
+        "validate": "validate:validate",
+        "render": "render:render",
         "plan": "plan:plan",
         "comment": "comment:comment",
         "import": "importing:bring",

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reconciler.core.compile import Compiler, Locate
-from reconciler.core.kinds.environment import KIND as ENVIRONMENT
 from reconciler.core.layers import ENVIRONMENT as ENVIRONMENT_FILE
-from reconciler.core.layers import among, root_of
+from reconciler.core.layers import among, declared, root_of
 from reconciler.core.model import FleetState, Problem, Ref, Where
 from reconciler.core.parse import Document, Parsed, locate, parse
 from reconciler.core.render import Renderer
@@ -125,7 +124,7 @@ class Loader:
         validated = validate(written.documents, self._memo, root=root, unread=written.unread)
         problems += validated.problems
         if problems and not tree.layers:
-            problems = only_misplaced(written.documents, problems)
+            problems = misplaced(written.documents) or problems
         if problems and not (validated.whole and written.whole):
             return Loaded(None, ordered_problems(problems), parsed)
         compiled = self._compiler.compile(tree.revision, validated.resources, _locator(validated))
@@ -198,17 +197,15 @@ def environment_of(root: str) -> str:
     return root + ENVIRONMENT_FILE
 
 
-def only_misplaced(documents: list[Document], problems: list[Problem]) -> list[Problem]:
-    """Where environments were read as if they were one fleet, everything else that is wrong follows from that."""
-    found = [one for one in documents if one.value.get("kind") == ENVIRONMENT]
+def misplaced(documents: list[Document]) -> list[Problem]:
+    """Where environments were read as if they were one fleet: everything else that is wrong follows from that."""
+    found = declared(documents)
     if not found:
-        return problems
+        return []
     files = {one.source.file: one.raw for one in found}
     named = ", ".join(root.rstrip("/") for root in among(files)[:MOST_NAMED]) or "the directory that it is in"
     what = "this directory holds environments, and is none itself"
-    hint = f"name one of them instead: {named}"
-    where = [locate(one, ("kind",)) for one in found[:1]]
-    return [Problem(one, what, hint) for one in where]
+    return [Problem(locate(found[0], ("kind",)), what, f"name one of them instead: {named}")]
 
 
 def is_document(path: str, root: str) -> bool:

