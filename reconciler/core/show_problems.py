@@ -121,11 +121,13 @@ def short(revision: str) -> str:
 
 
 def inert(words: str) -> str:
-    """Text that Markdown shows as it is: no links, mentions, images or HTML."""
+    """Text that Markdown shows as it is: no links, mentions, references, images or HTML."""
     one_line = " ".join(harmless(words).split())
-    escaped = re.sub(r"([\\`*_{}\[\]<>()#+!|~-])", r"\\\1", one_line.replace("&", "&amp;"))
-    # A zero-width joint keeps forges from reading a mention, an issue or an address.
-    return re.sub(r"(?<=@)|(?=://)|(?<=\bwww)(?=\.)", "\u200b", escaped).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    # Forges look for mentions, issues and addresses in what is shown, where escapes are no more: a joint without width
+    # parts them.
+    parted = re.sub(r"(?<=@)|(?=://)|(?<=\bwww)(?=\.)|(?<=[#!~%$&])(?=\d)|(?<=\b[Gg][Hh])(?=-\d)", "\u200b", one_line)
+    escaped = re.sub(r"([\\`*_{}\[\]<>()#+!|~-])", r"\\\1", parted.replace("&", "&amp;"))
+    return escaped.replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
 def code(words: str) -> str:

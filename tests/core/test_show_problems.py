@@ -1,5 +1,7 @@
 """Problems as people, programs and pull requests are shown them."""
 
+import re
+
 import pytest
 
 from reconciler.core import show
@@ -84,6 +86,17 @@ def test_markdown_is_inert(hostile: str) -> None:
     assert not any(sign in shown.replace(f"\\{sign}", "") for sign in "`*|#[]")
     assert "@e" not in shown
     assert "https://" not in shown.replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    "reference", ["#12", "us/fleet#1", "GH-12", "gh-3", "!3", "~4", "%5", "$6", "&7", "@us", "a@b.example"]
+)
+def test_references_of_forges_are_inert(reference: str) -> None:
+    """Forges look for them in what is shown, after escapes are gone: a joint without width stands in each."""
+    shown = re.sub(r"\\(.)", r"\1", inert(f"see {reference}")).replace("&amp;", "&")
+
+    assert reference not in shown
+    assert shown.replace("\u200b", "") == f"see {reference}"
 
 
 def test_code_spans_hold_backticks() -> None:
