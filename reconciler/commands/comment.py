@@ -50,10 +50,10 @@ VARIABLE = "CONVOY_FORGE_TOKEN"
 @click.option("--name", default="fleet", show_default=True, help="Tells several comments of one pull request apart.")
 @click.option("--author", default="", metavar="LOGIN", help="As whom the token writes, where the forge does not tell.")
 @click.option(
-    "--plain-http", is_flag=True, envvar="CONVOY_PLAIN_HTTP", help="Speak to a forge without TLS; also $CONVOY_PLAIN_HTTP."
+    "--plaintext", is_flag=True, envvar="CONVOY_PLAINTEXT", help="Speak to a forge without TLS; also $CONVOY_PLAINTEXT."
 )
 @common()
-def comment(call: Call, file: Path | None, outdated: bool, name: str, author: str, plain_http: bool, **named: Any) -> None:
+def comment(call: Call, file: Path | None, outdated: bool, name: str, author: str, plaintext: bool, **named: Any) -> None:
     """Keep one comment on a pull request up to date.
 
     The Markdown is read from FILE, or from standard input. Our own earlier comment is found and edited; where there is none, it
@@ -76,7 +76,7 @@ def comment(call: Call, file: Path | None, outdated: bool, name: str, author: st
     if not token:
         _elsewhere(call, here, mark, text, outdated, f"no token is here that may: put one into ${VARIABLE}")
         return
-    wire = Wire(here.api, token, kind.headers(token), Seams(), plain=plain_http)
+    wire = Wire(here.api, token, kind.headers(token), Seams(), plain=plaintext)
     client = kind.client(wire, here.repository)
     body = show_comment.comment(text, mark, kind.limit, more=here.url)
     try:
@@ -90,8 +90,8 @@ def comment(call: Call, file: Path | None, outdated: bool, name: str, author: st
     except ForgeError as error:
         _keep(here, mark, text, "The comment could not be written.")
         raise Failure(str(error)) from error
-    if show_comment.CUT in body and not outdated:
-        _keep(here, mark, text, "The comment has only the beginning of it.")
+    if show_comment.CUT in body and not outdated and posted.done != "newer":
+        _show(call, here, mark, text, "The comment has only the beginning of it.")
     _tell(call, posted, here.number)
 
 
@@ -134,20 +134,24 @@ def _read(file: Path | None) -> str:
 
 def _elsewhere(call: Call, here: "Job", mark: "Mark", text: str, outdated: bool, why: str) -> None:
     """A fork's run may read and not write: what it found is shown where the run itself is shown."""
-    where = "nowhere"
-    if not outdated:
-        from reconciler.core.show_comment import logged
-
-        where = "summary" if _keep(here, mark, text, "This run may not write on the pull request.") else "log"
-        if where == "log" and not call.json:
-            for line in logged(text):
-                call.terminal.raw(line)
+    where = "nowhere" if outdated else _show(call, here, mark, text, "This run may not write on the pull request.")
     if call.json:
-        call.terminal.json({"done": where, "comment": None, "why": why})
+        call.terminal.json({"done": where, "comment": None, "url": "", "why": why})
         return
     call.terminal.note(f"no comment was written: {why}", "wait")
     if where == "summary":
         call.terminal.note("the text is in the job's summary")
+
+
+def _show(call: Call, here: "Job", mark: "Mark", text: str, why: str) -> str:
+    """On the run's own page, else in its log."""
+    if _keep(here, mark, text, why):
+        return "summary"
+    from reconciler.core.show_comment import logged
+
+    for line in () if call.json else logged(text):
+        call.terminal.raw(line)
+    return "log"
 
 
 def _keep(here: "Job", mark: "Mark", text: str, why: str) -> bool:

@@ -79,23 +79,30 @@ def outdated(body: str, mark: Mark, limit: int) -> str:
 
 
 def cut(markdown: str, room: int, more: str) -> str:
-    """Whole lines, up to `room` bytes; what is open there is closed, and it is said how much is missing and where it is."""
+    """Whole lines, up to `room` bytes; it is said how much is missing and where it is.
+
+    Where that costs less than half of the room, the cut is made where nothing is open; else what is open is closed.
+    """
     lines = list(_tame(markdown.split("\n")))
     if sum(_size(line) + 1 for line in lines) <= room + 1:
         return "\n".join(lines)
     kept: list[str] = []
-    left = room - ROOM_FOR_END
+    used, border = 0, 0
     open_parts: list[str] = []
     for line in lines:
         after = _opened(line, open_parts)
-        left -= _size(line) + 1
-        if left - sum(len(part) + 2 for part in after) < 0:
+        used += _size(line) + 1
+        if used + sum(len(part) + 2 for part in after) > room - ROOM_FOR_END:
             break
         kept.append(line)
         open_parts = after
-    kept += reversed(open_parts)
+        if not open_parts and used > (room - ROOM_FOR_END) // 2:
+            border = len(kept)
+    shown = border or len(kept)
+    ends = [] if border else list(reversed(open_parts))
     where = f": [the whole of it]({more})" if _address(more) else "; the run has the whole of it"
-    return "\n".join([*kept, "", f"{CUT}, {len(lines) - len(kept) + len(open_parts):,} lines are not shown{where}."])
+    said = f"{CUT}, {len(lines) - shown:,} lines are not shown{where}."
+    return "\n".join([*kept[:shown], *ends, "", said])
 
 
 def _opened(line: str, before: list[str]) -> list[str]:

@@ -70,7 +70,7 @@ class Wire:
         self._origin = origin(self.api)
         self._host = urllib.parse.urlsplit(self.api).hostname or ""
         if self._origin[0] == "http" and not plain and not _local(self._host):
-            raise ForgeError(f"{self._host} would be told the token without TLS: use https, or allow it with --plain-http")
+            raise ForgeError(f"{self._host} would be told the token without TLS: use https, or allow it with --plaintext")
         self._token, self._headers, self._seams = token, headers, seams
         self._until = seams.monotonic() + patience_s
         self._opener = urllib.request.build_opener(_Stay())
