@@ -55,14 +55,15 @@ def compared(old: Source, before: str, new: Source, revision: str, loader: Loade
         raise AssertionError("a revision has neither a fleet nor Problems")
     running, tell = _told(was.fleet), _told(now.fleet)
     planned = between(was.fleet, now.fleet, running, tell)
-    return Compared(before, revision, "", (), planned, running, _edits(was, now), was.fleet, now.fleet)
+    return Compared(before, revision, "", (), planned, running, edits_between(was, now), was.fleet, now.fleet)
 
 
 def _told(fleet: FleetState) -> dict[str, Snapshot]:
     return Connector().connect(fleet, ObservedState({}), certificate_versions(fleet))
 
 
-def _edits(was: Loaded, now: Loaded) -> tuple[Edit, ...]:
+def edits_between(was: Loaded, now: Loaded) -> tuple[Edit, ...]:
+    """What one loaded revision declares otherwise than another. Neither has Problems."""
     old, new = (one.fleet.resources if one.fleet else {} for one in (was, now))
     found = unequal({ref: resource.digest for ref, resource in old.items()}, new)
     before, after = ({ref: one.documents[ref].value for ref in found.compared} for one in (was, now))

@@ -5,19 +5,26 @@ from pathlib import Path
 
 from reconciler.core.model import FleetState
 from reconciler.git import Directory
-from reconciler.load import Loader
+from reconciler.load import Loaded, Loader
 from reconciler.seams import Seams
 
 
 def load_folder(folder: Path) -> FleetState:
     """The fleet in this folder; fails with every Problem when there is one."""
+    fleet = loaded(folder).fleet
+    assert fleet is not None
+    return fleet
+
+
+def loaded(folder: Path) -> Loaded:
+    """The same with its documents."""
     source = Directory(folder, Seams())
     try:
-        loaded = Loader(None, Seams()).load(source.tree(source.fetch()), source.read)
+        found = Loader(None, Seams()).load(source.tree(source.fetch()), source.read)
     finally:
         source.close()
-    assert loaded.fleet is not None, "\n".join(map(str, loaded.problems))
-    return loaded.fleet
+    assert found.fleet is not None, "\n".join(map(str, found.problems))
+    return found
 
 
 def load_text(text: str) -> FleetState:

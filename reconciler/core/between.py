@@ -24,14 +24,14 @@ def between(was: FleetState, wanted: FleetState, told: Mapping[str, Snapshot], t
 def certificate_versions(fleet: FleetState) -> dict[Ref, str]:
     """Certificate ⇒ a version that is another one when what is declared of it is: what there really is of it, only the Convoy
     that makes or opens it knows."""
-    return {resource.ref: digest(_named(resource.spec.model_dump(mode="json"))) for resource in fleet.of("Certificate")}
+    return {resource.ref: digest(named(resource.spec.model_dump(mode="json"))) for resource in fleet.of("Certificate")}
 
 
-def _named(value: Any) -> Any:
-    """Of a secret its hash alone: sealed again, the same one is another ciphertext."""
+def named(value: Any) -> Any:
+    """The same value with each sealed secret as its hash: sealed again, the same one is another ciphertext."""
     if isinstance(value, Mapping):
-        return {"sealed": value["hash"]} if "age" in value and "hash" in value else {k: _named(v) for k, v in value.items()}
-    return [_named(one) for one in value] if isinstance(value, list | tuple) else value
+        return {"sealed": value["hash"]} if "age" in value and "hash" in value else {k: named(v) for k, v in value.items()}
+    return [named(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _workload(ref: Ref, old: Want | None, new: Want | None) -> list[Action]:

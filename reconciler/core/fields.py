@@ -102,11 +102,15 @@ def effects(kind: str) -> Callable[[tuple[str, ...]], Effect]:
     if spec is None:
         return lambda _: "noted"
     by_name = {named.alias or name: _effect(kind, spec, name) for name, named in spec.model_fields.items()}
-    metadata: Mapping[str, Effect] = {"deletion": "in place", "uid": "in place", "drift": "ruled"}
+    # What is selected by labels, a hook is for; and what a thing waits for is not a part of it.
+    metadata: dict[str, Effect] = {"labels": "ruled", "drift": "ruled", "needs": "ruled", "hook": "ruled"}
+    if spec.runs:
+        # The mark on what runs carries them.
+        metadata |= {"deletion": "in place", "uid": "in place"}
 
     def effect(path: tuple[str, ...]) -> Effect:
         if path[:1] == ("metadata",):
-            return metadata.get(path[1] if len(path) > 1 else "", "noted") if spec.runs else "noted"
+            return metadata.get(path[1] if len(path) > 1 else "", "noted")
         return by_name.get(path[1], "noted") if path[:1] == ("spec",) and len(path) > 1 else "noted"
 
     return effect

@@ -1,4 +1,7 @@
-"""Scenarios as folders: `fleet/*.yaml` and `observed.yaml` in, `plan.txt` out. `pytest --update` writes plan.txt anew."""
+"""Scenarios as folders: `fleet/*.yaml` and `observed.yaml` in, `plan.txt` out. `pytest --update` writes plan.txt anew.
+
+`before/*.yaml`, where it is there, is what was in force before.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,15 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
+from reconciler.compare import edits_between
 from reconciler.core import show
 from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts, Order
+from reconciler.core.guard import owners
 from reconciler.core.handover import reached_by, running_proxies, surplus_of
 from reconciler.core.model import Connected, FleetState, Health, Observed, ObservedState, Ref
 from reconciler.core.order import waiting
 from reconciler.core.place import without_lost
 from reconciler.core.plan import plan
-from tests.fleets import load_folder
+from tests.fleets import load_folder, loaded
 
 CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())
 NOW = 1_000_000.0
@@ -33,7 +38,9 @@ def test_the_plan_is_as_written(case: Path, request: pytest.FixtureRequest) -> N
     if "waiting_s" in told:
         facts = replace(facts, waiting=dict.fromkeys(waiting(planned, {}, NOW), NOW - told["waiting_s"]))
         planned = plan(fleet, seen, facts, NOW)
-    written = show.plain(show.plan(planned, None, show.Background(fleet)), 120)
+    edits = edits_between(loaded(case / "before"), loaded(case / "fleet")) if (case / "before").exists() else ()
+    background = show.Background(fleet, owners(fleet, seen), edits)
+    written = show.plain(show.plan(planned, None, background), 120)
     if request.config.getoption("--update"):
         (case / "plan.txt").write_text(written)
     assert written == (case / "plan.txt").read_text()
