@@ -29,6 +29,10 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "get": "look:get",
         "explain": "look:explain",
         "history": "history:history",
+        "logs": "logs:logs",
+        "events": "events:events",
+        "top": "top:top",
+        "watch": "watch:watch",
         "doctor": "doctor:doctor",
     },
     "Stepping in": {

@@ -1,5 +1,6 @@
 """Hosts that are a Convoy's own machine: what runs there is seen from that Convoy's state directory, and from nowhere else."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -26,7 +27,9 @@ class Homes:
 
     def known(self) -> list[str]:
         """Hosts that were worked on from here, also those that no document declares any more."""
-        return sorted(directory.name for directory in self._directory().iterdir())
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(directory.name for directory in self._directory().iterdir())
+        return []
 
     def driver(self, name: str, spec: HostSpec) -> Driver:
         key = self._store.xds_key()
@@ -61,7 +64,9 @@ class Homes:
 
     def _directory(self) -> Path:
         directory = self._state / "hosts"
-        directory.mkdir(mode=0o700, exist_ok=True)
+        # Who only looks may have no state directory here at all.
+        with contextlib.suppress(FileNotFoundError):
+            directory.mkdir(mode=0o700, exist_ok=True)
         return directory
 
     def _open_secret(self, ref: Ref, sealed: Ciphertext, purpose: str) -> bytes:

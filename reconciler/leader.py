@@ -36,7 +36,7 @@ class Leader:
         self._store, self._state, self._seams, self._log, self._lost = store, state, seams, log, lost
         self._lease_s = lease_s
         # Not the machine's name alone: two Convoys of one machine are two, and so are two machines of one name.
-        self.name = f"{socket.gethostname()}:{state} ({identity(state)})"
+        self.name = named(state, identity(state))
         self._lock: int | None = None
         self._lease: Lease | None = None
         self._ended = threading.Event()
@@ -173,6 +173,17 @@ class Leader:
             self._log.error("lease.lost", epoch=lease.epoch, acting=self.taken_by)
             self._lost()
             return
+
+
+def named(state: Path, identity: str) -> str:
+    return f"{socket.gethostname()}:{state} ({identity})"
+
+
+def looker(state: Path) -> str:
+    """The name of the Convoy of this state directory for somebody who only looks, and makes nothing."""
+    with contextlib.suppress(OSError):
+        return named(state, (state / "id").read_text("ascii", "replace").strip())
+    return named(state, "")
 
 
 def identity(state: Path) -> str:

@@ -21,8 +21,28 @@ STYLES: Mapping[str, dict[str, Any]] = {
     "change": {"fg": "yellow"},
     "remove": {"fg": "red"},
 }
+# What tells streams apart that share a screen.
+TAGS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 # For a terminal whose encoding has none of these.
-ASCII = str.maketrans({"✓": "v", "✗": "x", "…": "~", "‖": "=", "│": "|", "±": "!", "→": ">", "·": ".", "⇒": ">", "’": "'"})
+ASCII = str.maketrans(
+    {
+        "✓": "v",
+        "✗": "x",
+        "…": "~",
+        "‖": "=",
+        "│": "|",
+        "±": "!",
+        "→": ">",
+        "·": ".",
+        "⇒": ">",
+        "█": "#",
+        "░": ".",
+        "↑": "^",
+        "↓": "v",
+        "×": "x",
+        "’": "'",
+    }
+)
 
 
 class Terminal:
@@ -37,7 +57,7 @@ class Terminal:
         from reconciler.core.show import lay_out
 
         for line in lay_out(page, self.width):
-            self._write(self._styled(line), sys.stdout)
+            self._write(self.styled(line), sys.stdout)
 
     def line(self, line: "Line") -> None:
         """One line on standard output, above a progress bar if there is one; never wrapped."""
@@ -45,9 +65,9 @@ class Terminal:
 
         (shown,) = lay_out((Fixed(line),), None)
         if self._bar is not None:
-            self._bar(self._styled(shown))
+            self._bar(self.styled(shown))
         else:
-            self._write(self._styled(shown), sys.stdout)
+            self._write(self.styled(shown), sys.stdout)
 
     def note(self, text: str, style: str = "dim") -> None:
         """For a person, beside the output: on standard error."""
@@ -59,21 +79,51 @@ class Terminal:
         indent = 2 if self.width is not None else None
         self._write(json.dumps(value, ensure_ascii=False, indent=indent), sys.stdout)
 
+    def json_line(self, value: object) -> None:
+        """One of many, on a line of its own."""
+        import json
+
+        self._write(json.dumps(value, ensure_ascii=False, separators=(",", ":")), sys.stdout)
+
+    def output(self, data: bytes) -> None:
+        """Bytes as they are: only for where no terminal obeys them."""
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def tag(self, text: str, which: int) -> str:
+        """In a colour of its own, as far as there are colours."""
+        return click.style(text, fg=TAGS[which % len(TAGS)]) if self.color else text
+
+    def left(self) -> bool:
+        """Whether whoever read our output has read enough: nothing that we could still write would be seen."""
+        import select
+
+        try:
+            poll = select.poll()
+            poll.register(sys.stdout.fileno(), 0)
+            return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+        except (OSError, ValueError, AttributeError):
+            return False
+
     def raw(self, text: str) -> None:
         self._write(text.rstrip("\n"), sys.stdout)
 
-    def _styled(self, line: "Line") -> str:
+    def styled(self, line: "Line") -> str:
         if not self.color:
             return "".join(span.text for span in line).rstrip()
         return "".join(click.style(s.text, **STYLES[s.style]) if s.style in STYLES else s.text for s in line)
 
     def _write(self, text: str, stream: TextIO) -> None:
+        click.echo(self.encodable(text, stream), file=stream, color=self.color)
+
+    def encodable(self, text: str, stream: TextIO) -> str:
+        """The same as far as this stream can show it."""
         try:
             text.encode(stream.encoding or "utf-8")
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
-            text = text.translate(ASCII).encode(encoding, "backslashreplace").decode(encoding)
-        click.echo(text, file=stream, color=self.color)
+            return text.translate(ASCII).encode(encoding, "backslashreplace").decode(encoding)
+        return text
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int, str], None]]:

@@ -11,6 +11,10 @@ class DriverError(Exception):
     """What was attempted, on what, and what to do; the only exception a driver lets out."""
 
 
+class NoInstance(DriverError):
+    """There is no such instance of ours on the host, or not any more."""
+
+
 class Driver(Protocol):
     """One host. Safe to call from several threads at once."""
 
@@ -28,7 +32,8 @@ class Driver(Protocol):
 
     def logs(self, ref: Ref, instance: str, ask: LogAsk) -> Iterator[LogLine | None]:
         """What an instance of ours has printed, oldest first, its secrets taken out; raises DriverError, also at the first
-        line. While following: None at least every second in which nothing came, and an end when the instance is gone."""
+        line, and NoInstance. While following: None at least every second in which nothing came, and an end when the
+        instance is gone."""
 
     def usage(self) -> Iterable[Usage]:
         """What every instance of ours that runs uses now; raises DriverError."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.core.model import Action, Health, Observed, Ref, Verb, Want
 from reconciler.core.running import LogAsk, LogLine, Usage
-from reconciler.drivers import DriverError
+from reconciler.drivers import DriverError, NoInstance
 from reconciler.seams import Seams
 
 
@@ -140,7 +140,7 @@ class Memory:
         self._pay("memory.logs", what)
         thing = self._machine.things.get((ref, instance))
         if thing is None or thing.installation != self._installation:
-            raise DriverError(f"there is no instance {instance} of {ref} on host {self._host}")
+            raise NoInstance(f"there is no instance {instance} of {ref} on host {self._host}")
         if ask.previous:
             yield from _last(thing.printed[-2] if len(thing.printed) > 1 else [], ask)
             return

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from reconciler.store.current import last_number
 from reconciler.store.database import Database
 from reconciler.store.rows import Event, read_object
-from reconciler.store.tables import CHANGES, EVENTS, OUTCOMES, PLANS, STATE, STATUS
+from reconciler.store.tables import CHANGES, DELIVERIES, EVENTS, OUTCOMES, PLANS, STATE, STATUS
 
 # Of what happened since the last look no more is read than a screen could ever show.
 MOST_NEWS = 200
@@ -26,10 +26,13 @@ class News:
     plan: Mapping[str, Any] | None = None
     events: tuple[Event, ...] = ()
     outcomes: tuple[Mapping[str, Any], ...] = ()
+    # Node ⇒ where this proxy stands with what it is told, as kept; None where that is the same as before.
+    proxies: Mapping[str, Mapping[str, Any]] | None = None
     anew: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.status or self.state is not None or self.plan is not None or self.events or self.outcomes or self.anew)
+        told = (self.state, self.plan, self.proxies)
+        return bool(self.status or self.events or self.outcomes or self.anew) or any(one is not None for one in told)
 
 
 class Following:
@@ -40,6 +43,7 @@ class Following:
         self._changed, self._names = -1, set[str]()
         self._state: str | None = None
         self._plan = self._event = self._outcome = -1
+        self._delivered: tuple[object, ...] = (0, None, None)
 
     def look(self) -> News:
         """Raises StoreError."""
@@ -52,6 +56,7 @@ class Following:
                 self._last_plan(connection),
                 self._events(connection),
                 self._outcomes(connection),
+                self._deliveries(connection),
                 anew,
             )
 
@@ -96,3 +101,13 @@ class Following:
         rows = connection.execute(query).all()
         self._outcome = rows[0].number if rows else max(self._outcome, 0)
         return tuple(found for row in reversed(rows) if (found := read_object(row.body)) is not None)
+
+    def _deliveries(self, connection: Connection) -> dict[str, dict[str, Any]] | None:
+        # Each says since when it is so, and thereby that it is another.
+        at = DELIVERIES.c.at
+        token = tuple(connection.execute(select(func.count(), func.max(at), func.sum(at)).select_from(DELIVERIES)).one())
+        if token == self._delivered:
+            return None
+        self._delivered = token
+        rows = connection.execute(select(DELIVERIES.c.node, DELIVERIES.c.body)).all()
+        return {row.node: found for row in rows if (found := read_object(row.body)) is not None}
