@@ -88,7 +88,8 @@ def comment(call: Call, file: Path | None, outdated: bool, name: str, author: st
         _elsewhere(call, here, mark, text, outdated, str(error))
         return
     except ForgeError as error:
-        _keep(here, mark, text, "The comment could not be written.")
+        if not outdated:
+            _keep(here, mark, text, "The comment could not be written.")
         raise Failure(str(error)) from error
     if show_comment.CUT in body and not outdated and posted.done != "newer":
         _show(call, here, mark, text, "The comment has only the beginning of it.")

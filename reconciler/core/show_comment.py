@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from reconciler.core.show_layout import harmless
 from reconciler.core.show_problems import code, short
 
 # A line longer than this is nobody's reading, and alone could crowd out all others.
@@ -83,7 +84,8 @@ def cut(markdown: str, room: int, more: str) -> str:
 
     Where that costs less than half of the room, the cut is made where nothing is open; else what is open is closed.
     """
-    lines = list(_tame(markdown.split("\n")))
+    # A lone carriage return ends a line for Markdown as well.
+    lines = list(_tame(re.split(r"\r\n?|\n", markdown)))
     if sum(_size(line) + 1 for line in lines) <= room + 1:
         return "\n".join(lines)
     kept: list[str] = []
@@ -138,8 +140,8 @@ def _tame(lines: Iterable[str]) -> Iterator[str]:
 
 def logged(markdown: str) -> Iterator[str]:
     """The text for a run's log: no line begins with what a runner obeys (`::…`, `##[…`)."""
-    for line in markdown.strip().split("\n"):
-        shown = line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + " …"
+    for line in re.split(r"\r\n?|\n", markdown.strip()):
+        shown = harmless(line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + " …")
         yield "│ " + shown.replace("##[", "## [").replace("::", ": :")
 
 

@@ -37,14 +37,17 @@ def job(environment: Mapping[str, str]) -> Job:
         return _gitlab(environment)
     if get("GITEA_ACTIONS") or get("FORGEJO_ACTIONS"):
         # Its runs are numbered in their addresses; pages of their own they have not.
-        return _actions(environment, "gitea", get("GITHUB_RUN_NUMBER", ""), "", ("GITEA_TOKEN", "FORGEJO_TOKEN"))
+        return _actions(environment, "gitea", "GITHUB_RUN_NUMBER", "", ("GITEA_TOKEN", "FORGEJO_TOKEN"))
     if get("GITHUB_ACTIONS"):
-        return _actions(environment, "github", get("GITHUB_RUN_ID", ""), get("GITHUB_STEP_SUMMARY", ""), ())
+        # A run's number is its workflow's, and begins anew when the file is renamed; ids are a repository's, and rise as well.
+        return _actions(environment, "github", "GITHUB_RUN_ID", get("GITHUB_STEP_SUMMARY", ""), ())
     return Job()
 
 
-def _actions(environment: Mapping[str, str], forge: Name, run: str, summary: str, tokens: tuple[str, ...]) -> Job:
+def _actions(environment: Mapping[str, str], forge: Name, by: str, summary: str, tokens: tuple[str, ...]) -> Job:
+    """`by`: what runs are ordered and found by."""
     get = environment.get
+    run = get(by, "")
     server, repository = get("GITHUB_SERVER_URL", ""), get("GITHUB_REPOSITORY", "")
     # GITHUB_REF is refs/pull/N/merge on GitHub, refs/pull/N/head on Gitea and Forgejo.
     found = re.fullmatch(r"refs/pull/(\d{1,12})/(?:merge|head)", get("GITHUB_REF", ""))
@@ -56,7 +59,7 @@ def _actions(environment: Mapping[str, str], forge: Name, run: str, summary: str
         # GitHub's GITHUB_SHA is a merge that exists nowhere else: which commit a person pushed, the workflow has to say.
         "" if forge == "github" else get("GITHUB_SHA", ""),
         _first(environment, (*tokens, "GITHUB_TOKEN")),
-        (_number(get("GITHUB_RUN_NUMBER", "")), _number(get("GITHUB_RUN_ATTEMPT", ""))),
+        (_number(run), _number(get("GITHUB_RUN_ATTEMPT", ""))),
         f"{server}/{repository}/actions/runs/{run}" if server and repository and run else "",
         summary,
     )

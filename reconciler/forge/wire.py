@@ -72,8 +72,10 @@ class Wire:
         if self._origin[0] == "http" and not plain and not _local(self._host):
             raise ForgeError(f"{self._host} would be told the token without TLS: use https, or allow it with --plaintext")
         self._token, self._headers, self._seams = token, headers, seams
-        self._until = seams.monotonic() + patience_s
-        self._opener = urllib.request.build_opener(_Stay())
+        self._patience_s, self._until = patience_s, seams.monotonic() + patience_s
+        # A proxy is for what is elsewhere: without TLS it would read the token.
+        proxies = [urllib.request.ProxyHandler({})] if _local(self._host) else []
+        self._opener = urllib.request.build_opener(_Stay(), *proxies)
 
     def send(self, method: str, path: str, body: object = None) -> Answer:
         """`path` below the API's root, or an address of the same origin. Answers of 2xx; everything else raises."""
@@ -135,7 +137,7 @@ class Wire:
         if data is not None:
             request.add_unredirected_header("Content-Type", "application/json")
         try:
-            response = self._opener.open(request, timeout=REQUEST_S)
+            response = self._opener.open(request, timeout=min(REQUEST_S, self._left()))
         except urllib.error.HTTPError as error:
             response = error
         except urllib.error.URLError as error:
@@ -143,6 +145,13 @@ class Wire:
         with response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status, headers, _value(self._read(response)))
+
+    def _left(self) -> float:
+        """Seconds; raises ForgeError where there are none."""
+        left = self._until - self._seams.monotonic()
+        if left <= 0:
+            raise ForgeError(f"{self._host} is too slow: this took more than {self._patience_s:.0f} s in all")
+        return left
 
     def _read(self, response: Any) -> bytes:
         """All of it, bounded in size and in time: a forge that answers a byte a minute is one that does not answer."""
@@ -152,8 +161,7 @@ class Wire:
             size += len(part)
             if size > MOST_BYTES:
                 raise ForgeError(f"{self._host} answers with more than {MOST_BYTES >> 20} MiB")
-            if self._seams.monotonic() > self._until:
-                raise ForgeError(f"{self._host} is too slow: it has not come to an end of its answer")
+            self._left()
         return b"".join(parts)
 
     def _judged(self, method: str, url: str, answer: Answer) -> Answer:

@@ -64,6 +64,7 @@ def test_a_line_as_long_as_a_book_hides_no_other() -> None:
 
 def test_no_line_gives_an_order() -> None:
     """GitLab and many bots obey a line that begins with a slash; it looks the same, and is none."""
+    assert "\nx\n&#47;merge\n" in comment("x\r/merge\r\n", MARK, 65_536)
     said = comment("/merge\n  /close @all\n> /approve\n- /lgtm\n\n```diff\n/label x\n```\n\na/b", MARK, 65_536)
 
     assert "&#47;merge\n  &#47;close @all\n> &#47;approve\n- &#47;lgtm" in said
@@ -94,7 +95,8 @@ def test_a_runs_own_page_says_why_it_stands_there() -> None:
 
 
 def test_a_log_obeys_nothing() -> None:
-    """Runners take lines that begin with `::`, and `##[` anywhere, for commands."""
+    """Runners take lines that begin with `::`, and `##[` anywhere, for commands; terminals take escapes."""
+    assert list(logged("a\x1b[31m\r::b")) == ["│ a\\x1b[31m", "│ : :b"]
     assert list(logged("::add-mask::x\n  ::error::y\na ##[group]b")) == [
         "│ : :add-mask: :x",
         "│   : :error: :y",

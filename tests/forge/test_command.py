@@ -155,7 +155,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 def test_hostile_environments_are_read_as_nothing() -> None:
     """Numbers are numbers; what is none is not there."""
     assert job({}) == Job()
-    found = job({"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/pull/7/merge/../8", "GITHUB_RUN_NUMBER": "9" * 99})
+    found = job({"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/pull/7/merge/../8", "GITHUB_RUN_ID": "9" * 99})
     assert (found.number, found.run) == (0, (0, 0))
     assert job({"GITLAB_CI": "true", "CI_MERGE_REQUEST_IID": "7; rm"}).number == 0
 

@@ -1,15 +1,17 @@
 """One comment of ours on a pull request, on each forge, whatever the forge and others do meanwhile."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from reconciler.core.show_comment import Mark, comment, read_mark
-from reconciler.forge import Forge, ForgeError, Refused, State, Wire
+from reconciler.forge import FORGES, Forge, ForgeError, Refused, State, Wire
 from reconciler.forge.posting import mark_outdated, post
 from reconciler.forge.wire import checked_token, next_page, origin
+from reconciler.seams import Seams
 from tests.forge.conftest import BLIND, BOT, EVIL, FORK, TOKEN, Quick, stand_in
 from tests.forge.stand_in import Account, Reply, Request, StandIn, Vice
 
@@ -182,6 +184,35 @@ def test_patience_has_an_end(forge: StandIn, client: Client, quick: Quick) -> No
     with pytest.raises(ForgeError, match="502"):
         post(client(), 7, FIRST, body(FIRST))
     assert len(quick.slept) < 10
+
+
+def test_a_slow_forge_is_not_waited_for_for_ever(forge: StandIn, kind: str) -> None:
+    """Neither one slow answer nor many of them take longer than our patience."""
+    wire = Wire(forge.api, TOKEN, FORGES[kind].headers(TOKEN), Seams(), patience_s=0.5)
+    forge.vices += [lambda _: Reply(200, [], after_s=1.5)]
+    began = time.monotonic()
+    with pytest.raises(ForgeError, match=r"timed out|too slow"):
+        list(FORGES[kind].client(wire, forge.repository).comments(7))
+    assert time.monotonic() - began < 1.4
+
+    wire = Wire(forge.api, TOKEN, FORGES[kind].headers(TOKEN), Seams(), patience_s=0.5)
+    dripping = Reply(200, [], {"Link": f'<{forge.api}/more>; rel="next"'}, after_s=0.1)
+    forge.vices += [lambda _: dripping for _ in range(20)]
+    with pytest.raises(ForgeError, match=r"timed out|too slow"):
+        list(FORGES[kind].client(wire, forge.repository).comments(7))
+
+
+def test_a_proxy_does_not_read_what_stays_on_this_machine(
+    forge: StandIn, kind: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the environment says."""
+    with stand_in(kind) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.address)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert post(client(), 7, FIRST, body(FIRST)).done == "created"
+        assert proxy.heard == []
 
 
 def test_the_token_goes_to_no_other_host(forge: StandIn, client: Client, kind: str) -> None:
