@@ -34,6 +34,7 @@ from reconciler.metrics import Metrics
 from reconciler.openings import Openings, closed
 from reconciler.proxies import Proxies
 from reconciler.record import Record
+from reconciler.releases import Releases
 from reconciler.requests import Requests
 from reconciler.rundir import XDS_SOCKET, point_to, run_directory
 from reconciler.seams import Seams
@@ -239,6 +240,7 @@ class Control:
             self._homes.driver,
             self.leader.may_act,
             guards,
+            Releases(self.store),
             record,
             self.metrics,
             self._log,

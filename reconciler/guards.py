@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from reconciler.core import guard, order
+from reconciler.core import guard, order, release
 from reconciler.core.diff import as_declared
 from reconciler.core.facts import DELETES, Facts, Order
 from reconciler.core.model import FleetState, Observed, ObservedState, Outcome, Ref
@@ -47,19 +47,21 @@ class Guards:
             for ref in _refs((name.removeprefix(NEEDS),))
         }
 
+    def orders(self, given: Iterable[Order] | None, revision: str, noticed_at: float) -> dict[tuple[str, str], Order]:
+        """Verb and subject ⇒ what people said that counts now. `given`: instead of what is in the store."""
+        now = self._seams.now()
+        every = self._store.orders() if given is None else given
+        # What a commit said holds for the revision that it came with, not for the one before, which is still in force for a
+        # moment after that is recorded. Otherwise a later order was given by somebody who knows what is in force.
+        mine = (one for one in every if one.subject != DELETES or one.at <= noticed_at or self._store.last_good() == revision)
+        return {(one.verb, one.subject): one for one in mine if one.until is None or now < one.until}
+
     def know(
         self, facts: Facts, orders: Iterable[Order] | None, revision: str, noticed_at: float, outcomes: Iterable[Outcome]
     ) -> Facts:
         """These facts, with what is remembered. `orders`: instead of those in the store; `revision`: what is in force, and
         `noticed_at` when it was first seen."""
-        now = self._seams.now()
-        every = self._store.orders() if orders is None else orders
-        # What a commit said holds for the revision that it came with, not for the one before, which is still in force for a
-        # moment after that is recorded. Otherwise a later order was given by somebody who knows what is in force.
-        mine = (one for one in every if one.subject != DELETES or one.at <= noticed_at or self._store.last_good() == revision)
-        said: dict[tuple[str, str], Order] = {
-            (one.verb, one.subject): one for one in mine if one.until is None or now < one.until
-        }
+        said = self.orders(orders, revision, noticed_at)
         for outcome in outcomes:
             if outcome.status == "done" and guard.corrects(outcome.action, replace(facts, settled=self._settled)):
                 ref = outcome.action.ref
@@ -78,16 +80,24 @@ class Guards:
             needed=self._needed,
         )
 
-    def keep(self, fleet: FleetState, seen: ObservedState, facts: Facts, noticed_at: float) -> None:
-        """Write down what this round has let pass and found to be as declared; before any of its actions begins."""
-        gone = [one for one in seen.resources.values() if one.ref not in fleet.workloads]
+    def keep(
+        self,
+        fleet: FleetState,
+        seen: ObservedState,
+        facts: Facts,
+        noticed_at: float,
+        more: Mapping[str, Mapping[str, Any] | None] = {},
+    ) -> None:
+        """Write down what this round has let pass and found to be as declared, and `more` with it; before any of its actions
+        begins."""
+        gone = guard.undeclared(fleet, seen.resources.values(), facts)
         running = len({one.ref for one in seen.resources.values()})
         before: int | None
         before, passed = guard.remembered_lot(gone, facts, settings_of(fleet), running)
         if seen.blind:
             # What is not seen now has not gone: nothing is forgotten, and the fleet's size is not known.
             before, passed = self._before, passed | self._passed
-        changes: dict[str, Mapping[str, Any] | None] = {}
+        changes: dict[str, Mapping[str, Any] | None] = dict(more)
         if (before, passed) != (self._before, self._passed):
             changes[LOT] = {"before": before, "passed": sorted(str(ref) for ref in passed)}
         settled = guard.settled(fleet.workloads, _as_declared(fleet, seen), self._settled)
@@ -122,8 +132,11 @@ class Guards:
                 over = not seen.blind
             elif verb == "confirm" and given.at <= noticed_at:
                 over = subject in declared or (subject not in names and not seen.blind)
+            elif verb in ("sync", "override"):
+                # Said of a revision that is in force no more: the next is another matter.
+                over = release.about(subject)[0] != fleet.revision
             else:
-                over = verb == "resume"
+                over = verb in ("resume", "retry")
             done += [(verb, subject)] if over else []
         return done
 

@@ -25,6 +25,7 @@ from reconciler.metrics import Metrics
 from reconciler.openings import Openings, closed
 from reconciler.proxies import Proxies
 from reconciler.record import Record
+from reconciler.releases import Releases
 from reconciler.seams import Seams
 from reconciler.store import StoreError
 from reconciler.wanted import Accepted
@@ -68,6 +69,7 @@ class Loop:
         make_driver: Callable[[str, HostSpec], Driver],
         may_act: Callable[[], bool],
         guards: Guards,
+        releases: Releases,
         record: Record,
         metrics: Metrics,
         log: Log,
@@ -79,6 +81,7 @@ class Loop:
         self.wanted, self.proxies, self.certificates = wanted, proxies, certificates
         self._make_driver, self._may_act, self._guards, self._record = make_driver, may_act, guards, record
         self._metrics, self._log, self._seams, self._wake = metrics, log, seams, wake
+        self._releases = releases
         self.hosts = Hosts()
         self._connector = Connector()
         self._recalled: tuple[tuple[Observed, ...], frozenset[Key]] | None = None
@@ -102,12 +105,15 @@ class Loop:
         self._metrics.tick_done(now)
         return self.view
 
-    def _round(self, accepted: Accepted, fleet: FleetState, now: float) -> View:
-        self._know_hosts(fleet)
+    def _round(self, accepted: Accepted, declared: FleetState, now: float) -> View:
+        self._know_hosts(declared)
         with self._metrics.stage("observe"):
             outcomes = self.hosts.outcomes()
             self._record.outcomes(outcomes)
             shown, in_flight = self.hosts.observed()
+            orders = self._guards.orders(accepted.orders, declared.revision, accepted.noticed_at)
+            force = self._releases.decide(accepted, declared, orders, shown, now)
+            fleet = force.fleet
             seen = without_lost(fleet, shown)
             self.proxies.look()
             unopened = self._openings.problems(fleet) if self._openings else ()
@@ -126,15 +132,16 @@ class Loop:
             running = running_proxies(seen)
             surplus = surplus_of(fleet, seen)
             self._let_go = {o.key: self._let_go.get(o.key, now) for o in surplus if not reached_by(o, facts, running)}
-            facts = replace(facts, let_go=self._let_go, waiting=self._waiting)
-            facts = self._guards.know(facts, accepted.orders, fleet.revision, accepted.noticed_at, outcomes)
+            facts = replace(facts, let_go=self._let_go, waiting=self._waiting, hooks=force.runs, withheld=force.withheld)
+            facts = self._guards.know(facts, orders.values(), fleet.revision, accepted.noticed_at, outcomes)
         with self._metrics.stage("plan"):
             planned = plan(fleet, seen, facts, now)
             known = facts
             self._waiting = waiting(planned, self._waiting, now)
             facts = replace(facts, failures=self.hosts.still_failing(planned))
         with self._metrics.stage("act"):
-            self._guards.keep(fleet, seen, facts, accepted.noticed_at)
+            self._guards.keep(fleet, seen, facts, accepted.noticed_at, self._releases.changes())
+            self._releases.kept()
             if planned.actions and self._may_act():
                 self._record.plan(planned)
                 self.proxies.tell(tuple(a for a in planned.actions if a.host == XDS))

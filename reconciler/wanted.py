@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
@@ -14,6 +14,7 @@ from reconciler.core.model import FleetState, ObservedState, Problem, Ref, Snaps
 from reconciler.core.parse import Document
 from reconciler.core.plan import settings_of
 from reconciler.core.told import Said, Told, about, brought_back, heard
+from reconciler.earlier import earlier
 from reconciler.gate import Gates
 from reconciler.git import MOST_COMMITS, Signature, Source, SourceError
 from reconciler.load import Loaded, Loader
@@ -56,6 +57,9 @@ class Accepted:
     notes: tuple[str, ...] = ()
     # What people said, where it is not all in the store: a preview keeps nothing there, and `convoy down` is said by itself.
     orders: tuple[Order, ...] | None = None
+    # After a start: the revisions that something in force is of, and which one was good before there was any word of that.
+    before: Mapping[str, FleetState] = field(default_factory=dict)
+    was: str = ""
 
 
 class Unchecked(Exception):
@@ -142,6 +146,7 @@ class Wanted:
         for words in said.words:
             self._log.warning("trailer.useless", revision=revision, why=words)
         if fleet is not None and not problems:
+            was = "" if self.accepted.fleet is not None else self._store.last_good() or ""
             signed = f"signed by {signature.signer}" if signature.signer else ""
             self._record(revision, (), signed, said, self._declaration(fleet, loaded))
             self._log.info(
@@ -149,7 +154,14 @@ class Wanted:
             )
             # What was not kept is told beside.
             orders = None if self._recording else said.every
-            self._become(Accepted(fleet, noticed_at=noticed_at, signer=signature.signer, notes=said.words, orders=orders))
+            before = (
+                self.accepted.before
+                if self.accepted.fleet is not None
+                else earlier(self._source, self._loader, self._store, revision, was, self._log)
+            )
+            was = was or self.accepted.was
+            accepted = Accepted(fleet, noticed_at=noticed_at, signer=signature.signer, notes=said.words, orders=orders)
+            self._become(replace(accepted, before=before, was=was))
             return
         first = str(problems[0]) if problems else ""
         self._record(revision, problems, first)
@@ -219,7 +231,8 @@ class Wanted:
             loaded = Loaded(None, ()) if signature.problem else self._load(revision)
             if loaded.fleet is not None and self._recording:
                 self._store.declare(self._declaration(loaded.fleet, loaded))
-            return Accepted(loaded.fleet, noticed_at=self._seams.now(), signer=signature.signer)
+            before = earlier(self._source, self._loader, self._store, revision, revision, self._log)
+            return Accepted(loaded.fleet, noticed_at=self._seams.now(), signer=signature.signer, before=before, was=revision)
         except (SourceError, Unchecked) as error:
             self._log.warning("revision.lost", revision=revision, error=str(error))
             return Accepted()

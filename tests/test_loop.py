@@ -23,6 +23,7 @@ from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics
 from reconciler.proxies import Proxies
 from reconciler.record import Record
+from reconciler.releases import Releases
 from reconciler.seams import Seams
 from reconciler.secrets import Opener
 from reconciler.store import Store
@@ -79,7 +80,9 @@ class World:
 
             proxies = Proxies(server, store, log, seams)
             guards, record = Guards(store, log, seams), Record(store, log, seams)
-            loop = Loop(self.wish, proxies, certificates, driver, may_act, guards, record, Metrics(), log, seams, wake)
+            loop = Loop(
+                self.wish, proxies, certificates, driver, may_act, guards, Releases(store), record, Metrics(), log, seams, wake
+            )
             stack.callback(loop.close)
             yield loop, store
 

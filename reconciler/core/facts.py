@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reconciler.core.model import Connected, Key, Ref, Snapshot
+from reconciler.core.hooks import HookRun
+from reconciler.core.model import Connected, Held, Key, Ref, Snapshot
 
 Endpoint = tuple[str, int]
 # What is held, of which instance, and what a person may do about it once that takes too long.
@@ -28,7 +29,7 @@ class Failure:
         return self.at + min(60.0, 2.0 ** (self.count - 1))
 
 
-OrderVerb = Literal["confirm", "suspend", "resume", "take-over", "hold"]
+OrderVerb = Literal["confirm", "suspend", "resume", "take-over", "hold", "sync", "override", "retry"]
 
 # Subjects of orders that are about no one resource: the deletes held as a lot; everything; and, for `convoy down`, also what
 # is retained.
@@ -42,6 +43,8 @@ class Order:
     `confirm` a delete (subject: a printed ref, or DELETES for the lot that is held); `suspend` (a printed ref, or FLEET);
     `resume` (a printed ref): go on correcting what something else keeps changing;
     `take-over` (an installation's id); `hold` (`<printed ref>@<digest of the document>`: that content is not to come back).
+    `sync` what a revision changes where that is done by hand, and `override` the sync windows for it (`core.release.subject`);
+    `retry` (a printed ref, or FLEET): let hooks that failed run again.
     `by` is who, `at` when and `until` how long (Unix seconds; None: until it is taken back).
     """
 
@@ -83,6 +86,9 @@ class Facts:
     needed: Mapping[Ref, tuple[Ref, ...]] = field(default_factory=dict)
     # What a plan has held for want of something (`Wait`) ⇒ since when (Unix seconds).
     waiting: Mapping[Wait, float] = field(default_factory=dict)
+    # Hooks' runs; and what of the revision is not in force yet, and why.
+    hooks: Mapping[Ref, HookRun] = field(default_factory=dict)
+    withheld: Mapping[Ref, Held] = field(default_factory=dict)
     # Declared resource ⇒ why a secret of it cannot be opened here.
     unopened: Mapping[Ref, str] = field(default_factory=dict)
 

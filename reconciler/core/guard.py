@@ -34,6 +34,12 @@ def owners(wanted: FleetState, seen: ObservedState) -> dict[Ref, Ref]:
     return found | {ref: want.owner for ref, want in wanted.workloads.items()}
 
 
+def undeclared(fleet: FleetState, seen: Iterable[Observed], facts: Facts) -> list[Observed]:
+    """What no document declares. What a revision declares that is not in force yet is not known to be wanted otherwise."""
+    awaited = {str(ref) for ref in facts.withheld}
+    return [one for one in seen if one.ref not in fleet.workloads and not (awaited and owner_of(one) in awaited)]
+
+
 def kept(one: Observed, facts: Facts) -> str:
     """Why something no longer declared goes on running for good; empty when it does not."""
     if one.fields.get("deletion") == "retain" and ordered(facts, "confirm", RETAINED) is None:

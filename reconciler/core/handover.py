@@ -1,10 +1,12 @@
 """When what is replaced may go: nothing that a proxy may still send requests to, before what replaces it serves."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 from reconciler.core.facts import Facts
-from reconciler.core.model import Connected, FleetState, Observed, ObservedState, Ref, instance_on
+from reconciler.core.kinds.proxy import Proxy
+from reconciler.core.model import Connected, FleetState, Observed, ObservedState, Ref, Snapshot, instance_on
 from reconciler.core.place import Hosts
 
 
@@ -83,3 +85,17 @@ def _mute(running: Iterable[Observed], connected: Connected | None) -> bool:
 def _carries(proxy: Observed) -> bool:
     state = proxy.fields.get("state")
     return state == "stopping" or (state == "running" and proxy.health.status == "healthy")
+
+
+def news(wanted: FleetState, facts: Facts) -> Iterator[tuple[Ref, Ref, Snapshot]]:
+    """Every Proxy that is to be told something new, its group, and all that it is to run."""
+    for ref in sorted(wanted.resources):
+        if ref.kind == "Proxy":
+            snapshot = facts.snapshots.get(node_id(ref))
+            if snapshot is not None and facts.published.get(node_id(ref)) != snapshot.version:
+                yield ref, Ref("ProxyGroup", cast(Proxy, wanted.resources[ref].spec).group, ref.tenant), snapshot
+
+
+def some(names: Iterable[str], most: int = 5) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

@@ -45,6 +45,14 @@ class Needs:
                 return Wait(need, f"waits for {need}, {why}", mend)
         return None
 
+    def through(self, needs: Iterable[Ref]) -> Wait | None:
+        """The first of these that is not there."""
+        for need in needs:
+            why = self.unmet(need)
+            if why:
+                return Wait(need, f"waits for {need}, {why}", f"see `convoy explain {need}` and mend it")
+        return None
+
     def unmet(self, need: Ref) -> str:
         """Why this is not as declared and healthy; "" when it is."""
         why = self._own(need)

@@ -1,15 +1,14 @@
 """plan(): from what is wanted, what is seen and what is known, the steps to take now and the reasons for those held back."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
-from reconciler.core import guard
+from reconciler.core import guard, hooks
 from reconciler.core.diff import Difference, diff
 from reconciler.core.facts import NOT_YET, Facts, Order
-from reconciler.core.handover import node_id, reached_by, running_proxies, unready
+from reconciler.core.handover import news, node_id, reached_by, running_proxies, some, unready
 from reconciler.core.kinds.document import PRESENCE
-from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.model import (
     XDS,
@@ -20,6 +19,7 @@ from reconciler.core.model import (
     ObservedState,
     Plan,
     Ref,
+    Resource,
     Snapshot,
     Verb,
     Want,
@@ -33,6 +33,7 @@ TAKE_OVER_S = 60.0
 # What a person may do where a wait takes too long. None of them is cut short: what they protect would be lost.
 UNREADY = "`convoy explain {ref}` shows what its replacement lacks: a newer commit ends the wait, another or the old content"
 REACHED = "start or reconnect the proxy, or delete its document: `convoy explain Proxy/{node}`"
+ENDING = "`convoy explain` shows why it does not end: `stop` in its document says how it is asked to"
 SILENT = "host {host} does not answer: `convoy doctor` says what is wrong with it"
 UNSEAL = "seal it again for this Convoy (`convoy secret rekey`), or give it the key; it is tried again by itself"
 
@@ -44,10 +45,11 @@ def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> P
     draft.take_over()
     for ref in sorted(wanted.workloads):
         draft.workload(wanted.workloads[ref], bearing.get(ref, []))
-    draft.undeclared([one for ref in sorted(bearing.keys() - wanted.workloads.keys()) for one in bearing[ref]], len(bearing))
+    draft.undeclared(guard.undeclared(wanted, seen.resources.values(), facts), len(bearing))
     draft.tell()
     order = {"take-over": 0, "create": 1, "update": 2, "delete": 3}
     actions = sorted(draft.actions, key=lambda a: (order[a.verb], a.host, a.ref, a.instance))
+    draft.held += facts.withheld.values()
     held = sorted(late(draft.held, facts, draft.settings.start_deadline_s, now), key=lambda h: (h.ref, h.instance, h.reason))
     wakes = [h.until for h in held if h.until is not None]
     return Plan(wanted.revision, tuple(actions), tuple(held), min(wakes, default=None), draft.left)
@@ -84,32 +86,70 @@ class _Draft:
                 self.act("take-over", ref, instance, host, whose, f"taken over from installation {whose}", TAKE_OVER_S)
 
     def workload(self, want: Want, bearing: list[Observed]) -> None:
+        resource = self.wanted.resources.get(want.ref)
+        if resource is not None and resource.hook is not None:
+            self.hook(want, resource, bearing)
+            return
+        host, open_hosts = self.somewhere(want, bearing)
+        if host is not None:
+            self.carry(want, host, diff(want, host, bearing), bearing, open_hosts)
+
+    def hook(self, want: Want, resource: Resource, bearing: list[Observed]) -> None:
+        """Begin a run that is due, end what should run no longer. The last run stays, for its log, until there is another."""
+        run = self.facts.hooks.get(want.ref)
+        for one, why in hooks.over(want, run, bearing):
+            if one.host not in self.seen.blind:
+                self.act("delete", one.ref, one.instance, one.host, None, why, self.grace_s(one), guard.owner_of(one))
+        if run is None or not run.pending:
+            return
+        instance = run.instance(want)
+        if any(one.instance == instance for one in bearing):
+            self.hold(want.ref, "it is running", run.since + hooks.deadline_s(resource), instance)
+            return
+        if any(hooks.living(one) for one in bearing):
+            self.hold(want.ref, "its run for an earlier revision is being ended", None, instance, "create", overdue=ENDING)
+            return
+        blind = sorted(self.seen.blind.keys() & {*self.hosts.may_bear(want)})
+        if blind:
+            # It may be running there already.
+            self.unseen(want.ref, blind[0], instance, "create")
+            return
+        wait = self.needs.through(hooks.awaited(resource, self.wanted))
+        if wait is not None:
+            self.hold(want.ref, wait.why, None, instance, "create", overdue=wait.overdue)
+            return
+        host, _ = self.somewhere(want, bearing)
+        if host is not None:
+            self.act("create", want.ref, instance, host, hooks.as_run(want, run), hooks.words(resource), STARTING_S)
+
+    def somewhere(self, want: Want, bearing: list[Observed]) -> tuple[str | None, list[str]]:
+        """The host for this workload, and all that are open to it; None where there is none, with the reason held."""
         may = self.hosts.may_bear(want)
         blind = sorted({one.host for one in bearing if one.host in self.seen.blind} | (set(may) & self.seen.blind.keys()))
         if blind and (not bearing or any(one.host in blind for one in bearing)):
             # It may be there already: making a second one, or moving it, must wait until somebody can look.
             self.unseen(want.ref, blind[0])
-            return
+            return None, []
         if want.ref in self.foreign:
             there, whose = self.foreign[want.ref]
             if guard.ordered(self.facts, "take-over", whose) is not None:
-                return
+                return None, []
             reason = f"on host {there} it bears the mark of installation {whose}"
             self.hold(want.ref, reason, release=f"`convoy take-over {whose}` if that one is no more, or remove it there")
-            return
+            return None, []
         removed = sorted({one.host for one in bearing if one.host not in self.hosts.declared})
         if removed:
             reason = f"host {removed[0]} is no longer declared and still bears it"
             release = f"declare Host/{removed[0]} again: `state: draining` empties it, `state: lost` writes it off"
             self.hold(want.ref, reason, release=release)
-            return
+            return None, []
         open_hosts = [host for host in self.hosts.open(want, bearing) if host not in self.seen.blind]
         host = place(want, open_hosts, bearing)
         if host is None:
             reason, release = self.hosts.why_none(want)
             self.hold(want.ref, reason, release=release)
-            return
-        self.carry(want, host, diff(want, host, bearing), bearing, open_hosts)
+            return None, []
+        return host, open_hosts
 
     def carry(self, want: Want, host: str, found: Difference, bearing: list[Observed], open_hosts: list[str]) -> None:
         if found.current is None or found.changed:
@@ -175,8 +215,11 @@ class _Draft:
             if self.now < over:
                 self.hold(one.ref, "draining", over, one.instance, "delete")
                 return
-        grace_s = float(one.fields.get("stop_s") or 20.0)
-        self.act("delete", one.ref, one.instance, one.host, None, reason, grace_s + 10.0, guard.owner_of(one))
+        self.act("delete", one.ref, one.instance, one.host, None, reason, self.grace_s(one), guard.owner_of(one))
+
+    def grace_s(self, one: Observed) -> float:
+        """How long its delete may take."""
+        return float(one.fields.get("stop_s") or 20.0) + 10.0
 
     def unseen(self, ref: Ref, host: str, instance: str = "", verb: Verb | None = None) -> None:
         reason = self.seen.blind[host]
@@ -189,22 +232,17 @@ class _Draft:
     def tell(self) -> None:
         """One action for each ProxyGroup whose proxies are to be told something new."""
         changed: dict[Ref, dict[str, Snapshot]] = defaultdict(dict)
-        for ref in sorted(self.wanted.resources):
-            if ref.kind != "Proxy":
-                continue
-            snapshot = self.facts.snapshots.get(node_id(ref))
-            if snapshot is not None and self.facts.published.get(node_id(ref)) != snapshot.version:
-                group = Ref("ProxyGroup", cast(Proxy, self.wanted.resources[ref].spec).group, ref.tenant)
-                order = guard.suspended(ref, str(group), XDS, self.facts)
-                if order is not None:
-                    reason, until, release = _words(order)
-                    self.hold(ref, reason, until, "", "update", release)
-                    continue
+        for ref, group, snapshot in news(self.wanted, self.facts):
+            order = guard.suspended(ref, str(group), XDS, self.facts)
+            if order is not None:
+                reason, until, release = _words(order)
+                self.hold(ref, reason, until, "", "update", release)
+            else:
                 changed[group][node_id(ref)] = snapshot
         for group, told in changed.items():
             versions = sorted({snapshot.version for snapshot in told.values()})
             self.actions.append(
-                Action("update", group, "+".join(versions[:3]), XDS, told, f"new configuration for {_some(told)}")
+                Action("update", group, "+".join(versions[:3]), XDS, told, f"new configuration for {some(told)}")
             )
 
     def act(
@@ -261,8 +299,3 @@ class _Draft:
 def _words(order: Order) -> tuple[str, float | None, str]:
     """What a suspension is shown as: why, until when, and how it ends."""
     return f"suspended by {order.by}: {order.reason}", order.until, f"`convoy resume {order.subject}`"
-
-
-def _some(names: Iterable[str], most: int = 5) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

@@ -26,6 +26,7 @@ from reconciler.loop import Loop
 from reconciler.metrics import Metrics
 from reconciler.proxies import Proxies
 from reconciler.record import Record
+from reconciler.releases import Releases
 from reconciler.secrets import Opener
 from reconciler.store import Store, StoreError
 from reconciler.wanted import Wanted
@@ -203,6 +204,7 @@ class Convoy:
             driver,
             may_act,
             Guards(store, log, seams),
+            Releases(store),
             Record(store, log, seams),
             metrics,
             log,
