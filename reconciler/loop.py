@@ -158,6 +158,9 @@ class Loop:
             converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
             converged = converged and all(one.sync == "synced" and one.health in ("healthy", "none") for one in result.values())
             doing = in_flight | {action.key for action in planned.actions if action.host != XDS}
+            if force.withheld:
+                # What is not in force yet is declared all the same.
+                fleet = replace(fleet, resources={**fleet.resources, **declared.resources})
             self._record.round(accepted, fleet, planned, result, seen, doing, converged, self.proxies, wanted)
         return View(
             fleet.revision,

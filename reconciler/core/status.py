@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 from reconciler.core.facts import NOT_YET, Facts, Failure
 from reconciler.core.handover import node_id
+from reconciler.core.hooks import HookRun
 from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.virtualhost import VirtualHost
@@ -44,7 +45,10 @@ def status(
     carried = _carried(wanted)
     result: dict[Ref, Status] = {}
     for ref in dict.fromkeys((*wanted.resources, *wanted.workloads)):
-        if ref in refused and ref not in wanted.workloads:
+        resource = wanted.resources.get(ref)
+        if resource is not None and resource.hook is not None:
+            result[ref] = _hook(ref, facts.hooks.get(ref), plan, now)
+        elif ref in refused and ref not in wanted.workloads:
             result[ref] = Status(ref, "refused", "none", now, refused[ref])
         elif ref in works:
             result[ref] = _worst(ref, works[ref], now)
@@ -57,6 +61,9 @@ def status(
             result[ref] = _worst(ref, [told[g] for g in carried.get(ref, ()) if g in told], now)
         else:
             result[ref] = Status(ref, "synced", "none", now)
+    for ref, held in facts.withheld.items():
+        words = f"{held.reason}; to go on: {held.release}" if held.release else held.reason
+        result[ref] = Status(ref, "held", result[ref].health if ref in result else "none", now, words)
     for ref in [*result]:
         old = before.get(ref)
         if old is not None and (old.sync, old.health) == (result[ref].sync, result[ref].health):
@@ -147,6 +154,22 @@ def _sync(
         return "pending", "missing"
     waiting = _waiting(node_id(ref), facts) if ref.kind == "Proxy" else ""
     return ("pending", waiting) if waiting else ("synced", "" if healthy else current.health.message)
+
+
+def _hook(ref: Ref, run: HookRun | None, plan: Plan, now: float) -> Status:
+    """A hook is neither well nor unwell: what counts is how its last run ended."""
+    if run is None or run.state == "idle":
+        return Status(ref, "synced", "none", now, "a hook; nothing it is for has changed since it is here")
+    if run.state == "succeeded":
+        return Status(ref, "synced", "none", now, f"succeeded for revision {run.revision[:12]}")
+    if run.state == "failed":
+        why = f"failed for revision {run.revision[:12]}: {run.why}; to go on: a newer commit, or `convoy sync --retry`"
+        return Status(ref, "failed", "none", now, why)
+    held = _holding(plan).get(ref)
+    if held is None:
+        return Status(ref, "pending", "none", now, "is to run")
+    sync, why = _held(held)
+    return Status(ref, sync, "none", now, why)
 
 
 def _host(ref: Ref, blind: str, state: str, now: float) -> Status:

@@ -27,6 +27,8 @@ class Vices:
     # What is new is healthy after so many looks and so many seconds.
     healthy_after_looks: int = 1
     healthy_after_s: float = 0.0
+    # What is never restarted ends by itself, when others would be healthy, with this status.
+    ends_with: int = 0
     # A look shows the host as it was so many looks ago.
     stale_looks: int = 0
     # Fields nobody declared, as every real host has them.
@@ -49,6 +51,7 @@ class Thing:
     # What a test says of its health; None: by the rules of the Vices.
     health: Health | None = None
     state: str = "running"
+    exit: int | None = None
     healthy_since: float | None = None
     # What it has printed; run by run, the newest last. As made: what its command says to `echo`.
     printed: list[list[LogLine]] = field(default_factory=lambda: [[]])
@@ -217,8 +220,13 @@ class Memory:
     def _show(self, thing: Thing, now: float) -> Observed:
         thing.looks += 1
         due = thing.looks > self.vices.healthy_after_looks and now - thing.created >= self.vices.healthy_after_s
+        if due and thing.state == "running" and thing.want.run.restart == "never":
+            thing.exit = self.vices.ends_with
+            thing.state = "failed" if thing.exit else "stopped"
         if thing.health is not None:
             health = thing.health
+        elif thing.exit is not None:
+            health = Health("unhealthy", message=f"exited with status {thing.exit}")
         elif thing.state != "running":
             health = Health("unhealthy", message=f"it is {thing.state}")
         else:
@@ -239,7 +247,7 @@ class Memory:
             "ports": dict(thing.ports),
             "pid": None,
             "restarts": thing.restarts,
-            "exit": None,
+            "exit": thing.exit,
             "log": "",
             "stop_s": 1.0,
         }
