@@ -29,23 +29,22 @@ from reconciler.core.place import Hosts, place
 
 STARTING_S = 30.0
 TAKE_OVER_S = 60.0
-# How a secret that does not open is made to.
 # What a person may do where a wait takes too long. None of them is cut short: what they protect would be lost.
 UNREADY = "`convoy explain {ref}` shows what its replacement lacks: a newer commit ends the wait, another or the old content"
 REACHED = "start or reconnect the proxy, or delete its document: `convoy explain Proxy/{node}`"
 ENDING = "`convoy explain` shows why it does not end: `stop` in its document says how it is asked to"
 SILENT = "host {host} does not answer: `convoy doctor` says what is wrong with it"
+# How a secret that does not open is made to.
 UNSEAL = "seal it again for this Convoy (`convoy secret rekey`), or give it the key; it is tried again by itself"
 
 
 def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> Plan:
     """What to do now. Pure: the same arguments give the same plan, whatever the order of what is in them."""
     draft = _Draft(wanted, seen, facts, now)
-    bearing = draft.bearing
     draft.take_over()
     for ref in sorted(wanted.workloads):
-        draft.workload(wanted.workloads[ref], bearing.get(ref, []))
-    draft.undeclared(guard.undeclared(wanted, seen.resources.values(), facts), len(bearing))
+        draft.workload(wanted.workloads[ref], draft.bearing.get(ref, []))
+    draft.undeclared(guard.undeclared(wanted, seen.resources.values(), facts))
     draft.tell()
     order = {"take-over": 0, "create": 1, "update": 2, "delete": 3}
     actions = sorted(draft.actions, key=lambda a: (order[a.verb], a.host, a.ref, a.instance))
@@ -181,9 +180,11 @@ class _Draft:
             return f"moves from host {bearing[0].host}"
         return "changed: made before the old one is removed"
 
-    def undeclared(self, gone: list[Observed], running: int) -> None:
-        """What no document declares: retained, held, or deleted within the budget. `running`: how many workloads there are."""
-        before, passed = guard.remembered_lot(gone, self.facts, self.settings, running)
+    def undeclared(self, gone: list[Observed]) -> None:
+        """What no document declares: retained, held, or deleted within the budget."""
+        before, passed = guard.remembered_lot(
+            gone, self.facts, self.settings, len({one.ref for one in self.seen.resources.values()})
+        )
         waiting = guard.lot(gone, self.facts) - passed
         for one in sorted(gone, key=lambda o: (o.ref, o.host, o.instance)):
             kept = guard.kept(one, self.facts)
