@@ -27,7 +27,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Looking": {
         "status": "look:status",
         "get": "look:get",
-        "explain": "look:explain",
+        "explain": "explain:explain",
+        "diff": "diff:diff",
         "history": "history:history",
         "logs": "logs:logs",
         "events": "events:events",

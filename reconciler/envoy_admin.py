@@ -37,7 +37,7 @@ def get(path: str, target: str, patience_s: float, most_bytes: int = MOST_BYTES)
         read = HTTPResponse(_Answered(bytes(answer)))  # type: ignore[arg-type]  # all it asks of a socket is a file
         read.begin()
         body = read.read()
-    except (HTTPException, ValueError) as error:
+    except (HTTPException, ValueError, OverflowError) as error:
         raise AdminError(f"the Envoy at {path} does not answer {target} as one does") from error
     if read.status != 200:
         raise AdminError(f"the Envoy at {path} refuses {target} ({read.status})")

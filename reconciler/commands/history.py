@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.look import found, kept, kind_of, names
-from reconciler.commands.options import Call, Command, Failure, common
+from reconciler.commands.look import found, kept, kind_of, names, no_convoy
+from reconciler.commands.options import Call, Command, common
 
 if TYPE_CHECKING:
     from reconciler.core.declared import Changed
@@ -58,7 +58,7 @@ def history(call: Call, what: str, diff: bool, since_: float | None, most: int) 
     """
     with kept(call) as store:
         if store is None:
-            raise Failure(f"no Convoy has worked in {call.state} yet: start with `convoy apply` or `convoy serve`")
+            raise no_convoy(call)
         if what:
             _of_one(call, store, what, diff, since_, most)
         elif diff:

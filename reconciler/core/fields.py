@@ -144,7 +144,7 @@ class _Run:
 
     def value(self, path: tuple[str | int, ...], before: Any, after: Any, hidden: bool) -> None:
         self.left -= 1
-        if before is after or self.left < 0:
+        if before is after or self.left < 0 or (_is_open(before) and type(before) is type(after) and not before and not after):
             return
         if len(path) >= DEEPEST:
             self.leaf(path, "…" if before is not ABSENT else None, "…" if after is not ABSENT else None)

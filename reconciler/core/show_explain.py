@@ -1,15 +1,28 @@
 """Words one resource: how it stands and why, its instances, and everything else that is known of it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.core.declared import Changed, Declared
+from reconciler.core.delivery import Delivery
 from reconciler.core.model import XDS_TYPES, Snapshot
 from reconciler.core.show_holds import ago
-from reconciler.core.show_layout import BLANK, Block, Fixed, Page, Span, Table, text, words
-from reconciler.core.show_problems import count, short
+from reconciler.core.show_known import (
+    Carried,
+    Wait,
+    carried_blocks,
+    carried_json,
+    declared_blocks,
+    declared_json,
+    delivery_blocks,
+    delivery_json,
+    related_blocks,
+    runs_table,
+    waits_blocks,
+)
+from reconciler.core.show_layout import BLANK, Block, Page, Span, Table, text, words
 from reconciler.core.show_status import HEALTH, SYNC, Row, listing
-from reconciler.core.show_tells import MOST_NAMED, XDS_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +36,17 @@ class Known:
     runs: Snapshot | None = None
     refused: str = ""
     recent: tuple[tuple[float, str, str], ...] = ()
+    declared: Declared | None = None
+    changes: tuple[Changed, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    needs: tuple[str, ...] = ()
+    needed_by: tuple[str, ...] = ()
+    # What proxies have of it; of how many more nobody has looked.
+    carried: tuple[Carried, ...] = ()
+    more_proxies: int = 0
+    # Of a proxy: where it stands with what it is told, and what Envoys have refused, by content version.
+    delivery: Delivery | None = None
+    refusals: Mapping[str, str] = field(default_factory=dict)
 
 
 def one(row: Row, now: float) -> Page:
@@ -76,22 +100,25 @@ def _reach(instance: Row) -> str:
 def explain(row: Row, known: Known, now: float) -> Page:
     """Everything known of one resource: how it stands and why, what runs, what is declared, what happened."""
     page: list[Block] = [*one({**row, "where": known.where or row.get("where", "")}, now)]
+    page += waits_blocks(known.waits)
     if known.replicas:
         page += [BLANK, text(Span("its workloads", "strong")), *_nested(listing(known.replicas, now))]
         for replica in known.replicas:
             if replica.get("instances"):
                 page += [BLANK, text(str(replica["ref"]), indent=2), *_instances(replica["instances"], now)]
-    if known.runs is not None:
+    page += delivery_blocks(known.delivery, known.refusals, now)
+    told = known.delivery.told if known.delivery is not None else None
+    if known.runs is not None and (told is None or told.version != known.runs.version):
         page += [
             BLANK,
             text(Span("runs", "strong"), Span(f"  acknowledged, {known.runs.version[:12]}", "dim")),
-            _runs(known.runs),
+            runs_table(known.runs),
         ]
+    page += carried_blocks(known.carried, known.more_proxies)
     if known.refused:
         page += [BLANK, text(Span("last refused", "bad")), text(known.refused, indent=2)]
-    if known.document:
-        page += [BLANK, text(Span("declared", "strong"), Span(f"  {known.where}  {short(known.revision)}".rstrip(), "dim"))]
-        page += [Fixed(words(line), 2) for line in known.document.rstrip("\n").split("\n")]
+    page += declared_blocks(known.declared, known.document, known.where, known.revision, known.changes, now)
+    page += related_blocks(known.needs, known.needed_by)
     if known.recent:
         rows = tuple((words(f"{ago(now - at)} ago", "dim"), words(what), words(message)) for at, what, message in known.recent)
         page += [BLANK, text(Span("recently", "strong")), Table(("", "", ""), rows, 2)]
@@ -100,16 +127,6 @@ def explain(row: Row, known: Known, now: float) -> Page:
 
 def _nested(page: Page) -> Page:
     return tuple(Table(block.heads, block.rows, block.indent + 2) if isinstance(block, Table) else block for block in page)
-
-
-def _runs(snapshot: Snapshot) -> Table:
-    rows = []
-    for type in XDS_TYPES:
-        names = sorted(snapshot.resources.get(type, {}))
-        if names:
-            shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
-            rows.append((words(count(len(names), XDS_WORDS[type])), words(shown, "dim")))
-    return Table(("", ""), tuple(rows), 2)
 
 
 def explain_json(row: Row, known: Known) -> dict[str, Any]:
@@ -123,5 +140,11 @@ def explain_json(row: Row, known: Known) -> dict[str, Any]:
         if known.runs
         else None,
         "lastRefused": known.refused,
+        **declared_json(known.declared, known.changes),
+        "waits": [{"ref": one.ref, "reason": one.reason, "release": one.release} for one in known.waits],
+        "needs": list(known.needs),
+        "neededBy": list(known.needed_by),
+        "inProxies": [carried_json(one) for one in known.carried],
+        "told": delivery_json(known.delivery, known.refusals),
         "recent": [{"at": at, "what": what, "message": message} for at, what, message in known.recent],
     }

@@ -19,6 +19,8 @@ MOST_OF_ONE, MOST, MOST_BYTES, DROPPED_AT_ONCE = 200, 100_000, 64 * 1024 * 1024,
 COUNTED_EVERY = 1_000
 # A document above this is not kept once it has been changed.
 LARGEST_KEPT = 128 * 1024
+# More that name one resource nobody reads.
+MOST_MENTIONING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,12 @@ class Declarations:
         query = select(RESOURCES)
         with self._database.reading("resources") as connection:
             rows = connection.execute(query).all() if refs is None else found(connection, query, RESOURCES.c.ref, set(refs))
-        read = {row.ref: (row, read_object(row.document)) for row in rows if sound(RESOURCES, row)}
-        return {ref: declared(row, document) for ref, (row, document) in sorted(read.items()) if document is not None}
+        return _read(rows)
+
+    def mentioning(self, name: str) -> dict[str, Declared]:
+        query = select(RESOURCES).where(RESOURCES.c.document.contains(f'"{name}"', autoescape=True)).limit(MOST_MENTIONING)
+        with self._database.reading("resources") as connection:
+            return _read(connection.execute(query))
 
     def places(self) -> dict[str, Place]:
         """By printed ref, of all; what cannot be read is left out."""
@@ -85,6 +91,11 @@ class Declarations:
         query = select(columns.ref, columns.digest, columns.file, columns.line, columns.blob)
         with self._database.reading("resources") as connection:
             return {row.ref: Place(*row[1:]) for row in connection.execute(query) if sound(RESOURCES, row)}
+
+
+def _read(rows: Iterable[Any]) -> dict[str, Declared]:
+    read = {row.ref: (row, read_object(row.document)) for row in rows if sound(RESOURCES, row)}
+    return {ref: declared(row, document) for ref, (row, document) in sorted(read.items()) if document is not None}
 
 
 def declared(row: Any, document: Mapping[str, Any]) -> Declared:

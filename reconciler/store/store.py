@@ -161,6 +161,10 @@ class Store(Past):
         """The same without what the documents say: which content, and where it stands."""
         return self._declarations.places()
 
+    def mentioning(self, name: str) -> dict[str, Declared]:
+        """The same of those (at most a thousand) whose documents hold this text, as a value or as a key."""
+        return self._declarations.mentioning(name)
+
     # Plans, outcomes, events
 
     def put_plan(self, revision: str, plan: object, at: float | None = None) -> None:

@@ -1,7 +1,6 @@
-"""`convoy status`, `get` and `explain`, from what the store keeps."""
+"""`convoy status` and `get`, from what the store keeps."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 
 from reconciler.commands.look import kind_of
 from reconciler.commands.sources import Place, absolute, remembered
-from reconciler.seams import Seams
 from reconciler.store import Store
 from tests.cli.conftest import Convoy
 
@@ -99,46 +97,6 @@ def test_kinds_in_any_spelling(word: str) -> None:
     """People write plurals and small letters."""
     assert kind_of(word, {}) == "Proxy"
     assert kind_of("app", {}) == "Application"
-
-
-def test_explain_tells_all(convoy: Convoy, store: Store, state: Path, tmp_path: Path) -> None:
-    """Standing, document as written, workloads, what a proxy runs and refused, what happened."""
-    from reconciler.git import Directory
-
-    fleet = tmp_path / "fleet"
-    fleet.mkdir()
-    written = "apiVersion: convoy/v1\nkind: Proxy\nmetadata:\n  name: edge-1 # the front\nspec:\n  group: edge\n"
-    (fleet / "edge.yaml").write_text(f"---\n{written}")
-    source = Directory(fleet, Seams())
-    revision = source.fetch()
-    source.close()
-    Place(str(fleet)).remember(state)
-    store.put_state({"revision": revision, "refused": "", "unreadable": "", "problems": [], "converged": False})
-    store.put_status({"Proxy/edge-1": row("Proxy/edge-1", "refused", where="edge.yaml:1", why="cannot bind")})
-    store.event("xds.refused", "Proxy/edge-1", "LDS http: cannot bind", time.time() - 5)
-    store.add_outcomes([outcome_json("create", "Proxy/edge-1")])
-    text, answer = convoy("explain", "proxy/edge-1").stdout, json.loads(convoy("explain", "proxy/edge-1", "-o", "json").stdout)
-
-    assert answer["document"] == written
-    assert answer["where"] == "edge.yaml:2"
-    assert answer["revision"] == revision
-    assert answer["lastRefused"] == "LDS http: cannot bind"
-    assert {one["what"] for one in answer["recent"]} == {"xds.refused", "create done"}
-    assert "name: edge-1 # the front" in text
-    assert "last refused" in text
-
-
-def outcome_json(verb: str, ref: str) -> dict[str, Any]:
-    return {
-        "verb": verb,
-        "ref": ref,
-        "host": "local",
-        "instance": "i",
-        "status": "done",
-        "error": "",
-        "at": 1.0,
-        "seconds": 0.1,
-    }
 
 
 def test_what_is_remembered_of_a_source_holds_no_password(tmp_path: Path) -> None:
