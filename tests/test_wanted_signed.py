@@ -250,3 +250,24 @@ def test_nothing_is_heard_from_whoever_does_not_count(tmp_path: Path, origin: Or
         signed_commit(origin, ssh.sign("alice"), {"README.md": "read\n"})
         accepted = wanted.look()
         assert (accepted.refused, len(accepted.notes), [one.subject for one in store.orders()]) == ("", 1, ["Host/h1"])
+
+
+def test_another_commit_is_compared_only_where_somebody_answers_for_it(
+    convoy: Convoy, origin: Origin, ssh: Ssh, signers: Path
+) -> None:
+    """Of a branch whose commits are signed, only what it has gone through can be named, and only what counts is read."""
+    first = signed_commit(origin, ssh.sign("alice"), {"a.yaml": HOST})
+    signed_commit(origin, ssh.sign("alice"), {"b.yaml": OTHER})
+    origin.commit({"c.yaml": OTHER.replace("h2", "h3")}, branch="unsigned", onto=first)
+    words = ("plan", "--source", str(origin.path), "--signers", str(signers))
+
+    result = convoy(*words, "--from", "HEAD~1", "-o", "json")
+    assert result.exit_code == 0, result.output
+    assert list(json.loads(result.stdout)["documents"]) == ["Host/h2"]
+    elsewhere = convoy(*words, "--from", "unsigned")
+    assert elsewhere.exit_code == 1
+    assert "no commit that branch main" in elsewhere.stderr
+    nobody = convoy(*words, "--branch", "unsigned", "--from", first[:10])
+    assert nobody.exit_code == 1
+    assert "is not read" in nobody.stderr
+    assert convoy(*words, "--at", first[:10]).exit_code == 0

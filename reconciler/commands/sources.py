@@ -73,13 +73,13 @@ class Place:
         return self._gone_through(state, seams, name)
 
     def newest(self, state: Path | None, seams: "Seams") -> "Source":
-        """What `source` has, without a state directory where none is needed."""
+        """The newest of it, without a state directory where none is needed; raises SourceError."""
         from reconciler.git import Commits
         from reconciler.git.command import local_path
 
         if self.branch and local_path(self.url) is not None and not self.signers:
             return Commits(self._repository(), self.subdirectory, seams).at(f"refs/heads/{self.branch}")
-        return self.source(_needed(state) if self.branch else Path(), seams)
+        return self._gone_through(state, seams, "HEAD") if self.branch else self.source(Path(), seams)
 
     def _repository(self) -> str:
         from reconciler.git.command import local_path
