@@ -1,6 +1,7 @@
 # Convoy and a real Envoy, run by an ordinary user. Any base with Python 3.11 or newer and its venv module does:
 #   docker build --build-arg BASE=python:3.13-slim-bookworm -t convoy .
 #   docker run --init -v convoy:/var/lib/convoy -p 9901:9901 convoy serve --source https://… --metrics 0.0.0.0:9901
+# For `convoy plan --against`, behind a proxy that ends TLS: -p 127.0.0.1:8080:8080 … --http 0.0.0.0:8080 --http-plaintext
 ARG BASE=python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
@@ -29,7 +30,7 @@ ENV CONVOY_STATE=/var/lib/convoy PATH=/opt/convoy/bin:$PATH PYTHONUNBUFFERED=1 P
 USER 10001:10001
 WORKDIR /var/lib/convoy
 VOLUME /var/lib/convoy
-EXPOSE 9901
+EXPOSE 8080 9901
 # The metrics port of `convoy serve` answers only while the loop turns.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9901/health', timeout=4)"]

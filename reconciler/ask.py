@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 NAME = "control.sock"
+# What can be asked: a plan for documents; and with it what differs in them from those in force.
+PLAN, PLAN_AND_DOCUMENTS = "plan", "plan-and-documents"
 # A frame is a head, a JSON object that says what is asked or answered, and a body of bytes; these are their lengths.
 LENGTHS = struct.Struct("!II")
 LARGEST_HEAD = 64 * 1024

@@ -262,7 +262,7 @@ class Control:
         if self._http is None:
             return
         trial = Trial(lambda: loop.premises, self.store, self.installation, self._seams)
-        requests = Requests(self._run, {"plan": trial.asked}, self.metrics, self._log, self._seams)
+        requests = Requests(self._run, trial.requests(), self.metrics, self._log, self._seams)
         self._closing.callback(requests.close)
         web = Web(self._http, self._store_url, self._run, self.metrics, self._log, self._seams)
         self._closing.callback(web.close)

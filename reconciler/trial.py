@@ -10,9 +10,11 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
-from reconciler.ask import AskError
+from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, AskError
 from reconciler.certificates import foreseen
+from reconciler.compare import edited
 from reconciler.core import show
 from reconciler.core.against import Answer, Moment, Question, QuestionError, answer_json, blob_id, problems_first, read_question
 from reconciler.core.blend import blend
@@ -20,6 +22,7 @@ from reconciler.core.connect import Connector
 from reconciler.core.facts import DELETES, Facts, Order
 from reconciler.core.guard import owners
 from reconciler.core.model import XDS, FleetState, ObservedState, Plan, Problem, Ref, Snapshot
+from reconciler.core.parse import Document
 from reconciler.core.place import staying, without_lost
 from reconciler.core.plan import plan
 from reconciler.core.premises import Premises
@@ -27,6 +30,7 @@ from reconciler.core.told import Said, Told, brought_back, heard
 from reconciler.git import Tree, layers
 from reconciler.git.layers import NoDirectory
 from reconciler.load import Loader
+from reconciler.requests import Answering
 from reconciler.seams import Seams
 from reconciler.store import Damaged, Store, StoreError
 from reconciler.wanted import EMPTIED
@@ -51,29 +55,34 @@ class Trial:
         # Without the pack on disk: what a stranger sent must not become what a restart believes to have read.
         self._loader, self._connector = Loader(None, self._seams), Connector()
 
-    def asked(self, body: bytes, deadline: float) -> bytes:
-        """The same for what comes over the local socket, as JSON. Raises AskError alone."""
+    def requests(self) -> dict[str, Answering]:
+        """What the local socket may ask: a plan; for those who may read the fleet, with what was changed in its documents."""
+        return {PLAN: self.asked, PLAN_AND_DOCUMENTS: partial(self.asked, reads=True)}
+
+    def asked(self, body: bytes, deadline: float, *, reads: bool = False) -> bytes:
+        """Question and answer as JSON. Raises AskError alone."""
         try:
             question = read_question(body)
-            answer = self.answer(question, deadline)
+            answer = self.answer(question, deadline, reads=reads)
         except QuestionError as error:
             raise AskError(error.code, error.what, error.hint) from None
         except StoreError as error:
             raise AskError("store", str(error), "ask again soon") from None
         return json.dumps(answer_json(answer, question.form), ensure_ascii=False).encode("utf-8", "replace")
 
-    def answer(self, question: Question, deadline: float) -> Answer:
-        """`deadline` by the monotonic clock. Raises AskError and StoreError."""
+    def answer(self, question: Question, deadline: float, *, reads: bool = False) -> Answer:
+        """`deadline` by the monotonic clock. `reads`: whoever asks may know what the documents in force say; else they could
+        find it out by what the plan calls changed. Raises AskError and StoreError."""
         if not self._lock.acquire(timeout=max(0.0, deadline - self._seams.monotonic())):
             raise _late()
         try:
-            return self._answer(question, deadline)
+            return self._answer(question, deadline, reads)
         finally:
             if sum(map(len, question.files.values())) > LARGEST_REMEMBERED:
                 self._forget()
             self._lock.release()
 
-    def _answer(self, question: Question, deadline: float) -> Answer:
+    def _answer(self, question: Question, deadline: float, reads: bool) -> Answer:
         known = self._premises()
         if known is None:
             raise AskError(
@@ -81,7 +90,7 @@ class Trial:
             )
         now = self._seams.now()
         moment = Moment(self._installation, known.fleet.revision, max(0.0, now - known.at))
-        fleet, problems, said = self._load(question, known, now, deadline)
+        fleet, problems, said, documents = self._load(question, known, now, deadline)
         if fleet is None or problems:
             return Answer(question.revision, moment, problems_first(problems))
         on_trial = _Tried(fleet, known, said, now)
@@ -93,13 +102,13 @@ class Trial:
         facts = on_trial.facts(self._settled(wanted, known))
         planned = plan(fleet, on_trial.seen, facts, now)
         answer = Answer(fleet.revision, moment, (), on_trial.closed(), bool(planned.actions))
-        return worded(
-            answer, question, planned, self._told_before(planned), show.Background(fleet, owners(fleet, on_trial.seen))
-        )
+        changed = edited(self._store, fleet, documents) if reads else ()
+        background = show.Background(fleet, owners(fleet, on_trial.seen), changed)
+        return worded(answer, question, planned, self._told_before(planned), background)
 
     def _load(
         self, question: Question, known: Premises, now: float, deadline: float
-    ) -> tuple[FleetState | None, tuple[Problem, ...], Told]:
+    ) -> tuple[FleetState | None, tuple[Problem, ...], Told, Mapping[Ref, Document]]:
         contents: dict[str, bytes] = {}
         files: dict[str, str] = {}
         # In the order of their paths, as Git and a folder give them.
@@ -116,10 +125,11 @@ class Trial:
         orders = known.facts.orders.values()
         said = heard((Said(question.revision, question.author, question.message),), orders, now)
         if loaded.fleet is None or loaded.problems:
-            return None, tuple(loaded.problems), said
+            return None, tuple(loaded.problems), said, {}
         if not loaded.fleet.resources and known.fleet.resources and not said.tells("confirm", DELETES):
-            return None, (EMPTIED,), said
-        return loaded.fleet, brought_back(loaded.fleet, said.holds(), lambda blob: contents[blob]), said
+            return None, (EMPTIED,), said, {}
+        held = brought_back(loaded.fleet, said.holds(), lambda blob: contents[blob])
+        return loaded.fleet, held, said, loaded.documents
 
     def _settled(self, wanted: Mapping[str, Snapshot], known: Premises) -> dict[str, Snapshot]:
         """What each proxy would be told: what is wanted, without what its Envoy has refused, as the loop does it."""
@@ -199,12 +209,9 @@ def _tree(question: Question, files: Mapping[str, str], read: Callable[[Iterable
 def worded(
     answer: Answer, question: Question, planned: Plan, running: Mapping[str, Snapshot], background: show.Background
 ) -> Answer:
-    """The plan in the words of `convoy plan`: the side that knows the most words them.
-
-    Without what was changed in the documents: whoever may only ask for a plan would learn from it what those in force say.
-    """
+    """The plan in the words of `convoy plan`: the side that knows the most words them."""
     if question.form == "markdown":
-        return replace(answer, markdown=show.plan_markdown(planned, running, background))
+        return replace(answer, markdown=show.plan_markdown(planned, running, background, limit=question.limit))
     if question.form == "json":
         return replace(answer, data=show.plan_json(planned, running, background))
     return replace(answer, page=show.plan(planned, running, background))

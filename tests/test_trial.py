@@ -9,8 +9,9 @@ import pytest
 from reconciler.ask import AskError
 from reconciler.core.against import Answer, Question, question_json, read_answer
 from reconciler.core.facts import DELETES, Order
+from reconciler.core.guard import owners
 from reconciler.core.premises import Premises
-from reconciler.core.show import plan_json
+from reconciler.core.show import Background, plan_json
 from reconciler.git import Directory
 from reconciler.load import Loader
 from reconciler.loop import Loop
@@ -119,8 +120,9 @@ def test_the_answer_is_what_the_loop_plans_next(convoy: Convoy, files: dict[str,
     convoy.accept(files)
     planned = convoy.loop.tick().plan
     assert planned is not None
-    running = convoy.trial._told_before(planned)
-    expected = plan_json(planned, running)
+    assert convoy.loop.premises is not None
+    fleet, seen = convoy.loop.premises.fleet, convoy.loop.premises.seen
+    expected = plan_json(planned, convoy.trial._told_before(planned), Background(fleet, owners(fleet, seen)))
     said = dict(answer.data)
     for plan in (said, expected):
         # The time until a drain is over begins when it does; and the revision has another name.
@@ -204,6 +206,17 @@ def test_a_strangers_secret_is_not_opened(convoy: Convoy, monkeypatch: pytest.Mo
     assert not any(problem.where.file == "u.yaml" for problem in answer.problems)
     assert [event for event in convoy.store.events(limit=1000) if event.kind == "secret.opened"] == opened
     assert dict(convoy.loop.certificates._latest) == known
+
+
+def test_documents_in_force_are_for_those_who_may_read(convoy: Convoy) -> None:
+    """Others could find out what they say by asking what differs from a guess: to them not even the number is told."""
+    body = question_json(Question(changed(a=container("a", "2")), revision="next", form="json"))
+    deadline = Seams().monotonic() + 30
+    answers = [json.loads(answer(body, deadline))["plan"] for answer in convoy.trial.requests().values()]
+    plain, reading = (answer["blast"]["documents"] for answer in answers)
+
+    assert plain == {"added": 0, "changed": 0, "removed": 0}
+    assert sum(reading.values()) > 0
 
 
 def test_before_the_first_revision_there_is_no_answer(convoy: Convoy) -> None:

@@ -59,7 +59,7 @@ def plan_against(
     # A folder needs no state directory, and CI jobs have none.
     wishes = place.source(call.state if place.branch else Path(), seams)
     try:
-        asked = _question(call, wishes, options["message_file"], seams)
+        asked = _question(call, wishes, options["message_file"], options["limit"], seams)
         try:
             answer = read_answer(post(remote, PLAN, question_json(asked), seams), asked.form)
         except AnswerError as error:
@@ -86,7 +86,7 @@ def _token(call: Call, file: Path | None) -> str:
         raise Failure(f"cannot read the token in {file}: {error.strerror or error}") from None
 
 
-def _question(call: Call, wishes: "Source", message_file: Any, seams: "Seams") -> "Question":
+def _question(call: Call, wishes: "Source", message_file: Any, limit: int, seams: "Seams") -> "Question":
     """Every file of the revision, and what its commit says."""
     from reconciler.core.against import LARGEST_QUESTION, LONGEST_MESSAGE, MOST_FILES, Question
 
@@ -112,6 +112,7 @@ def _question(call: Call, wishes: "Source", message_file: Any, seams: "Seams") -
         author[:200],
         tree.problems,
         call.output,  # type: ignore[arg-type]  # the words of a choice
+        limit,
     )
 
 

@@ -88,7 +88,7 @@ def plan(
     if against is not None:
         if at or since or only:
             raise click.UsageError("--against is about all of the newest documents: leave out --at, --from and --only")
-        plan_against(call, place, against, exit_code, beside, show_problems)
+        plan_against(call, place, against, exit_code, {**beside, "limit": limit}, show_problems)
         return
     if any(beside.values()):
         raise click.UsageError("--token-file, --ca-file, --message-file and --plaintext belong to --against")

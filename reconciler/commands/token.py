@@ -23,7 +23,8 @@ def token() -> None:
 @token.command(
     cls=Command,
     examples=[
-        ("convoy token create ci --may plan --expires 90d", "for the CI of the fleet repository"),
+        ("convoy token create ci --may plan --may read", "for the CI of the fleet repository: plans, and what differs"),
+        ("convoy token create forks --may plan --expires 30d", "for jobs that must not learn what the fleet's documents say"),
         ("convoy token create wall --may read", "for a screen that shows the status"),
     ],
     exits=[(0, "it is made, and printed once"), (1, "there is one of this name, or the store cannot be written")],
@@ -34,7 +35,7 @@ def token() -> None:
     multiple=True,
     required=True,
     type=click.Choice(SCOPES),
-    help="`plan`: ask what a commit would do. `read`: see the fleet's status.",
+    help="`plan`: ask what a commit would do. `read`: see the status, and what the documents in force say. May be repeated.",
 )
 @click.option(
     "--expires",

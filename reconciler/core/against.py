@@ -11,6 +11,7 @@ from typing import Any, Literal, cast, get_args
 from reconciler.core.model import Problem, Ref, Where
 from reconciler.core.pages import PageError, page_json, read_page
 from reconciler.core.show_layout import Page, harmless
+from reconciler.core.show_plan_markdown import LEAST, LIMIT
 
 Form = Literal["text", "json", "markdown"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -24,6 +25,8 @@ LONGEST_REVISION = 200
 # As much as trailers are read of.
 LONGEST_MESSAGE = 65_536
 MOST_PROBLEMS = 10_000
+# Of Markdown; more than any forge takes in a comment.
+MOST_CHARACTERS = 10_000_000
 # Deeper than any plan; what is deeper was made to hurt whoever reads it.
 DEEPEST = 40
 # `show_problems.inert` puts it into Markdown.
@@ -48,7 +51,8 @@ class Question:
 
     `files`: path from the repository's root ⇒ content, of every file that the fleet needs; `root`: the fleet's directory in
     there, "" or ending in "/". `message` and `author` are those of the commit, whose trailers count. `problems` are about
-    files that could not be read as documents at all. `form`: as what the plan is to be worded.
+    files that could not be read as documents at all. `form`: as what the plan is to be worded; as Markdown, in at most `limit`
+    characters.
     """
 
     files: Mapping[str, bytes]
@@ -58,6 +62,7 @@ class Question:
     author: str = ""
     problems: tuple[Problem, ...] = ()
     form: Form = "text"
+    limit: int = LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,7 @@ def question_json(question: Question) -> bytes:
             "author": question.author,
             "problems": [_problem_json(problem) for problem in question.problems],
             "output": question.form,
+            "limit": question.limit,
         },
         ensure_ascii=False,
     ).encode("utf-8", "replace")
@@ -125,7 +131,7 @@ def read_question(body: bytes) -> Question:
         raise QuestionError("the body is not JSON") from None
     if not isinstance(asked, dict):
         raise QuestionError("the body is not a JSON object")
-    unknown = sorted(asked.keys() - {"files", "root", "revision", "message", "author", "problems", "output"})
+    unknown = sorted(asked.keys() - {"files", "root", "revision", "message", "author", "problems", "output", "limit"})
     if unknown:
         raise QuestionError(f"there is no field {unknown[0]!r:.80} in a question", "use the `convoy` of the same version")
     files = asked.get("files")
@@ -136,6 +142,9 @@ def read_question(body: bytes) -> Question:
     form = asked.get("output", "json")
     if form not in FORMS:
         raise QuestionError("`output` is none of text, json and markdown")
+    limit = asked.get("limit", LIMIT)
+    if not isinstance(limit, int) or not LEAST <= limit <= MOST_CHARACTERS:
+        raise QuestionError(f"`limit` is no number between {LEAST} and {MOST_CHARACTERS}")
     return Question(
         {_path(path): _content(path, content) for path, content in files.items()},
         _root(_string(asked, "root", LONGEST_PATH)),
@@ -144,6 +153,7 @@ def read_question(body: bytes) -> Question:
         _string(asked, "author", LONGEST_REVISION),
         _problems(asked.get("problems", []), QuestionError),
         form,
+        limit,
     )
 
 

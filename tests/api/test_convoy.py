@@ -45,7 +45,9 @@ class Served:
         self.gate = threading.Event()
         self.gate.set()
         self.answer: Any = {"fine": "x" * 3000}
-        self.requests: Requests | None = Requests(run, {"plan": self._plan}, Metrics(), Log(level="error"), Seams())
+        self.requests: Requests | None = Requests(
+            run, {"plan": self._plan, "plan-and-documents": self._both}, Metrics(), Log(level="error"), Seams()
+        )
         self.app = create_app(Reach(self.store, run, Log(level="error"), limits))
         self.token = self.store.tokens.create("ci", ("plan",), 60.0)[1]
 
@@ -55,6 +57,9 @@ class Served:
         if isinstance(self.answer, Exception):
             raise self.answer
         return json.dumps(self.answer).encode()
+
+    def _both(self, body: bytes, deadline: float) -> bytes:
+        return self._plan(b"both " + body, deadline)
 
     def close(self) -> None:
         self.gate.set()
@@ -94,6 +99,13 @@ def test_an_answer_passes_through(served: Served) -> None:
     assert plain.status_code == packed.status_code == 200
     assert json.loads(plain.get_data()) == json.loads(gzip.decompress(packed.get_data())) == served.answer
     assert served.asked == [b'{"files": {}}'] * 2
+
+
+def test_who_may_read_is_shown_what_differs(served: Served) -> None:
+    """Control is asked for it only by those who may know what the documents in force say."""
+    both = served.store.tokens.create("both", ("plan", "read"), None)[1]
+    assert served.post(token=both).status_code == served.post().status_code == 200
+    assert served.asked == [b"both {}", b"{}"]
 
 
 def test_headers(served: Served) -> None:

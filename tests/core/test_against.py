@@ -41,7 +41,7 @@ paths = st.lists(names, min_size=1, max_size=4).map("/".join)
 def test_a_question_is_read_as_it_was_written(files: dict[str, bytes], root: str) -> None:
     """Whatever the files hold, text or not."""
     problem = Problem(Where("a.yaml", 3, 4), "is a link", "put a file there", Ref("Host", "h"), True)
-    question = Question(files, root, "r1", "words\n\nConvoy-Confirm: deletes\n", "me <m@e>", (problem,), "markdown")
+    question = Question(files, root, "r1", "words\n\nConvoy-Confirm: deletes\n", "me <m@e>", (problem,), "markdown", 5000)
 
     assert read_question(question_json(question)) == question
 
@@ -76,6 +76,8 @@ def asked(**changes: Any) -> bytes:
         (asked(files={"a": {"base64": "", "more": ""}}), "neither text nor base64"),
         (asked(files={"a": "x" * (LARGEST_FILE + 1)}), "is longer than"),
         (asked(files={f"{n}": "" for n in range(MOST_FILES + 1)}), "more than"),
+        (asked(limit=10), "`limit` is no"),
+        (asked(limit="many"), "`limit` is no"),
         (asked(root="../"), "not the path of a file"),
         (asked(root=7), "`root` is not text"),
         (asked(message="x" * (LONGEST_MESSAGE + 1)), "longer than"),

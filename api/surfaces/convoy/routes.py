@@ -10,7 +10,7 @@ from api.limits import Held
 from api.people import asker
 from api.reach import Reach
 from api.surfaces.convoy import wire
-from reconciler.ask import ask
+from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, ask
 from reconciler.core import show
 from reconciler.core.against import LARGEST_QUESTION
 from reconciler.store import Token
@@ -26,13 +26,16 @@ def app(reach: Reach) -> Flask:
     @flask.post("/v1/plan")
     def plan() -> Response:
         """What would be done if these documents were the next revision."""
-        with _planning(reach, request) as held:
+        token = _known(reach, request, "plan")
+        with _planning(reach, token) as held:
             if request.mimetype != "application/json":
                 raise BodyError(
                     415, "media-type", "the body is not said to be JSON", "send it with Content-Type: application/json"
                 )
             body = read_body(request.stream, request.headers.get("Content-Encoding", ""), LARGEST_QUESTION, held.take)
-            return wire.passed_on(ask(reach.run, "plan", body, PLANNING_S), request)
+            # Who may read the fleet is shown what differs from it.
+            what = PLAN_AND_DOCUMENTS if "read" in token.scopes else PLAN
+            return wire.passed_on(ask(reach.run, what, body, PLANNING_S), request)
 
     @flask.get("/v1/status")
     def status() -> Response:
@@ -52,7 +55,7 @@ def _known(reach: Reach, request: Request, scope: str) -> Token:
 
 
 @contextlib.contextmanager
-def _planning(reach: Reach, request: Request) -> Iterator[Held]:
-    reach.limits.count(_known(reach, request, "plan").id)
+def _planning(reach: Reach, token: Token) -> Iterator[Held]:
+    reach.limits.count(token.id)
     with reach.limits.one() as held:
         yield held
