@@ -1,7 +1,6 @@
 """`convoy comment`: one comment on a pull request, kept up to date."""
 
 import os
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -114,11 +113,11 @@ def _here(named: dict[str, Any]) -> tuple["Job", str]:
 
 
 def _mark(name: str, revision: str, run: tuple[int, ...]) -> "Mark":
-    from reconciler.core.show_comment import NAME, Mark
+    from reconciler.core.show_comment import NAME, REVISION, Mark
 
     if not NAME.fullmatch(name):
         raise click.UsageError("--name is made of small letters, digits, dots and hyphens")
-    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}", revision):
+    if not REVISION.fullmatch(revision):
         raise click.UsageError("--revision is a commit's name, like 4f1c2ab")
     return Mark(name, revision, run)
 

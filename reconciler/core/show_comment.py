@@ -11,7 +11,9 @@ from reconciler.core.show_problems import code, short
 LONGEST_LINE = 4_000
 # Kept free for what a cut comment ends with.
 ROOM_FOR_END = 1_000
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
+# No two hyphens in a row, which would end the comment of HTML that the mark stands in.
+NAME = re.compile(r"(?=.{1,63}$)[a-z0-9]+(?:[.-][a-z0-9]+)*")
+REVISION = re.compile(r"(?=.{1,128}$)[0-9A-Za-z]+(?:[._-][0-9A-Za-z]+)*")
 MARK = re.compile(
     r"<!-- convoy:(?P<name>[a-z0-9.-]+) revision=(?P<revision>[0-9A-Za-z._-]+) run=(?P<run>\d+(?:\.\d+)*)"
     r"(?: next=(?P<next>[0-9A-Za-z._-]+))? -->"

@@ -54,6 +54,16 @@ def test_what_is_too_long_is_cut_between_lines(limit: int) -> None:
     assert last[0].endswith(f"lines are not shown: [the whole of it]({LINK}).")
 
 
+def test_a_fold_that_is_larger_than_the_room_is_closed() -> None:
+    """Where the only place to cut is inside of code in a fold, both end before what is said of the cut."""
+    text = "**1**\n\n<details><summary>a</summary>\n\n````diff\n" + "+ line\n```\n" * 9_000 + "````\n\n</details>\n"
+    lines = comment(text, MARK, 65_536, more=LINK).split("\n")
+
+    at = next(n for n, line in enumerate(lines) if line.startswith(CUT))
+    assert lines[at - 3 : at] == ["````", "</details>", ""]
+    assert at > 5_000
+
+
 def test_a_line_as_long_as_a_book_hides_no_other() -> None:
     """Its size stands in its place, in a table as a row."""
     said = comment("| a |\n|---|\n| `" + "x" * 200_000 + "` |\n| b |\n\n" + "y" * 300_000 + "\nend", MARK, 65_536)

@@ -148,7 +148,8 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert "--number (is this run for a pull request?), --revision" in result.stderr
     named = ("--forge", "gitea", "--api", "https://x", "--repository", "a/b", "--number", "1")
     assert convoy({}, *named, "--revision", "a b", text="x").exit_code == 2
-    assert convoy({}, *named, "--revision", "a", "--name", "--> x", text="x").exit_code == 2
+    for wrong in ("--> x", "a--b", "A", "a" * 64):
+        assert convoy({}, *named, "--revision", "a", f"--name={wrong}", text="x").exit_code == 2
     assert "cannot read" in convoy({}, *named, "--revision", "a", str(tmp_path / "none.md")).stderr
 
 
