@@ -21,7 +21,7 @@ def page_json(page: Page) -> list[dict[str, Any]]:
 def _block_json(block: Block) -> dict[str, Any]:
     if isinstance(block, Table):
         rows = [[_line_json(cell) for cell in row] for row in block.rows]
-        return {"table": rows, "heads": list(block.heads), "indent": block.indent}
+        return {"table": rows, "heads": list(block.heads), "indent": block.indent, "least": list(block.least)}
     if isinstance(block, Fixed):
         margin = _line_json(block.margin)
         return {"fixed": _line_json(block.spans), "indent": block.indent, "margin": margin, "focus": block.focus}
@@ -44,9 +44,10 @@ def _block(said: object) -> Block:
     if "table" in said:
         heads = tuple(_words(head) for head in _list(said.get("heads"), MOST_COLUMNS))
         rows = tuple(tuple(_line(cell) for cell in _list(row, MOST_COLUMNS)) for row in _list(said["table"], MOST_ROWS))
-        if not heads or any(len(row) != len(heads) for row in rows):
+        least = tuple(_width(one) for one in _list(said.get("least", []), MOST_COLUMNS))
+        if not heads or any(len(row) != len(heads) for row in rows) or len(least) > len(heads):
             raise PageError
-        return Table(heads, rows, indent)
+        return Table(heads, rows, indent, least)
     if "fixed" in said:
         return Fixed(_line(said["fixed"]), indent, _line(said.get("margin", [])), _width(said.get("focus", 0)))
     return Text(_line(said.get("text")), indent, _width(said.get("hang", 0)))
