@@ -79,6 +79,7 @@ class Runner:
             "github.event.pull_request.head.sha": head,
             "github.token": self.token,
             "vars.CONVOY_URL": self.secrets.get("CONVOY_URL", ""),
+            "vars.CONVOY_PLAINTEXT": "",
             "vars.CONVOY_FLEET": self.secrets.get("CONVOY_FLEET", ""),
             "secrets.CONVOY_TOKEN": self.secrets.get("CONVOY_TOKEN", ""),
         }

@@ -153,6 +153,17 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert "cannot read" in convoy({}, *named, "--revision", "a", str(tmp_path / "none.md")).stderr
 
 
+def test_plaintext_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By option or by variable; an empty variable asks for nothing."""
+    monkeypatch.setattr("reconciler.forge.wire.MOST_TRIES", 1)
+    named = ["--forge", "gitea", "--api", "http://forge.invalid/api", "--repository", "a/b", "--number", "1", "--revision", "a"]
+    for unasked in ({}, {"CONVOY_PLAINTEXT": ""}):
+        assert "without TLS" in convoy({"CONVOY_FORGE_TOKEN": TOKEN, **unasked}, *named, text="x").stderr
+    for asked, option in (({"CONVOY_PLAINTEXT": "1"}, []), ({}, ["--plaintext"])):
+        result = convoy({"CONVOY_FORGE_TOKEN": TOKEN, **asked}, *named, *option, text="x")
+        assert "forge.invalid cannot be asked" in result.stderr
+
+
 def test_hostile_environments_are_read_as_nothing() -> None:
     """Numbers are numbers; what is none is not there."""
     assert job({}) == Job()

@@ -66,7 +66,7 @@ def shown_in_the_document(said: str, update: bool) -> None:
     if update:
         document.write_text(written)
     else:
-        assert text == written
+        assert text == written, "`pytest tests/forge/test_template.py --update` writes the example anew: read the difference"
 
 
 @pytest.mark.slow
@@ -152,6 +152,7 @@ def app(*texts: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["github", "gitlab"], indirect=True)
 def test_a_hostile_pull_request(runner: Runner, origin: Origin, propose: Propose, forge: StandIn, kind: str) -> None:
     """What its author wrote is shown as it is: no mention, link, image, order of a forge, command of a runner or a terminal."""
     origin.commit({"fleet/apps/evil.yaml": app("a", "b", "c", "d")})
