@@ -5,9 +5,9 @@ import zlib
 from collections.abc import Callable
 from typing import IO
 
+from reconciler.core.against import LARGEST_SENT
+
 PIECE = 64 * 1024
-# As it comes over the wire; what it may be once unpacked is for who reads it to say.
-LARGEST_SENT = 32 * 1024 * 1024
 SENDING_S = 60.0
 # zlib's word for a gzip header, with the largest window.
 GZIP = 16 + zlib.MAX_WBITS

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from reconciler.core.against import LARGEST_SENT
 from reconciler.core.show_layout import harmless
 from reconciler.seams import Seams
 
@@ -56,6 +57,9 @@ def post(remote: Remote, path: str, body: bytes, seams: Seams) -> bytes:
     }
     # The quickest level: 10,000 documents are packed in 0.1 s, and the slower ones save a tenth.
     packed = gzip.compress(body, 1)
+    if len(packed) > LARGEST_SENT:
+        # Said here: who is hung up on in the middle of sending does not hear why.
+        raise RemoteError(f"what would be sent is more than {LARGEST_SENT} bytes, packed: split the fleet into several")
     opener = _opener(remote)
     for left in range(TRIES - 1, -1, -1):
         # S310: _checked lets http and https through and nothing else.

@@ -71,6 +71,7 @@ kind: Proxy
 metadata: {name: edge-1}
 spec: {group: edge}
 """
+APPLICATION = FLEET.split("---\napiVersion: convoy/v1\nkind: Configuration")[0]
 PLAN = "/convoy/v1/plan"
 
 
@@ -158,7 +159,7 @@ class Serving:
 
 
 @contextmanager
-def serving(directory: Path, *options: str, scheme: str = "http") -> Iterator[Serving]:
+def serving(directory: Path, *options: str, scheme: str = "http", fleet: str = FLEET) -> Iterator[Serving]:
     own = {"PATH": os.environ["PATH"], "HOME": str(directory), "CONVOY_STATE": str(directory / "state"), "LANG": "C.UTF-8"}
     own |= {name: os.environ[name] for name in ("ENVOY", "TMPDIR") if name in os.environ}
     served = Serving(directory, options, scheme=scheme, environment=own)
@@ -166,7 +167,7 @@ def serving(directory: Path, *options: str, scheme: str = "http") -> Iterator[Se
     (directory / "elsewhere" / "api" / "__init__.py").write_text("raise SystemExit('this api is not ours')\n")
     (directory / "elsewhere" / "api" / "__main__.py").write_text("")
     origin = repos.make_origin(directory)
-    origin.commit({"fleet.yaml": FLEET.replace("PORT,", f"{free_port()},", 1)})
+    origin.commit({"fleet.yaml": fleet.replace("PORT,", f"{free_port()},", 1)})
     served.token = served.convoy("token", "create", "ci", "--may", "plan", "--may", "read").strip()
     served.environment["CONVOY_TOKEN"] = served.token
     served.start()
@@ -287,9 +288,11 @@ def test_bodies_over_the_wire(served: Serving) -> None:
     status, said = post(pieces)
     assert (status, b"declares nothing at all" in said) == (200, True)
     assert post(b"{")[0] == 400
-    assert post(b" " * 1_000_000 for _ in range(40))[0] == 413
+    # Whoever goes on sending after he was answered may not get to read it.
+    with suppress(ConnectionError):
+        assert post(b" " * 1_000_000 for _ in range(40))[0] == 413
     for raw in (
-        b"\0" * 1000,
+        b"\0" * 10_000,
         b"GET / HTTP/9.9\r\n\r\n",
         b"POST /convoy/v1/plan HTTP/1.1\r\n" + b"X: " + b"x" * 100_000 + b"\r\n\r\n",
     ):
@@ -367,7 +370,7 @@ def test_tls_and_an_end_in_the_middle(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_bytes(pair.chain_pem)
     (tmp_path / "key.pem").write_bytes(pair.key_pem)
     options = ("--http-cert", str(tmp_path / "cert.pem"), "--http-key", str(tmp_path / "key.pem"))
-    with serving(tmp_path, *options, scheme="https") as served:
+    with serving(tmp_path, *options, scheme="https", fleet=APPLICATION) as served:
         folder = fleet_of(served, tmp_path / "new")
         words = ("plan", "--against", served.url, str(folder))
         assert "nothing to do" in served.convoy(*words, "--ca-file", str(tmp_path / "cert.pem"))

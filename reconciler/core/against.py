@@ -18,6 +18,8 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 # A fleet of 10,000 documents is 3 to 5 MB, and 0.2 to 1.7 MB as gzip sends it (docs/decisions/0017).
 LARGEST_QUESTION = 64 * 1024 * 1024
+# As it comes over the wire, packed or not.
+LARGEST_SENT = 32 * 1024 * 1024
 MOST_FILES = 50_000
 LARGEST_FILE = 5 * 1024 * 1024
 LONGEST_PATH = 4096

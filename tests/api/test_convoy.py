@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from api import bodies, create_app
+from api import create_app
 from api.bodies import BodyError, read_body
 from api.limits import Limits, TooMany
 from api.reach import Reach
 from reconciler.ask import AskError
+from reconciler.core.against import LARGEST_SENT
 from reconciler.core.model import Problem, Where
 from reconciler.log import Log
 from reconciler.metrics import Metrics
@@ -189,7 +190,7 @@ def test_what_is_not_there(method: str, path: str, status: int, served: Served) 
         (gzip.compress(b"{}") * 2, {"Content_Encoding": "gzip"}, 400, "bad-body"),
         (b"", {"Content_Encoding": "gzip"}, 400, "bad-body"),
         (gzip.compress(b"\0" * 90_000_000, 1), {"Content_Encoding": "gzip"}, 413, "too-large"),
-        (b"x" * (bodies.LARGEST_SENT + 1), {}, 413, "too-large"),
+        (b"x" * (LARGEST_SENT + 1), {}, 413, "too-large"),
     ],
     ids=["type", "encoding", "no-gzip", "cut", "after", "twice", "empty", "bomb", "long"],
 )

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -232,6 +233,13 @@ def test_a_connection_that_is_lost_is_made_again(elsewhere: Elsewhere) -> None:
     with pytest.raises(RemoteError, match="cannot ask"):
         post(Remote(elsewhere.url, TOKEN), "/x", b"", Quick())
     assert len(elsewhere.asked) == 6
+
+
+def test_what_is_too_much_is_not_sent(elsewhere: Elsewhere) -> None:
+    """Who is hung up on in the middle of sending would not hear why."""
+    with pytest.raises(RemoteError, match="split the fleet"):
+        post(Remote(elsewhere.url, TOKEN), "/x", os.urandom(34_000_000), Quick())
+    assert not elsewhere.asked
 
 
 def test_nobody_is_there() -> None:
