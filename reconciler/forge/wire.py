@@ -5,6 +5,7 @@ import http.client
 import ipaddress
 import json
 import re
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -95,7 +96,7 @@ class Wire:
         raise ForgeError(f"{self._host} redirects in a circle")
 
     def pages(self, path: str) -> Iterator[Any]:
-        """Every item of a list, page by page, by the `next` link of RFC 8288 that all three forges send."""
+        """Every item of a list, page by page, by the `next` link of RFC 8288; a list without one is whole."""
         url = path
         for _ in range(MOST_PAGES):
             answer = self.send("GET", url)
@@ -114,6 +115,9 @@ class Wire:
             pause = 2.0**tries
             try:
                 answer = self._once(method, url, body)
+            except ssl.SSLCertVerificationError as error:
+                why = f"its certificate is not trusted ({error.verify_message}); $SSL_CERT_FILE may name whose are"
+                break
             except (OSError, http.client.HTTPException) as error:
                 why = _in_words(error)
             else:

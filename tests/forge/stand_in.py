@@ -6,6 +6,7 @@ overloaded, limit, redirect, be slow, and lose a comment between two requests.
 """
 
 import json
+import ssl
 import threading
 import time
 import urllib.parse
@@ -119,7 +120,9 @@ class StandIn:
 
 
 @contextmanager
-def serving(stand_in: StandIn) -> Iterator[StandIn]:
+def serving(stand_in: StandIn, context: ssl.SSLContext | None = None) -> Iterator[StandIn]:
+    """`context`: speak TLS."""
+
     class Answer(BaseHTTPRequestHandler):
         def handle_any(self) -> None:
             content = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -150,7 +153,9 @@ def serving(stand_in: StandIn) -> Iterator[StandIn]:
             """Nobody reads it."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    stand_in.address = f"http://127.0.0.1:{server.server_address[1]}"
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    stand_in.address = f"http{'s' if context else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -1,20 +1,24 @@
 """What goes over the wire to a forge and comes back: patience, bounds, and where the token goes."""
 
+import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from reconciler import tls
 from reconciler.core.show_comment import Mark, comment
 from reconciler.forge import FORGES, Forge, ForgeError, State, Wire
-from reconciler.forge.posting import post
+from reconciler.forge.posting import Posted, post
 from reconciler.forge.wire import checked_token, next_page, origin
 from reconciler.seams import Seams
 from tests.forge.conftest import BOT, TOKEN, Quick, stand_in
-from tests.forge.stand_in import Reply, Request, StandIn, Vice
+from tests.forge.gitea import Gitea
+from tests.forge.stand_in import Account, Reply, Request, StandIn, Vice, serving
 
 Client = Callable[..., Forge]
-FIRST, SECOND = Mark("fleet", "a" * 40, (1, 1)), Mark("fleet", "b" * 40, (2, 1))
+FIRST = Mark("fleet", "a" * 40, (1, 1))
 
 
 def body(mark: Mark, text: str = "**1 to create**") -> str:
@@ -171,6 +175,28 @@ def test_without_tls_only_this_machine_is_told_the_token(quick: Quick) -> None:
         with pytest.raises(ForgeError) as raised:
             Wire(api, TOKEN, {}, quick)
         assert "pw" not in str(raised.value)
+
+
+def test_a_certificate_that_nobody_vouches_for_ends_it_at_once(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token is not sent; whose certificates are to be believed can be said."""
+    pair = tls.self_signed(["127.0.0.1"], 1, 1, time.time())
+    (tmp_path / "cert.pem").write_bytes(pair.chain_pem)
+    (tmp_path / "key.pem").write_bytes(pair.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with serving(Gitea(accounts={TOKEN: Account("gitea-actions", 1)}), context) as forge:
+
+        def post_one() -> Posted:
+            wire = Wire(forge.api, TOKEN, FORGES["gitea"].headers(TOKEN), quick)
+            return post(FORGES["gitea"].client(wire, forge.repository), 7, FIRST, body(FIRST))
+
+        with pytest.raises(ForgeError, match="its certificate is not trusted"):
+            post_one()
+        assert (quick.slept, forge.heard) == ([], [])
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        assert post_one().done == "created"
 
 
 def test_small_readings() -> None:
