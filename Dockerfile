@@ -6,7 +6,7 @@ ARG BASE=python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
 # Leave out what an image does not need: `--build-arg EXTRAS=` for one without Envoy and PostgreSQL.
-ARG EXTRAS=envoy,postgres
+ARG EXTRAS=envoy,expressions,postgres
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY reconciler reconciler

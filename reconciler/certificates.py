@@ -90,6 +90,18 @@ class Certificates:
             _trim(self._offers)
         return {offer.ref: offer.version for offer in offers}
 
+    def ends(self, fleet: FleetState) -> Mapping[Ref, float]:
+        """Certificate ⇒ when what proxies get for it ends (Unix seconds), of those that somebody has read or made."""
+        found: dict[Ref, float] = {}
+        with self._lock:
+            for offer in self._offered(fleet):
+                issued = self._issued.get(offer.ref)
+                if offer.chain is not None:
+                    found[offer.ref] = offer.chain.not_after
+                elif issued is not None and issued.serial == offer.serial:
+                    found[offer.ref] = issued.not_after
+        return found
+
     def problems(self, fleet: FleetState) -> tuple[Problem, ...]:
         """What is wrong with this fleet's Certificates. Those that cannot be sent are withheld, each for itself alone."""
         found = []

@@ -10,6 +10,7 @@ from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts, Wait
 from reconciler.core.guard import fights
 from reconciler.core.handover import node_id, reached_by, running_proxies, surplus_of
+from reconciler.core.health import WELL
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.model import XDS, FleetState, Key, Observed, Outcome, Plan, Problem, Ref, Snapshot
 from reconciler.core.order import waiting
@@ -153,10 +154,10 @@ class Loop:
             problems = (*self.certificates.problems(fleet), *unopened)
             self.premises = Premises(fleet, shown, known, now, ending, wanted, versions, problems)
             refused = {problem.ref: str(problem) for problem in problems if problem.ref} | self.proxies.why_refused(wanted)
-            result = status(fleet, planned, seen, facts, refused, self.view.status, now)
+            result = status(fleet, planned, seen, facts, refused, self.view.status, now, self.certificates.ends(fleet))
             self._count(accepted, fleet, planned, outcomes, result, wanted, fights(planned, facts), now)
             converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
-            converged = converged and all(one.sync == "synced" and one.health in ("healthy", "none") for one in result.values())
+            converged = converged and all(one.sync == "synced" and one.health in WELL for one in result.values())
             doing = in_flight | {action.key for action in planned.actions if action.host != XDS}
             if force.withheld:
                 # What is not in force yet is declared all the same.

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from reconciler.core import asked
+from reconciler.core import asked, own_health
 from reconciler.core.compose import said
 from reconciler.core.kinds.document import PRESENCE, SUPERVISION, DocumentModel, Metadata, document_model
 from reconciler.core.kinds.environment import KIND as ENVIRONMENT_KIND
@@ -68,6 +68,7 @@ def check(document: Document, tenant: str, kinds: Mapping[str, type[Spec]]) -> C
         return Checked(ref, None, tuple(problem(document, flaw, ref) for flaw in wrong))
     if known:
         wrong += [*_policies(read.metadata, kinds[str(kind)]), *asked.flaws(read.metadata, read.spec, kinds)]
+        wrong += own_health.flaws(read.spec)
     if ref is not None and not wrong:
         most = LONGEST_NAME - read.spec.suffix_length()
         if len(ref.name) <= most:

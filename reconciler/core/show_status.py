@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.core.health import WELL
 from reconciler.core.model import Problem, Ref, Where
 from reconciler.core.show_holds import ago
 from reconciler.core.show_layout import BLANK, Block, Line, Page, Span, Style, Table, text, words
@@ -25,7 +26,14 @@ SYNC: Mapping[str, tuple[str, Style]] = {
     "failed": ("✗", "bad"),
     "refused": ("✗", "bad"),
 }
-HEALTH: Mapping[str, Style] = {"healthy": "good", "unhealthy": "bad", "starting": "wait", "unknown": "wait", "none": "dim"}
+HEALTH: Mapping[str, Style] = {
+    "healthy": "good",
+    "starting": "wait",
+    "degraded": "wait",
+    "unknown": "wait",
+    "unhealthy": "bad",
+    "none": "dim",
+}
 # A list of thousands that are as they should be hides the one that is not.
 MOST_WELL = 40
 # Of what commits say in their trailers and cannot mean.
@@ -192,6 +200,6 @@ def rows(statuses: Mapping[Ref, Status]) -> dict[str, Row]:
 
 def progress(statuses: Mapping[Ref, Status]) -> tuple[int, int, str]:
     """How many resources are as declared, of how many, and what one of the others waits for."""
-    waiting = [one for one in statuses.values() if not (one.sync == "synced" and one.health in ("healthy", "none"))]
+    waiting = [one for one in statuses.values() if not (one.sync == "synced" and one.health in WELL)]
     first = min(waiting, key=lambda one: one.ref, default=None)
     return len(statuses) - len(waiting), len(statuses), f"{first.ref}: {first.why or first.health}" if first else ""

@@ -1,19 +1,24 @@
 """status(): for every declared resource, whether it is as declared, how it fares, since when, and why not."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal, cast
 
+from reconciler.core import findings, health
 from reconciler.core.facts import NOT_YET, Facts, Failure
 from reconciler.core.handover import node_id
+from reconciler.core.health import Verdict, Word
 from reconciler.core.hooks import HookRun
-from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref
+from reconciler.core.own_health import Rules, by_kind, judged
 from reconciler.core.plan import settings_of
 
+UNUSED = "not used by any proxy"
+NEVER: Mapping[Ref, float] = MappingProxyType({})
 Sync = Literal["synced", "pending", "drifted", "held", "failed", "refused"]
 TRAFFIC_KINDS = frozenset({"ProxyGroup", "Configuration", "Cluster", "VirtualHost", "Certificate"})
 
@@ -24,7 +29,7 @@ class Status:
 
     ref: Ref
     sync: Sync
-    health: Literal["healthy", "unhealthy", "starting", "unknown", "none"]
+    health: Word
     since: float
     why: str = ""
 
@@ -37,12 +42,17 @@ def status(
     refused: Mapping[Ref, str],
     before: Mapping[Ref, Status],
     now: float,
+    ends: Mapping[Ref, float] = NEVER,
 ) -> dict[Ref, Status]:
-    """`refused` says what Envoys have refused of each resource, in their words."""
-    works = _workloads(wanted, plan, seen, facts, refused, now)
+    """`refused` says what Envoys have refused of each resource, in their words; `ends` when Certificates do (Unix seconds)."""
+    rules = by_kind(settings_of(wanted).health)
     groups = _groups(wanted)
-    told = {group: _group(group, nodes, facts, now) for group, nodes in groups.items()}
+    waits = {node: _waiting(node, facts) for nodes in groups.values() for node in nodes}
+    works, parts = _workloads(wanted, plan, seen, facts, refused, rules, waits, now)
+    told = {group: _group(group, nodes, waits, now) for group, nodes in groups.items()}
     carried = _carried(wanted)
+    traffic = findings.Told(wanted, groups, waits, facts)
+    bearing = Counter(one.host for one in seen.resources.values())
     result: dict[Ref, Status] = {}
     for ref in dict.fromkeys((*wanted.resources, *wanted.workloads)):
         resource = wanted.resources.get(ref)
@@ -51,14 +61,20 @@ def status(
         elif ref in refused and ref not in wanted.workloads:
             result[ref] = Status(ref, "refused", "none", now, refused[ref])
         elif ref in works:
-            result[ref] = _worst(ref, works[ref], now)
+            found: health.Seen | None = findings.application(parts[ref]) if ref.kind == "Application" else None
+            result[ref] = _faring(_worst(ref, works[ref], now), found, wanted, rules)
         elif ref.kind == "Application":
-            result[ref] = Status(ref, "synced", "none", now, "no replicas")
+            result[ref] = _faring(Status(ref, "synced", "none", now), health.Application(), wanted, rules)
         elif ref.kind == "Host":
-            state = cast(Host, wanted.resources[ref].spec).state
-            result[ref] = _host(ref, seen.blind.get(ref.name, ""), state, now)
+            found = findings.host(ref, wanted, seen, bearing)
+            result[ref] = _faring(_host(ref, found, now), found, wanted, rules)
         elif ref.kind in TRAFFIC_KINDS:
-            result[ref] = _worst(ref, [told[g] for g in carried.get(ref, ()) if g in told], now)
+            sync = _worst(ref, [told[g] for g in carried.get(ref, ()) if g in told], now)
+            if ref.kind == "Certificate":
+                found = findings.certificate(ref, wanted, ends, now)
+            else:
+                found = traffic.traffic(ref, carried.get(ref, ()))
+            result[ref] = _faring(sync, found, wanted, rules)
         else:
             result[ref] = Status(ref, "synced", "none", now)
     for ref, held in facts.withheld.items():
@@ -72,9 +88,16 @@ def status(
 
 
 def _workloads(
-    wanted: FleetState, plan: Plan, seen: ObservedState, facts: Facts, refused: Mapping[Ref, str], now: float
-) -> dict[Ref, list[Status]]:
-    """Workload, and declared resource that workloads come from ⇒ how each of them is."""
+    wanted: FleetState,
+    plan: Plan,
+    seen: ObservedState,
+    facts: Facts,
+    refused: Mapping[Ref, str],
+    rules: Mapping[str, Rules],
+    waits: Mapping[str, str],
+    now: float,
+) -> tuple[dict[Ref, list[Status]], dict[Ref, list[tuple[health.Instance, Verdict]]]]:
+    """Workload, and declared resource that workloads come from ⇒ how each of them is; and of the latter, what was seen."""
     bearing = {(one.ref, one.instance): one for one in seen.resources.values()}
     doing = {action.ref: f"{action.verb}: {action.reason}" for action in plan.actions}
     instances = {ref: want.instance for ref, want in wanted.workloads.items()}
@@ -82,17 +105,36 @@ def _workloads(
     holding = _holding(plan)
     deadline_s = settings_of(wanted).start_deadline_s
     works: dict[Ref, list[Status]] = defaultdict(list)
+    parts: dict[Ref, list[tuple[health.Instance, Verdict]]] = defaultdict(list)
     for ref, want in wanted.workloads.items():
         current = bearing.get((ref, want.instance))
+        found = findings.instance(current)
+        waiting = waits.get(node_id(ref), "") if ref.kind == "Proxy" else ""
+        full = findings.proxy(current, node_id(ref), waiting, facts) if ref.kind == "Proxy" else found
+        verdict = judged(full, rules.get(ref.kind, ()), ref, _labels(wanted, ref, want.owner))
         if ref in plan.left:
-            one = Status(ref, "synced", current.health.status if current else "none", now, plan.left[ref])
+            one = Status(ref, "synced", verdict.status if current else "none", now, plan.left[ref])
         else:
-            sync, why = _sync(ref, current, refused, failures, doing, holding, deadline_s, facts, now)
-            one = Status(ref, sync, current.health.status if current else "unknown", now, why)
+            sync, why = _sync(ref, current, verdict, refused, failures, doing, holding, deadline_s, waiting, now)
+            one = Status(ref, sync, verdict.status, now, why)
         works[ref].append(one)
         if want.owner != ref:
             works[want.owner].append(one)
-    return works
+            parts[want.owner].append((found, verdict))
+    return works, parts
+
+
+def _labels(wanted: FleetState, ref: Ref, owner: Ref) -> Mapping[str, str]:
+    declared = wanted.resources.get(ref) or wanted.resources.get(owner)
+    return declared.labels if declared is not None else {}
+
+
+def _faring(one: Status, found: health.Seen | None, wanted: FleetState, rules: Mapping[str, Rules]) -> Status:
+    """With how it fares; why is what keeps it from being as declared, else what its health has to say."""
+    if found is None:
+        return one
+    verdict = judged(found, rules.get(one.ref.kind, ()), one.ref, _labels(wanted, one.ref, one.ref))
+    return replace(one, health=verdict.status, why=one.why or verdict.message)
 
 
 def _holding(plan: Plan) -> dict[Ref, Held]:
@@ -131,12 +173,13 @@ def leftovers(instances: Mapping[Ref, Sequence[Observed]], plan: Plan) -> dict[R
 def _sync(
     ref: Ref,
     current: Observed | None,
+    verdict: Verdict,
     refused: Mapping[Ref, str],
     failures: Mapping[Ref, Failure],
     doing: Mapping[Ref, str],
     holding: Mapping[Ref, Held],
     deadline_s: float,
-    facts: Facts,
+    waiting: str,
     now: float,
 ) -> tuple[Sync, str]:
     healthy = current is not None and current.health.status == "healthy"
@@ -145,15 +188,14 @@ def _sync(
     if ref in failures:
         return "failed", failures[ref].error
     if current is not None and not healthy and now - current.since > deadline_s:
-        return "failed", f"not healthy within {deadline_s:g} s: {current.health.message}".rstrip(": ")
+        return "failed", f"not healthy within {deadline_s:g} s: {verdict.message}".rstrip(": ")
     if ref in doing:
         return "pending", doing[ref]
     if ref in holding:
         return _held(holding[ref])
     if current is None:
         return "pending", "missing"
-    waiting = _waiting(node_id(ref), facts) if ref.kind == "Proxy" else ""
-    return ("pending", waiting) if waiting else ("synced", "" if healthy else current.health.message)
+    return ("pending", waiting) if waiting else ("synced", verdict.message)
 
 
 def _hook(ref: Ref, run: HookRun | None, plan: Plan, now: float) -> Status:
@@ -172,12 +214,10 @@ def _hook(ref: Ref, run: HookRun | None, plan: Plan, now: float) -> Status:
     return Status(ref, sync, "none", now, why)
 
 
-def _host(ref: Ref, blind: str, state: str, now: float) -> Status:
-    if state == "lost":
-        return Status(ref, "synced", "none", now, state)
-    if not blind:
-        return Status(ref, "synced", "healthy", now, "" if state == "active" else state)
-    return Status(ref, "pending" if blind == NOT_YET else "held", "unknown", now, blind)
+def _host(ref: Ref, found: health.Host, now: float) -> Status:
+    if found.seen or found.state == "lost":
+        return Status(ref, "synced", "none", now)
+    return Status(ref, "pending" if found.blind == NOT_YET else "held", "none", now, found.blind)
 
 
 def _waiting(node: str, facts: Facts) -> str:
@@ -200,11 +240,11 @@ def _groups(wanted: FleetState) -> dict[Ref, list[str]]:
     return groups
 
 
-def _group(ref: Ref, nodes: list[str], facts: Facts, now: float) -> Status:
-    waits = [why for node in sorted(nodes) if (why := _waiting(node, facts))]
-    if not waits:
+def _group(ref: Ref, nodes: list[str], waits: Mapping[str, str], now: float) -> Status:
+    why = [waits[node] for node in sorted(nodes) if waits[node]]
+    if not why:
         return Status(ref, "synced", "none", now)
-    return Status(ref, "pending", "none", now, waits[0] + (f" (and {len(waits) - 1} more)" if len(waits) > 1 else ""))
+    return Status(ref, "pending", "none", now, why[0] + (f" (and {len(why) - 1} more)" if len(why) > 1 else ""))
 
 
 def _carried(wanted: FleetState) -> dict[Ref, set[Ref]]:
@@ -222,16 +262,15 @@ def _carried(wanted: FleetState) -> dict[Ref, set[Ref]]:
 
 
 _ORDER: Mapping[Sync, int] = {"synced": 0, "pending": 1, "drifted": 2, "held": 3, "failed": 4, "refused": 5}
-_HEALTH = {"none": 0, "healthy": 1, "starting": 2, "unknown": 3, "unhealthy": 4}
 
 
 def _worst(ref: Ref, parts: Iterable[Status], now: float) -> Status:
     listed = list(parts)
     if not listed:
-        return Status(ref, "synced", "none", now, "not used by any proxy")
+        return Status(ref, "synced", "none", now, UNUSED)
     if len(listed) == 1 and listed[0].ref == ref:
         return listed[0]
     worst = max(listed, key=lambda s: _ORDER[s.sync])
-    health = max((s.health for s in listed), key=_HEALTH.__getitem__)
+    worst_health = max((s.health for s in listed), key=health.ORDER.index)
     why = worst.why or next((s.why for s in listed if s.why), "")
-    return Status(ref, worst.sync, health, now, why if worst.ref == ref or not why else f"{worst.ref}: {why}")
+    return Status(ref, worst.sync, worst_health, now, why if worst.ref == ref or not why else f"{worst.ref}: {why}")

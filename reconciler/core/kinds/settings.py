@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from reconciler.core.kinds.document import Drift
 from reconciler.core.kinds.recipient import Recipient
+from reconciler.core.kinds.rule import HealthRule
 from reconciler.core.kinds.sealed import Ciphertext
 from reconciler.core.kinds.spec import Part, Seconds, Selecting, Spec, broken
 from reconciler.core.kinds.window import Window
@@ -58,6 +59,9 @@ class Settings(Spec):
     hash_key: Ciphertext | None = None
     """The key that hashes of secrets are made with, sealed for all recipients, so that the same secret has the same hash
     whoever seals it; `convoy secret hash-key` makes it."""
+
+    health: tuple[HealthRule, ...] = Field((), max_length=50)
+    """Rules of your own about how things fare, on top of what Convoy finds itself (docs/health.md)."""
 
     @model_validator(mode="after")
     def _each_recipient_once(self) -> Self:
