@@ -71,9 +71,13 @@ def plan(
 ) -> None:
     """Show what `apply` would do, and why.
 
-    PATH is the folder with the documents, this one where left out. Hosts are looked at; nothing on them is changed. What is
-    done to each resource: + created, ~ updated in place, ↻ restarted, ± replaced, - deleted, ⇐ taken over from another
-    installation, → told to proxies, … waits.
+    PATH is the folder with the documents, this one where left out. Hosts are looked at; nothing on them is changed. How much of
+    the fleet is touched comes first, then each resource with what was changed in its document.
+
+    \b
+      +  created       ~  updated in place   ↻  restarted
+      ±  replaced      -  deleted            ⇐  taken over
+      →  told to proxies   ‖  held, until released   …  waits
 
     A REV is whatever git takes for a commit: a branch, a tag, digits, HEAD~2.
 

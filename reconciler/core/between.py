@@ -15,8 +15,9 @@ def between(was: FleetState, wanted: FleetState, told: Mapping[str, Snapshot], t
     Hosts are left empty: where something runs is not in any document, unless it is pinned.
     """
     actions: list[Action] = []
-    for ref in sorted(was.workloads.keys() | wanted.workloads.keys()):
-        actions += _workload(ref, was.workloads.get(ref), wanted.workloads.get(ref))
+    old, new = _running(was), _running(wanted)
+    for ref in sorted(old.keys() | new.keys()):
+        actions += _workload(ref, old.get(ref), new.get(ref))
     actions += _tells(wanted, told, tell)
     return Plan(wanted.revision, tuple(actions))
 
@@ -32,6 +33,12 @@ def named(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {"sealed": value["hash"]} if "age" in value and "hash" in value else {k: named(v) for k, v in value.items()}
     return [named(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _running(fleet: FleetState) -> Mapping[Ref, Want]:
+    """What goes on running. Whether a hook runs is decided by what it is for, and by whether it has run."""
+    hooks = {ref for ref, resource in fleet.resources.items() if resource.hook is not None}
+    return {ref: want for ref, want in fleet.workloads.items() if ref not in hooks} if hooks else fleet.workloads
 
 
 def _workload(ref: Ref, old: Want | None, new: Want | None) -> list[Action]:

@@ -69,7 +69,9 @@ class Commits:
             self._seams.point("git.resolve", self.shown, name)
             try:
                 found = self._repository.revparse_single(name)
-            except (KeyError, ValueError, pygit2.GitError):
+            except (KeyError, ValueError, pygit2.GitError) as error:
+                if "ambiguous" in str(error):
+                    raise SourceError(f"{name!r} is the beginning of several in {self.shown}: {EXAMPLES}") from None
                 near = _near(name, self._repository)
                 raise SourceError(f"there is no commit {name!r} in {self.shown}{near}: {EXAMPLES}") from None
             try:

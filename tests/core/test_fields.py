@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.fields import ABSENT, LONGEST_VALUE, MOST_FIELDS, Fields, differences, effects
+from reconciler.core.fields import MOST_FIELDS, Fields, differences, effects
 from reconciler.core.kinds import KINDS
+from reconciler.core.values import ABSENT, LONGEST_VALUE
 
 AGE = "-----BEGIN AGE ENCRYPTED FILE-----\ncanary-ciphertext\n-----END AGE ENCRYPTED FILE-----\n"
 

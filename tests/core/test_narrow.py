@@ -16,6 +16,7 @@ from reconciler.core.show_steps import steps
 from tests.core.golden import AFTER, BEFORE
 from tests.fleets import load_folder, load_text
 
+HOOK = ", hook: {when: before-sync}"
 CASE = Path(__file__).parent / "cases" / "fields-that-differ"
 
 
@@ -54,6 +55,15 @@ def test_two_revisions(was: FleetState, now: FleetState) -> None:
     back, _ = compared(now, was)
     assert changes(back)["Container/web-2"] == "delete"
     assert compared(now, now)[0].actions == ()
+
+
+def test_a_hook_is_no_workload_that_comes_or_goes() -> None:
+    """When it runs depends on what it is for, so two revisions alone say nothing of it; what became one ends as a workload."""
+    text = "apiVersion: convoy/v1\nkind: Container\nmetadata: {name: c%s}\nspec: {command: [sleep, '%s']}\n"
+    hook, other, plain = (load_text(text % words) for words in ((HOOK, 1), (HOOK, 2), ("", 1)))
+    assert compared(hook, other)[0].actions == ()
+    assert changes(compared(plain, hook)[0]) == {"Container/c": "delete"}
+    assert changes(compared(hook, plain)[0]) == {"Container/c": "create"}
 
 
 def test_a_certificate_is_another_one_when_its_document_says_so() -> None:
