@@ -12,6 +12,7 @@ from reconciler.core.values import (
     RESEALED,
     SEALED,
     Entry,
+    announces,
     folded,
     hidden_pair,
     is_list,
@@ -145,10 +146,12 @@ class _Run:
             self.leaf(path, *(hidden_pair(before, after) if secret else folded(before, after)))
 
     def mapping(self, path: tuple[str | int, ...], before: Mapping[str, Any], after: Mapping[str, Any], hidden: bool) -> None:
+        # A header, a parameter, a variable: one entry names it, another holds it.
+        named = any(announces(side.get(key)) for side in (before, after) for key in ("key", "name"))
         for name in dict.fromkeys((*after, *before)):
             if self.left < 0:
                 return
-            inner = hidden or is_secret(path, str(name))
+            inner = hidden or is_secret(path, str(name)) or (name == "value" and named)
             self.value((*path, str(name)), before.get(name, ABSENT), after.get(name, ABSENT), inner)
 
     def sequence(self, path: tuple[str | int, ...], before: Sequence[Any], after: Sequence[Any], hidden: bool) -> None:
@@ -160,16 +163,19 @@ class _Run:
         old, new = before[start : len(before) - end], after[start : len(after) - end]
         both = min(len(old), len(new))
         for i in range(both):
-            self.value((*path, start + i), old[i], new[i], hidden)
-        for rest, sign in ((old[both:], "-"), (new[both:], "+")):
-            self.run(path, start + both, rest, sign, hidden)
+            self.value(
+                (*path, start + i), old[i], new[i], hidden or _announced(before, start + i) or _announced(after, start + i)
+            )
+        for rest, whole, sign in ((old[both:], before, "-"), (new[both:], after, "+")):
+            self.run(path, start + both, rest, sign, hidden or (bool(rest) and _announced(whole, start + both)))
 
     def run(self, path: tuple[str | int, ...], start: int, rest: Sequence[Any], sign: str, hidden: bool) -> None:
         """Entries that are on one side alone."""
         shown = len(rest) if len(rest) <= LONGEST_RUN else LONGEST_RUN - 1
         for i, entry in enumerate(rest[:shown]):
             gone = sign == "-"
-            self.value((*path, start + i), entry if gone else ABSENT, ABSENT if gone else entry, hidden)
+            secret = hidden or (i > 0 and announces(rest[i - 1]))
+            self.value((*path, start + i), entry if gone else ABSENT, ABSENT if gone else entry, secret)
         if len(rest) > shown:
             words = f"… {len(rest) - shown:,} more entries"
             self.leaf((*path, start + shown), *((words, None) if sign == "-" else (None, words)))
@@ -198,6 +204,10 @@ class _Run:
             return
         names = tuple(part for part in path if isinstance(part, str) and not isinstance(part, Entry))
         self.found.append(Field(printed(path), before, after, self.effect(names)))
+
+
+def _announced(entries: Sequence[Any], place: int) -> bool:
+    return 0 < place <= len(entries) and announces(entries[place - 1])
 
 
 def _tells_apart(key: str, entries: Sequence[Any]) -> bool:

@@ -19,6 +19,12 @@ SECRET_VALUE = re.compile(
     r"\.(pem|p12|pfx|jks)$|(^|/)\.env"
 )
 VALUES = (("environment",), ("files",))
+# The same within a text: a line of a file, an argument, a header.
+ASSIGNED = re.compile(
+    r"(?i)((?:passw(?:or)?d|passphrase|secret|token|credentials?|api[-_]?key|authorization|cookie)"
+    r"[\"'\])]{0,3}[ \t]{0,20}[=:][ \t]{0,20})[^\n,;]{1,4096}"
+)
+HEADERS = re.compile(r"(?i)^(proxy-)?authorization$|^(set-)?cookie$")
 USERINFO = re.compile(r"(?<=://)[^/@\s'\"]{1,1000}@")
 PRIVATE = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----")
 PLAIN = re.compile(r"[A-Za-z0-9_-]+")
@@ -36,6 +42,11 @@ class Absent:
 
 
 ABSENT = Absent()
+
+
+def announces(value: Any) -> bool:
+    """Whether this text says that what stands next to it is a secret: `--password`, or a header's name."""
+    return isinstance(value, str) and bool(SECRET.search(value) or HEADERS.search(value))
 
 
 def is_secret(path: Sequence[str | int], name: str) -> bool:
@@ -86,7 +97,7 @@ def _lines(before: str, after: str) -> tuple[str, str]:
     """Of two texts, the first line that differs."""
     if _private(before) or _private(after):
         return HIDDEN, HIDDEN
-    old, new = (USERINFO.sub("***@", side) for side in (before, after))
+    old, new = _without_secrets(before), _without_secrets(after)
     if old == new:
         return HIDDEN, HIDDEN
     start = _first_difference(old, new)
@@ -109,6 +120,11 @@ def _line(text: str, begin: int, start: int, number: int) -> str:
     return f"line {number:,}: {words}" + (f"… {rest:,} more characters" if rest else "")
 
 
+def _without_secrets(text: str) -> str:
+    """Passwords in URLs, and what is assigned to something that is called like a secret. Linear in the text's length."""
+    return ASSIGNED.sub(r"\1***", USERINFO.sub("***@", text))
+
+
 def _private(text: str) -> bool:
     return bool(PRIVATE.search(text)) or AGE in text
 
@@ -118,7 +134,7 @@ def _words(value: Any) -> str:
     if isinstance(value, str):
         if _private(value):
             return HIDDEN
-        text = USERINFO.sub("***@", value)
+        text = _without_secrets(value)
         bare = (
             text.isprintable() and text == text.strip() and text not in ("", "null", "true", "false") and text[0] not in '"[{('
         )

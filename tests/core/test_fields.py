@@ -107,6 +107,29 @@ def test_what_looks_like_a_secret_is_not_shown(name: str, value: str) -> None:
             assert "canary" not in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"command": ["serve", "--password", "canary1"]}, {"command": ["serve", "--password", "canary2"]}),
+        ({"command": ["serve"]}, {"command": ["serve", "--api-token", "canary2", "-v"]}),
+        ({"command": ["serve", "--token=canary1"]}, {"command": ["serve", "--token=canary2"]}),
+        ({"files": {"a.conf": "a = 1\ndb_password = canary1\n"}}, {"files": {"a.conf": "a = 1\ndb_password = canary2\n"}}),
+        ({"files": {"a.conf": "x" * 200 + "secret: canary1"}}, {"files": {"a.conf": "x" * 200 + "secret: canary2"}}),
+        (
+            {"h": {"key": "Authorization", "value": "Bearer canary1"}},
+            {"h": {"key": "Authorization", "value": "Bearer canary2"}},
+        ),
+        ({"lua": "h['authorization'] = 'Bearer canary1'\n\n"}, {"lua": "h['authorization'] = 'Bearer canary2'\n\n"}),
+        ({"tls": {"privateKey": {"inlineString": "canary1"}}}, {"tls": {"privateKey": {"inlineString": "canary2"}}}),
+    ],
+)
+def test_nor_is_what_stands_beside_a_secrets_name(before: Any, after: Any) -> None:
+    """Arguments, lines of files, headers: the value goes with the name, wherever the text is cut."""
+    found = differences({"spec": before}, {"spec": after}).listed
+    assert found
+    assert "canary" not in repr(found)
+
+
 def test_what_envoys_are_told_is_not_taken_for_secrets() -> None:
     """Envoy's own words hold "secret" and "token" everywhere."""
     before = {"spec": {"tokenBucket": {"maxTokens": 1}, "sdsSecretConfig": {"name": "a"}}}
