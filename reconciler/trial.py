@@ -10,12 +10,12 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, AskError
 from reconciler.certificates import foreseen
 from reconciler.compare import edited
-from reconciler.core import show
+from reconciler.core import hooks, show
 from reconciler.core.against import Answer, Moment, Question, QuestionError, answer_json, blob_id, problems_first, read_question
 from reconciler.core.blend import blend
 from reconciler.core.connect import Connector
@@ -26,6 +26,7 @@ from reconciler.core.parse import Document
 from reconciler.core.place import staying, without_lost
 from reconciler.core.plan import plan
 from reconciler.core.premises import Premises
+from reconciler.core.release import InForce, decide
 from reconciler.core.told import Said, Told, brought_back, heard
 from reconciler.git import Tree, layers
 from reconciler.git.layers import NoDirectory
@@ -94,16 +95,14 @@ class Trial:
         if fleet is None or problems:
             return Answer(question.revision, moment, problems_first(problems))
         on_trial = _Tried(fleet, known, said, now)
-        wanted = self._connector.connect(
-            fleet,
-            staying(on_trial.seen, known.ending),
-            foreseen(fleet, known.fleet, known.certificates),
-        )
+        force, seen = on_trial.force, on_trial.seen
+        versions = foreseen(force.fleet, known.fleet, known.certificates)
+        wanted = self._connector.connect(force.fleet, staying(seen, known.ending), versions)
         facts = on_trial.facts(self._settled(wanted, known))
-        planned = plan(fleet, on_trial.seen, facts, now)
+        planned = plan(force.fleet, seen, facts, now)
         answer = Answer(fleet.revision, moment, (), on_trial.closed(), bool(planned.actions))
         changed = edited(self._store, fleet, documents) if reads else ()
-        background = show.Background(fleet, owners(fleet, on_trial.seen), changed)
+        background = show.Background(fleet, owners(fleet, seen), changed)
         return worded(answer, question, planned, self._told_before(planned), background)
 
     def _load(
@@ -157,7 +156,7 @@ class Trial:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Tried:
     """A fleet beside what is known of the one that runs."""
 
@@ -167,17 +166,26 @@ class _Tried:
     now: float
 
     @property
+    def orders(self) -> dict[tuple[str, str], Order]:
+        return {(o.verb, o.subject): o for o in self.said.every if o.until is None or self.now < o.until}
+
+    @cached_property
+    def force(self) -> InForce:
+        """What of it would come into force at once: the rest waits for a window, for somebody's word or for a hook."""
+        known = self.known
+        runs = hooks.advance(known.facts.hooks, known.fleet, known.seen, self.now)
+        return decide(known.fleet, self.fleet, runs, self.orders, self.now)
+
+    @cached_property
     def seen(self) -> ObservedState:
-        return without_lost(self.fleet, self.known.seen)
+        return without_lost(self.force.fleet, self.known.seen)
 
     def facts(self, snapshots: Mapping[str, Snapshot]) -> Facts:
         """Those of the running fleet with what the commit says; what it has let pass or held stays so."""
-        orders: dict[tuple[str, str], Order] = {
-            (o.verb, o.subject): o for o in self.said.every if o.until is None or self.now < o.until
-        }
         closed = {problem.ref for problem in self.closed()}
         unopened = {ref: why for ref, why in self.known.facts.unopened.items() if ref in closed}
-        return replace(self.known.facts, snapshots=snapshots, orders=orders, unopened=unopened)
+        facts = replace(self.known.facts, snapshots=snapshots, orders=self.orders, unopened=unopened)
+        return replace(facts, hooks=self.force.runs, withheld=self.force.withheld)
 
     def closed(self) -> tuple[Problem, ...]:
         """Whose secrets cannot be used: known only of what is as in the running fleet."""

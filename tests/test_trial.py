@@ -28,8 +28,9 @@ def document(kind: str, name: str, spec: str = "") -> bytes:
     return (HEAD.format(kind=kind, name=name) + (f"spec: {spec}\n" if spec else "spec: {}\n")).encode()
 
 
-def container(name: str, version: str = "1", more: str = "", deletion: str = "") -> bytes:
+def container(name: str, version: str = "1", more: str = "", deletion: str = "", hook: str = "") -> bytes:
     name = f"{name}\n  deletion: {deletion}" if deletion else name
+    name = f"{name}\n  hook: {{when: {hook}}}" if hook else name
     return document("Container", name, f'{{command: ["true"], environment: {{VERSION: "{version}"}}{more}}}')
 
 
@@ -111,8 +112,12 @@ def convoy(tmp_path: Path) -> Iterator[Convoy]:
         changed(settings=document("Settings", "fleet", "{drainSeconds: 60}"), a=container("a", deletion="confirm")),
         changed(hosts=document("Host", "h1", "{driver: process, state: draining}")),
         changed(proxy=GONE),
+        changed(
+            settings=document("Settings", "fleet", "{drainSeconds: 0, sync: manual}"), a=container("a", "2"), c=container("c")
+        ),
+        changed(h=container("h", hook="before-sync")),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_the_answer_is_what_the_loop_plans_next(convoy: Convoy, files: dict[str, bytes]) -> None:
     """Once those documents are accepted, in the very next round; holds, budgets and what proxies are told included."""
@@ -121,7 +126,8 @@ def test_the_answer_is_what_the_loop_plans_next(convoy: Convoy, files: dict[str,
     planned = convoy.loop.tick().plan
     assert planned is not None
     assert convoy.loop.premises is not None
-    fleet, seen = convoy.loop.premises.fleet, convoy.loop.premises.seen
+    fleet, seen = convoy.world.wish.accepted.fleet, convoy.loop.premises.seen
+    assert fleet is not None
     expected = plan_json(planned, convoy.trial._told_before(planned), Background(fleet, owners(fleet, seen)))
     said = dict(answer.data)
     for plan in (said, expected):
