@@ -56,19 +56,22 @@ def diff(call: Call, what: str, fields: bool, exit_code: bool) -> None:
         ref = meant(what, rows) if what else ""
         kind = ref.partition("/")[0]
         workloads = _workloads(store, rows, ref) if not ref or kind in WORKLOADS else []
+        well = 0 if ref else sum(_is_workload(name) and row["sync"] == "synced" for name, row in rows.items())
         proxies = [] if kind in WORKLOADS else _proxies(call, store, rows, ref)
     only = ref if kind not in ("", "Proxy", "ProxyGroup") else ""
     now = time.time()
     page: list[Any] = []
     for proxy in proxies:
         page += [*show_diff.proxy_page(proxy, now, fields=fields, ref=only), show.BLANK]
-    for workload in workloads if ref else [one for one in workloads if not one.same]:
+    for workload in workloads:
         page += [*show_diff.workload_page(workload, fields=fields), show.BLANK]
+    if well:
+        page += [show_diff.workloads_line(well), show.BLANK]
     same = [show_diff.proxy_json(one, only) for one in proxies]
-    answer = {"proxies": same, "workloads": [show_diff.workload_json(one) for one in workloads]}
-    call.page(tuple(page[:-1]) or (show.text("all that runs is as declared"),), answer)
+    answer = {"proxies": same, "workloads": [show_diff.workload_json(one) for one in workloads], "asDeclared": well}
+    call.page(tuple(page[:-1]) or (show.text("there is nothing to compare"),), answer)
     if exit_code:
-        if not all(one["same"] for one in (*same, *answer["workloads"])):
+        if not all(one["same"] for one in same) or not all(one.same for one in workloads):
             raise click.exceptions.Exit(DIFFER)
         if not all(one.asked for one in proxies):
             raise click.exceptions.Exit(FAILED)
@@ -147,13 +150,13 @@ def sides(instances: Iterable[Mapping[str, Any]]) -> "Iterable[Side]":
 
 
 def _workloads(store: "Store", rows: Rows, ref: str) -> "list[WorkloadDiff]":
-    """The workloads of one resource, or of all."""
+    """The workloads of one resource; or all that are not as declared, for thousands are."""
     from reconciler.core.show_diff import WorkloadDiff
 
     owners: dict[str, dict[str, Mapping[str, Any]]] = {}
     for name, row in rows.items():
         owner = str(row.get("owner") or name)
-        if name.startswith("Container/") and (not ref or ref in (name, owner)):
+        if _is_workload(name) and (ref in (name, owner) if ref else row["sync"] != "synced"):
             owners.setdefault(owner, {})[name] = row
     compared: list[WorkloadDiff] = []
     for owner, workloads in sorted(owners.items()):
@@ -162,6 +165,10 @@ def _workloads(store: "Store", rows: Rows, ref: str) -> "list[WorkloadDiff]":
             made = tuple(making.of(one) for one in row.get("instances", ()))
             compared.append(WorkloadDiff(name, str(row.get("where", "")), str(row["sync"]), str(row.get("why", "")), made))
     return compared
+
+
+def _is_workload(name: str) -> bool:
+    return name.startswith("Container/")
 
 
 class Making:

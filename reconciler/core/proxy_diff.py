@@ -1,7 +1,7 @@
 """One proxy, resource by resource: what is declared for it, what it was sent, what it acknowledged, and what it runs."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reconciler.core.delivery import Delivery
@@ -50,7 +50,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class ProxyDiff:
-    """`rows`: instance ⇒ its rows, in the order of types and names; under "", and without what runs, where none was asked."""
+    """`rows`: instance ⇒ its rows, in the order of types and names; under "", and without what runs, where none was asked.
+
+    `delivery` and `sides` are without contents.
+    """
 
     node: str
     delivery: Delivery
@@ -69,7 +72,15 @@ class ProxyDiff:
 def proxy_diff(node: str, delivery: Delivery, sides: tuple[Side, ...], refused: Mapping[str, str]) -> ProxyDiff:
     """`refused`: content version ⇒ the words of the Envoys that refused it."""
     rows = {side.instance: tuple(_rows(delivery, side.running, refused)) for side in sides if side.running is not None}
-    return ProxyDiff(node, delivery, sides, rows or {"": tuple(_rows(delivery, None, refused))})
+    rows = rows or {"": tuple(_rows(delivery, None, refused))}
+    # A thousand proxies are compared one after the other: what each says and was told need not stay for that.
+    without = replace(delivery, wanted=_emptied(delivery.wanted), told=_emptied(delivery.told) if delivery.told else None)
+    asked = tuple(replace(side, running={}) if side.running is not None else side for side in sides)
+    return ProxyDiff(node, without, asked, rows)
+
+
+def _emptied(snapshot: Snapshot) -> Snapshot:
+    return Snapshot(snapshot.version, {})
 
 
 def _rows(delivery: Delivery, running: Running | None, refused: Mapping[str, str]) -> Iterator[Row]:

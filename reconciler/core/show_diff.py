@@ -168,6 +168,10 @@ def workload_page(found: WorkloadDiff, *, fields: bool) -> Page:
     return tuple(page)
 
 
+def workloads_line(number: int) -> Block:
+    return text(Span("✓ ", "good"), f"{count(number, 'workload')} as declared")
+
+
 def proxy_json(found: ProxyDiff, ref: str = "") -> dict[str, Any]:
     kept = found.delivery
     return {

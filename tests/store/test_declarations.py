@@ -3,11 +3,13 @@
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reconciler.core.declared import Declaration, Maker
+from reconciler.core.delivery import Behind, Delivery
 from reconciler.core.envelope import digest_of
 from reconciler.core.kinds.host import Host
 from reconciler.core.model import Ref, Resource, Source
@@ -16,6 +18,7 @@ from reconciler.store import Store, StoreError, declarations
 from reconciler.store import backup as backups
 from reconciler.store.database import Database
 from tests.store.conftest import Clock, Place, again
+from tests.xds.snapshot import raw, snapshot
 
 SPEC = Host(driver="process")
 
@@ -209,3 +212,19 @@ def test_the_tables_are_as_migrated(place: Place) -> None:
     if place.backend == "sqlite":
         plan = str(place.rows("EXPLAIN QUERY PLAN SELECT * FROM history WHERE ref = 'a' AND n <= 3"))
         assert "history_of_one" in plan
+
+
+def test_where_proxies_stand_is_kept(store: Store, place: Place, clock: Clock) -> None:
+    """With the contents, which are there once for all; what is the same is not written again, what is dropped is gone."""
+    told = snapshot([raw("cds", "a", "1"), raw("cds", "b", "1")])
+    here = Delivery(told, told, True, False, "1.40.0", (Behind("cds", "a", "old"),), 3, 1000.0)
+    store.put_deliveries({"one": here, "two": replace(here, told=None)})
+    written = store.writes
+    store.put_deliveries({"one": replace(here, at=2000.0)})
+    assert store.writes == written
+    other = again(place, clock)
+    assert (other.delivery("one"), other.delivery("two"), other.delivery("three")) == (here, replace(here, told=None), None)
+    assert place.counted("blobs") == 2
+    store.put_deliveries({"one": None})
+    assert (other.delivery("one"), store.delivered()) == (None, {"two"})
+    other.close()
