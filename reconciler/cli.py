@@ -43,7 +43,13 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "take-over": "orders:take_over",
     },
     "Keeping it": {"backup": "backup:backup", "restore": "backup:restore"},
-    "More": {"token": "token:token", "secret": "secret:secret", "demo": "demo:demo", "completion": "completion:completion"},
+    "More": {
+        "token": "token:token",
+        "secret": "secret:secret",
+        "demo": "demo:demo",
+        "notify": "notify:notify",
+        "completion": "completion:completion",
+    },
 }
 
 

@@ -31,6 +31,7 @@ from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics
+from reconciler.notify import Courier
 from reconciler.openings import Openings, closed
 from reconciler.proxies import Proxies
 from reconciler.record import Record
@@ -165,7 +166,20 @@ class Control:
         wanted = self._wanted()
         loop = self._start(wanted)
         wanted.start()
+        self._closing.callback(self._courier(wanted).close)
         return self._go(loop, until, deadline_s)
+
+    def _courier(self, wanted: Wanted) -> Courier:
+        return Courier(
+            self.store,
+            lambda: wanted.accepted.fleet,
+            self.leader.may_act,
+            self._opener,
+            self.installation,
+            self.metrics.notified,
+            self._log,
+            self._seams,
+        )
 
     def down(self, deadline_s: float = 120.0, *, retained: bool = False) -> View:
         """Remove everything that bears this installation's mark, with `retained` also what its deletion policy retains;

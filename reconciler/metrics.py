@@ -82,6 +82,9 @@ class Metrics:
             registry=self.registry,
         )
         self._web = Total("convoy_web_starts", "Starts of the process that serves HTTP.", registry=self.registry)
+        self._notices = Total(
+            "convoy_notifications", "Messages told, failed and given up.", ["outcome"], registry=self.registry
+        )
         self._now = _Now()
         self.registry.register(self._now)
         self._ticked_at: float | None = None
@@ -107,6 +110,10 @@ class Metrics:
 
     def action(self, outcome: Outcome) -> None:
         self._actions.labels(outcome.action.verb, outcome.status).inc()
+
+    def notified(self, outcome: str) -> None:
+        """A message arrived, did not, or was given up."""
+        self._notices.labels(outcome).inc()
 
     def request(self, request: str, outcome: str, seconds: float) -> None:
         """A request was answered, or why not. Both words are ours, and few."""

@@ -116,8 +116,11 @@ class Record:
             "foreign": dict(sorted((foreign or {}).items())),
         }
         if now != self._written_state:
+            before = self._written_state or self._store.state() or {}
             self._written_state = now
             self._store.put_state(now)
+            if converged and (before.get("converged"), before.get("revision")) != (True, revision):
+                self._store.event("fleet.converged", revision, "")
 
     def _statuses(
         self, fleet: FleetState, planned: Plan, result: Mapping[Ref, Status], bearing: Mapping[Ref, list[Observed]]

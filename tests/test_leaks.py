@@ -115,6 +115,8 @@ class World:
         for name in ("foreign", "damaged"):
             plant(f"sealed environment of {name}", f"canary-env-{name}-4711-hunter2")
         plant("sealed key that is none", "canary-key-that-is-no-pem-4711")
+        plant("sealed url", "https://127.0.0.1:9/canary-notification-url-4711")
+        plant("sealed webhook secret", "whsec_Y2FuYXJ5LW5vdGlmaWNhdGlvbi00NzEx")
 
     def sealed(self, name: str, keys: Keys | None = None) -> dict[str, str]:
         made = seal(self.canaries.planted[name], [(keys or self.keys).recipient], HASH_KEY)
@@ -162,6 +164,7 @@ class World:
             document("Certificate", "own", {"selfSigned": {"names": ["own.example"]}}),
             document("ProxyGroup", "edge", {}),
             document("Proxy", "edge-1", {"group": "edge"}),
+            document("Notification", "unheard", {"on": ["*"], "to": {"webhook": self._webhook()}}),
         ]
         for name in ("shop", "own", "mismatched", "garbage"):
             spec = {
@@ -172,6 +175,9 @@ class World:
             }
             documents.append(document("VirtualHost", name, {**spec, "tls": {"certificate": name}}))
         return {"fleet.yaml": "".join(documents)}
+
+    def _webhook(self) -> dict[str, Any]:
+        return {"url": self.sealed("sealed url"), "secret": self.sealed("sealed webhook secret"), "allowPrivate": True}
 
     @staticmethod
     def _token(name: str, sealed: dict[str, str]) -> dict[str, Any]:
@@ -375,6 +381,12 @@ def looked_at(world: World) -> None:
         for ref in world.rows():
             assert ref in world.typed("explain", ref, "-o", form)
             assert ref in world.typed("get", ref, "-o", form)
+    # The program prints all its secrets: what is shown of it has none.
+    assert "login with [hidden]" in world.typed("logs", "container/loud")
+    assert "login with [hidden]" in world.typed("logs", "container/loud", "--previous", "-o", "json", "-t")
+    assert "Proxy/edge-1" in world.typed("top", "-o", "json")
+    assert "secret.opened" in world.typed("events", "-n", "10000")
+    assert "127.0.0.1 cannot be told" in world.typed("notify", "test", "unheard")
     checkout = world.root / "checkout"
     git(world.root, "clone", "-q", str(world.origin.path), str(checkout))
     file = str(checkout / "fleet.yaml")
@@ -466,7 +478,10 @@ def with_value(kind: str, path: tuple[str, ...], value: Any) -> str:
     spec: Any = json.loads(json.dumps(KINDS[kind].example["spec"]))
     inner = spec
     for part in path[:-1]:
-        inner = inner.setdefault(part, {})
+        if not isinstance(inner.setdefault(part, {}), dict):
+            # Text stands there, where a sealed secret may stand as well.
+            inner[part] = {}
+        inner = inner[part]
     inner[path[-1]] = value
     return document(kind, "canary", spec)
 

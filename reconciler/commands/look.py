@@ -46,18 +46,20 @@ def kept(call: Call) -> "Iterator[Store | None]":
 @common()
 def status(call: Call) -> None:
     """Show where the fleet stands; what needs attention comes first."""
-    from reconciler.core import show
+    from reconciler.core import show, show_notice
 
     with kept(call) as store:
         state = (store.state() if store else None) or {}
         rows = store.status() if store else {}
         acting = (store.holder("control") if store else None) or ""
         orders = store.orders() if store else ()
+        untold = store.notices().troubled() if store else []
     place = sources.remembered(call.state)
     fleet = show.standing(state, bool(acting), place.shown if place else "", acting)
     foreign, now = state.get("foreign", {}), time.time()
-    page = (*show.status(fleet, rows, now), *show.orders(orders, foreign, now))
-    call.page(page, {**show.status_json(fleet, state, rows), **show.orders_json(orders, foreign)})
+    page = (*show.status(fleet, rows, now), *show.orders(orders, foreign, now), *show_notice.untold(untold))
+    answer = {**show.status_json(fleet, state, rows), **show.orders_json(orders, foreign), "untold": untold}
+    call.page(page, answer)
 
 
 @click.command(

@@ -18,12 +18,15 @@ STYLES: Mapping[str, Style] = {
     "synced": "good",
     "accepted": "good",
     "done": "good",
+    "converged": "good",
 }
 # What an event's `--only` is completed with; there may be others.
 EVENT_KINDS = (
     "action.done",
     "action.failed",
     "action.skipped",
+    "fleet.converged",
+    "notification.failed",
     "order.*",
     "revision.accepted",
     "revision.refused",

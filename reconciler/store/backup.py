@@ -24,11 +24,14 @@ from reconciler.store.tables import (
     LEASES,
     META,
     METADATA,
+    NOTICES,
     ORDERS,
     REFUSED,
     REVISIONS,
     SETS,
+    TELLINGS,
     TOKENS,
+    TOLD,
 )
 
 # In an order in which they can be written: what others point to comes first. The leases come for their epochs alone. Of the
@@ -48,6 +51,9 @@ PRECIOUS = (
     GOODS,
     CERTIFICATES,
     CERTIFICATE_KEYS,
+    TELLINGS,
+    TOLD,
+    NOTICES,
 )
 # The first words of every backup that is not sealed.
 BEGINS = b'{"convoy":"backup"'

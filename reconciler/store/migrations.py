@@ -55,6 +55,15 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE tokens (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, account TEXT NOT NULL, scopes TEXT NOT NULL,
            hash TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION)""",
     ),
+    (
+        """CREATE TABLE tellings (notification TEXT PRIMARY KEY, event {number} NOT NULL, outcome {number} NOT NULL,
+           at DOUBLE PRECISION NOT NULL)""",
+        """CREATE TABLE told (notification TEXT NOT NULL, subject TEXT NOT NULL, topic TEXT NOT NULL, state TEXT NOT NULL,
+           at DOUBLE PRECISION NOT NULL, PRIMARY KEY (notification, subject, topic))""",
+        """CREATE TABLE notices (id TEXT PRIMARY KEY, notification TEXT NOT NULL, at DOUBLE PRECISION NOT NULL,
+           body TEXT NOT NULL, tries INTEGER NOT NULL, next_at DOUBLE PRECISION NOT NULL, dead INTEGER NOT NULL,
+           error TEXT NOT NULL)""",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

@@ -22,6 +22,7 @@ from reconciler.store.declarations import Declarations
 from reconciler.store.following import Following
 from reconciler.store.happened import Happened
 from reconciler.store.logs import append
+from reconciler.store.notices import Notices
 from reconciler.store.past import Past
 from reconciler.store.rows import KeptCertificate
 from reconciler.store.snapshots import Snapshots
@@ -189,6 +190,10 @@ class Store(Past):
     def opened(self, ref: Ref, purpose: str) -> None:
         """A secret was opened; every opening is recorded."""
         self.event("secret.opened", str(ref), purpose)
+
+    def notices(self) -> Notices:
+        """What somebody outside is told."""
+        return Notices(self._database)
 
     def happened(self) -> Happened:
         """Events and outcomes by their numbers, for whoever reads them back and forth."""

@@ -161,3 +161,32 @@ TOKENS = _table(
     Column("at", Double, nullable=False),
     Column("until", Double),
 )
+
+# Who is told outward: up to which event and outcome each Notification has read, and when it last had something to tell; what
+# it told last of each subject; and the messages that are under way, or were given up (`dead`).
+TELLINGS = _table(
+    "tellings",
+    Column("notification", Text, primary_key=True),
+    Column("event", BigInteger, nullable=False),
+    Column("outcome", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+)
+TOLD = _table(
+    "told",
+    Column("notification", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    _text("state"),
+    Column("at", Double, nullable=False),
+)
+NOTICES = _table(
+    "notices",
+    Column("id", Text, primary_key=True),
+    _text("notification"),
+    Column("at", Double, nullable=False),
+    _text("body"),
+    Column("tries", Integer, nullable=False),
+    Column("next_at", Double, nullable=False),
+    Column("dead", Integer, nullable=False),
+    _text("error"),
+)

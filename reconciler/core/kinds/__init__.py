@@ -7,6 +7,7 @@ from reconciler.core.kinds.configuration import Configuration
 from reconciler.core.kinds.container import Container
 from reconciler.core.kinds.document import API_VERSION
 from reconciler.core.kinds.host import Host
+from reconciler.core.kinds.notification import Notification
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.proxygroup import ProxyGroup
 from reconciler.core.kinds.settings import Settings
@@ -24,6 +25,7 @@ KINDS: dict[str, type[Spec]] = {
     "Cluster": Cluster,
     "VirtualHost": VirtualHost,
     "Certificate": Certificate,
+    "Notification": Notification,
 }
 
 __all__ = ["API_VERSION", "KINDS", "Spec"]

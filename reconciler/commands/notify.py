@@ -1,0 +1,87 @@
+"""`convoy notify test`: tells whom a Notification names that they would be told."""
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.commands.look import kept, names
+from reconciler.commands.options import Call, Command, Failure, common
+
+if TYPE_CHECKING:
+    from reconciler.core.kinds.notification import Notification
+    from reconciler.core.model import Ref
+    from reconciler.store import Store
+
+
+def notifications(context: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
+    """Completion."""
+    kind = "Notification/"
+    return [name.removeprefix(kind) for name in names(context, option, kind + incomplete) if name.startswith(kind)]
+
+
+@click.group(short_help="Whether those who are told would hear it.")
+def notify() -> None:
+    """Whether those who are told would hear it."""
+
+
+@notify.command(
+    cls=Command,
+    examples=[
+        ("convoy notify test on-call", "send a test message, from here, now"),
+        ("convoy notify test Notification/on-call -o json", "for other programs"),
+    ],
+    exits=[(0, "it has arrived"), (1, "it has not, or there is no such Notification in force")],
+)
+@click.argument("name", metavar="NAME", shell_complete=notifications)
+@common()
+def test(call: Call, name: str) -> None:
+    """Send a test message to whom a Notification in force names.
+
+    It is sent once, from this machine: what is sealed must open here, so this is for where Convoy runs.
+    """
+    from reconciler.core import show
+    from reconciler.notify import NotTold, tell
+    from reconciler.seams import Seams
+    from reconciler.secrets import IDENTITY_FILE, Opener, SecretError
+
+    ref = name if name.startswith("Notification/") else f"Notification/{name}"
+    with kept(call) as store:
+        spec = _declared(store, ref)
+        opener = Opener.from_file(call.state / IDENTITY_FILE, store.opened if store else lambda *_: None, Seams())
+        installation = store.installation() if store else ""
+        message = {"id": uuid.uuid4().hex, "notification": ref, "installation": installation, "at": time.time()}
+        of = _ref(ref)
+        try:
+            tell(
+                spec.to.way,
+                {**message, "events": [], "more": 0},
+                lambda sealed, purpose: opener.open(of, sealed, purpose),
+                Seams(),
+            )
+        except (NotTold, SecretError, OSError) as error:
+            raise Failure(f"{ref} was not told: {error}") from error
+    page = (show.text(show.Span("told", "good"), f" {ref}: a test message has arrived"),)
+    call.page(page, {"told": ref, "id": message["id"]})
+
+
+def _ref(text: str) -> "Ref":
+    from reconciler.core.model import Ref
+
+    try:
+        return Ref.parse(text)
+    except ValueError as error:
+        raise Failure(str(error)) from error
+
+
+def _declared(store: "Store | None", ref: str) -> "Notification":
+    from reconciler.core.kinds.notification import Notification
+
+    found = store.declared([ref]).get(ref) if store else None
+    if found is None:
+        raise Failure(f"no {ref} is in force: `convoy get notifications` lists what is")
+    try:
+        return Notification.model_validate(found.document.get("spec"))
+    except (ValueError, AttributeError):
+        raise Failure(f"{ref} is not one that this Convoy understands: `convoy validate` says what is wrong") from None

@@ -1,0 +1,211 @@
+"""Reads what happened for every Notification, and carries each message until it has arrived or is given up."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from reconciler.core.kinds import KINDS
+from reconciler.core.kinds.notification import Notification
+from reconciler.core.model import FleetState, Ref, Resource
+from reconciler.core.notices import Memory, backoff_s, message, news, subjects
+from reconciler.core.select import Selection, Selector
+from reconciler.core.show_events import Happened as Event
+from reconciler.core.show_events import of_action
+from reconciler.log import Log
+from reconciler.notify.outbound import NotTold
+from reconciler.notify.ways import tell
+from reconciler.seams import Seams
+from reconciler.secrets import Opener, SecretError
+from reconciler.store import Store, StoreError
+from reconciler.store.notices import MOST_WAITING, Place
+
+# How often it is looked for what happened.
+POLL_S = 1.0
+# What happens within so long after the first is one message; and between two messages of one Notification passes so long.
+BURST_S, GAP_S = 2.0, 10.0
+# How much is read at once, and how many receivers are spoken to at once: one that is slow holds up no other.
+PIECE, AT_ONCE = 2_000, 8
+# About half a day of trying.
+MOST_TRIES = 50
+
+
+@dataclass(slots=True)
+class _Fleet:
+    """The Notifications of one fleet, and what their selectors cover."""
+
+    of: FleetState | None = None
+    notifications: dict[str, Resource] = field(default_factory=dict)
+    about: dict[str, Callable[[str], bool]] = field(default_factory=dict)
+
+
+class Courier:
+    """A thread of its own, in the Convoy that acts. `count` is told of each message what became of it."""
+
+    def __init__(
+        self,
+        store: Store,
+        fleet: Callable[[], FleetState | None],
+        acts: Callable[[], bool],
+        opener: Opener,
+        installation: str,
+        count: Callable[[str], None],
+        log: Log,
+        seams: Seams,
+    ) -> None:
+        self._store, self._notices, self._happened = store, store.notices(), store.happened()
+        self._read_fleet, self._acts, self._opener, self._installation = fleet, acts, opener, installation
+        self._count, self._log, self._seams = count, log, seams
+        self._fleet = _Fleet()
+        self._digests: dict[str, str] = {}
+        # Notification ⇒ since when there is something that it has not read.
+        self._since: dict[str, float] = {}
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._pool = seams.pool(AT_ONCE, "notify")
+        self._thread = seams.thread(self._run, "courier")
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        # Who is being spoken to is not waited for: what has not arrived is told again by whoever acts next.
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self.turn()
+            except StoreError as error:
+                self._log.error("notify.failed", error=str(error))
+            self._seams.wait(self._ended, POLL_S)
+
+    def turn(self) -> None:
+        """Once through all of them; raises StoreError."""
+        fleet = self._read_fleet()
+        if fleet is None:
+            return
+        self._know(fleet)
+        places = self._notices.places()
+        if not (self._fleet.notifications or places) or not self._acts():
+            return
+        self._notices.forget(places.keys() - self._fleet.notifications.keys())
+        last = self._happened.last_numbers()
+        for name in self._fleet.notifications:
+            self._gather(name, places.get(name), last)
+        self._hand()
+
+    def _know(self, fleet: FleetState) -> None:
+        if fleet is self._fleet.of:
+            return
+        found = {str(one.ref): one for one in fleet.of("Notification")}
+        labels = {ref: one.labels for ref, one in fleet.resources.items()}
+        owners = {ref: want.owner for ref, want in fleet.workloads.items() if want.owner != ref}
+        about = {}
+        for name, one in found.items():
+            only = cast(Notification, one.spec).only
+            about[name] = _about(Selection(Selector.parse(only, KINDS), labels, owners)) if only else _everything
+            before = self._digests.get(name)
+            if before is not None and before != one.digest:
+                self._notices.again(name)
+            self._digests[name] = one.digest
+        self._fleet = _Fleet(fleet, found, about)
+
+    def _gather(self, name: str, place: Place | None, last: tuple[int, int]) -> None:
+        """Read what one Notification has not read, unless more of it is still coming."""
+        now = self._seams.now()
+        if place is None or place.event > last[0] or place.outcome > last[1]:
+            # It is new: what was before is not told. Or the store counts anew.
+            self._notices.put(name, Place(*last, 0.0), {}, None)
+            return
+        if (place.event, place.outcome) == last:
+            self._since.pop(name, None)
+            return
+        since = self._since.setdefault(name, now)
+        if now - since < BURST_S or now - place.at < GAP_S:
+            return
+        spec = cast(Notification, self._fleet.notifications[name].spec)
+        events = self._happened.events_after(place.event, PIECE)
+        outcomes = self._happened.outcomes_after(place.outcome, PIECE)
+        read = [Event(one.at, one.kind, one.ref, one.message, one.number) for one in events]
+        read += [of_action(number, record) for number, record in outcomes if record]
+        read.sort(key=lambda one: one.at)
+        told: Memory = self._notices.told(name, subjects(read))
+        found = news(read, spec.on, self._fleet.about[name], told, spec.repeat_after_s)
+        reached = events[-1].number if events else place.event, outcomes[-1][0] if outcomes else place.outcome
+        made = message(name, self._installation, found, place.event, now) if found.items else None
+        self._notices.put(name, Place(*reached, now if made else place.at), found.told, made)
+        self._since.pop(name, None)
+
+    def _hand(self) -> None:
+        """The oldest message of each Notification that is due, unless one of it is under way."""
+        now = self._seams.now()
+        queues: dict[str, list[tuple[str, float]]] = {}
+        for id, name, due in self._notices.waiting():
+            queues.setdefault(name, []).append((id, due))
+        for name, queue in queues.items():
+            while len(queue) > MOST_WAITING:
+                self._give_up(name, queue.pop(0)[0], f"more than {MOST_WAITING} messages wait: nobody takes them")
+            id, due = queue[0]
+            with self._lock:
+                if due > now or name in self._busy:
+                    continue
+                self._busy.add(name)
+            self._pool.submit(self._carry, name, id)
+
+    def _carry(self, name: str, id: str) -> None:
+        """In a thread of the pool."""
+        try:
+            notice, resource = self._notices.get(id), self._fleet.notifications.get(name)
+            if notice is None or resource is None or self._ended.is_set() or not self._acts():
+                return
+            why = self._told(resource, notice.body)
+            if not why:
+                self._notices.arrived(id)
+                self._count("told")
+            elif notice.tries + 1 >= MOST_TRIES:
+                self._give_up(name, id, why)
+            else:
+                self._notices.failed(id, why, self._seams.now() + backoff_s(notice.tries + 1))
+                self._count("failed")
+                self._log.warning("notify.not_told", notification=name, why=why, tries=notice.tries + 1)
+        except StoreError as error:
+            # It is told again: whoever is told twice knows it by the id.
+            self._log.error("notify.failed", error=str(error))
+        finally:
+            with self._lock:
+                self._busy.discard(name)
+
+    def _told(self, resource: Resource, body: Mapping[str, object]) -> str:
+        """ "" when it has arrived, else why not."""
+        spec = cast(Notification, resource.spec)
+        try:
+            self._seams.point("notify.tell", str(resource.ref))
+            tell(spec.to.way, body, lambda sealed, purpose: self._opener.open(resource.ref, sealed, purpose), self._seams)
+        except (NotTold, SecretError) as error:
+            return str(error)
+        except OSError as error:
+            return str(error.strerror or error)
+        return ""
+
+    def _give_up(self, name: str, id: str, why: str) -> None:
+        self._notices.failed(id, why, None)
+        self._store.event("notification.failed", name, why)
+        self._count("given up")
+        self._log.error("notify.given_up", notification=name, why=why)
+
+
+def _everything(_: str) -> bool:
+    return True
+
+
+def _about(selection: Selection) -> Callable[[str], bool]:
+    def about(subject: str) -> bool:
+        try:
+            return Ref.parse(subject) in selection
+        except ValueError:
+            # A revision: it is about all of them.
+            return True
+
+    return about

@@ -1,0 +1,109 @@
+"""The ways of telling: a signed webhook, Slack, e-mail, and the status of a commit. Secrets are opened here, not before."""
+
+import json
+import smtplib
+import socket
+from collections.abc import Callable, Mapping
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import formatdate
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from reconciler.core.kinds.notification import ToCommitStatus, ToEmail, ToSlack, ToWebhook
+from reconciler.core.kinds.sealed import Sealed
+from reconciler.core.notices import signature
+from reconciler.core.show_notice import lines, slack, statuses, title
+from reconciler.forge import FORGES, ForgeError, State, Wire
+from reconciler.notify.outbound import PATIENCE_S, NotTold, connect, post, shut, tls, within, words
+from reconciler.seams import Seams
+
+Message = Mapping[str, Any]
+# What is sealed, and what for ⇒ the plaintext; raises SecretError.
+Open = Callable[[Sealed, str], bytes]
+
+
+def tell(way: ToWebhook | ToSlack | ToEmail | ToCommitStatus, message: Message, open: Open, seams: Seams) -> None:
+    """Raises NotTold, and what `open` raises."""
+    if isinstance(way, ToWebhook):
+        _webhook(way, message, open, seams)
+    elif isinstance(way, ToSlack):
+        body = json.dumps(slack(message)).encode()
+        post(_text(open, way.url, "url"), {"Content-Type": "application/json"}, body, way.allow_private)
+    elif isinstance(way, ToEmail):
+        _email(way, message, open, seams)
+    else:
+        _commit_status(way, message, open, seams)
+
+
+def _text(open: Open, sealed: Sealed, what: str) -> str:
+    try:
+        return open(sealed, f"tell: {what}").decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise NotTold(f"the sealed {what} holds what no {what} can: seal it again") from None
+
+
+def _webhook(way: ToWebhook, message: Message, open: Open, seams: Seams) -> None:
+    body = json.dumps({**message, "title": title(message), "text": "\n".join(lines(message))}).encode()
+    at = int(seams.now())
+    headers = {"Content-Type": "application/json", "webhook-id": message["id"], "webhook-timestamp": str(at)}
+    if way.secret is not None:
+        headers["webhook-signature"] = signature(open(way.secret, "tell: secret"), message["id"], at, body)
+    url = _text(open, way.url, "url") if isinstance(way.url, Sealed) else way.url
+    post(url, headers, body, way.allow_private)
+
+
+def _email(way: ToEmail, message: Message, open: Open, seams: Seams) -> None:
+    mail = EmailMessage(policy=SMTP)
+    # A header is one line: `title` is, and addresses were checked where they were written.
+    mail["Subject"], mail["From"], mail["To"] = title(message), way.sender, ", ".join(way.to)
+    mail["Date"], mail["Message-ID"] = formatdate(seams.now()), f"<{message['id']}@convoy>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content("\n".join(lines(message)) + "\n")
+    password = _text(open, way.password, "password") if way.password is not None else ""
+    try:
+        with _Mail(way) as server, within(PATIENCE_S * 2, lambda: shut(server.sock)):
+            if way.tls == "starttls":
+                server.starttls(context=tls())
+            if way.user:
+                server.login(way.user, password)
+            server.send_message(mail)
+    except smtplib.SMTPAuthenticationError:
+        raise NotTold(f"the mail server {way.host} does not let {way.user} in: is the password the right one?") from None
+    except smtplib.SMTPResponseException as error:
+        raise NotTold(f"the mail server {way.host} refuses the mail ({error.smtp_code})") from None
+    except smtplib.SMTPRecipientsRefused as error:
+        raise NotTold(f"the mail server {way.host} takes no mail for {', '.join(sorted(error.recipients))}") from None
+    except smtplib.SMTPException as error:
+        raise NotTold(f"the mail server {way.host} does not take the mail ({type(error).__name__})") from None
+    except (OSError, ValueError) as error:
+        raise NotTold(f"the mail server {way.host} cannot be told: {words(error)}") from None
+
+
+class _Mail(smtplib.SMTP):
+    """Connected to an address that was looked at."""
+
+    def __init__(self, way: ToEmail) -> None:
+        self._way = way
+        super().__init__(way.host, way.port, local_hostname="localhost", timeout=PATIENCE_S)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        made = connect(host, port, self._way.allow_private, timeout)
+        return tls().wrap_socket(made, server_hostname=host) if self._way.tls == "implicit" else made
+
+
+def _commit_status(way: ToCommitStatus, message: Message, open: Open, seams: Seams) -> None:
+    parts = urlsplit(way.api)
+    host = parts.hostname or ""
+    try:
+        # The forge's client connects by itself: what its name says now is looked at before the token is opened.
+        connect(host, parts.port or (443 if parts.scheme == "https" else 80), way.allow_private, PATIENCE_S).close()
+        kind, token = FORGES[way.forge], _text(open, way.token, "token")
+        wire = Wire(way.api, token, kind.headers(token), seams, plain=way.allow_private, patience_s=PATIENCE_S * 2)
+        client = kind.client(wire, way.repository)
+        for revision, (state, description) in statuses(message).items():
+            client.set_status(revision, cast(State, state), description, name=way.name)
+    except ForgeError as error:
+        raise NotTold(str(error)) from error
+    except (OSError, ValueError) as error:
+        raise NotTold(f"{host} cannot be told: {words(error)}") from None
