@@ -23,7 +23,13 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "comment": "comment:comment",
         "import": "importing:bring",
     },
-    "Making it so": {"apply": "run:apply", "serve": "run:serve", "rollback": "rollback:rollback", "down": "run:down"},
+    "Making it so": {
+        "apply": "run:apply",
+        "serve": "run:serve",
+        "sync": "sync:sync",
+        "rollback": "rollback:rollback",
+        "down": "run:down",
+    },
     "Looking": {
         "status": "look:status",
         "get": "look:get",

@@ -41,6 +41,7 @@ from reconciler.rundir import XDS_SOCKET, point_to, run_directory
 from reconciler.seams import Seams
 from reconciler.secrets import IDENTITY_FILE, Opener
 from reconciler.store import Store, default_url
+from reconciler.syncs import Syncs
 from reconciler.trial import Trial
 from reconciler.wanted import Accepted, Wanted
 from reconciler.web import Http, Web
@@ -132,7 +133,8 @@ class Control:
         kept = {node: self.store.good(node) for node in snapshots}
         published = {node: good.version for node, good in kept.items() if good is not None}
         unopened = Openings(self._opener, self._seams).problems(fleet, None)
-        facts = Facts(snapshots=snapshots, published=published, unopened=closed(unopened))
+        runs = Releases(self.store).runs
+        facts = Facts(snapshots=snapshots, published=published, unopened=closed(unopened), hooks=runs)
         facts = Guards(self.store, self._log, self._seams).know(facts, accepted.orders, fleet.revision, accepted.noticed_at, ())
         now = self._seams.now()
         planned = plan(fleet, seen, facts, now)
@@ -268,16 +270,24 @@ class Control:
             loop.know_host(name, HostSpec())
         self._closing.callback(Bell(self._run, self._wake.set).close)
         self._serve_metrics()
-        self._serve_http(loop)
+        self._answer(loop, wanted)
         return loop
 
-    def _serve_http(self, loop: Loop) -> None:
-        """Others may ask, by HTTP and a process of its own, what would be planned; the loop does not notice."""
+    def _answer(self, loop: Loop, wanted: "Wanted | _Fixed") -> None:
+        """Others may ask what would be planned, by HTTP and a process of its own, and for a sync; the loop does not notice."""
+        trial = Trial(lambda: loop.premises, self.store, self.installation, self._seams)
+        answers = dict(trial.requests())
+        if isinstance(wanted, Wanted):
+            answers["sync"] = Syncs(wanted.look_now, lambda: wanted.accepted, loop, self._wake, self._seams).asked
+        try:
+            requests = Requests(self._run, answers, self.metrics, self._log, self._seams)
+        except OSError as error:
+            # Nobody can ask then; everything else goes on.
+            self._log.warning("requests.none", error=str(error))
+            return
+        self._closing.callback(requests.close)
         if self._http is None:
             return
-        trial = Trial(lambda: loop.premises, self.store, self.installation, self._seams)
-        requests = Requests(self._run, trial.requests(), self.metrics, self._log, self._seams)
-        self._closing.callback(requests.close)
         web = Web(self._http, self._store_url, self._run, self.metrics, self._log, self._seams)
         self._closing.callback(web.close)
 

@@ -90,6 +90,8 @@ class Loop:
         self._waiting: Mapping[Wait, float] = {}
         self._acked = ""
         self.view = View()
+        # How many have been gone, so that others know when what they said has been heard.
+        self.rounds = 0
         # What the last plan was made from: one value, so that whoever reads it in another thread has all of one round.
         self.premises: Premises | None = None
 
@@ -104,6 +106,7 @@ class Loop:
         else:
             self.view = self._round(accepted, accepted.fleet, now)
         self._metrics.tick_done(now)
+        self.rounds += 1
         return self.view
 
     def _round(self, accepted: Accepted, declared: FleetState, now: float) -> View:

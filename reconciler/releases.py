@@ -25,6 +25,11 @@ class Releases:
         self._base: FleetState | None = None
         self._next = InForce(NOTHING)
 
+    @property
+    def runs(self) -> hooks.Runs:
+        """The hooks' last runs, as they are kept."""
+        return self._runs
+
     def decide(self, accepted: Accepted, wanted: FleetState, orders: Orders, seen: ObservedState, now: float) -> InForce:
         """What of the wanted revision is in force now."""
         if self._base is None:

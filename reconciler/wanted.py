@@ -27,6 +27,8 @@ from reconciler.store import Store, StoreError
 RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 # How long a real Envoy may take over one revision before that is reported as a Problem.
 GATE_DEADLINE_S = 120.0
+# How often whoever waits for a look asks for it: each begins only when the one before has ended.
+HINT_S = 0.05
 NOTHING = Told()
 
 
@@ -91,6 +93,7 @@ class Wanted:
         self.accepted = Accepted()
         # What the resources of the revision that was loaded last were made from.
         self.documents: Mapping[Ref, Document] = {}
+        self._looked, self._looks, self._looking = threading.Condition(), 0, False
         self._thread = seams.thread(self._follow, "wanted")
 
     def start(self) -> None:
@@ -260,10 +263,30 @@ class Wanted:
             self.accepted = accepted
             self._wake()
 
+    def look_now(self, deadline: float) -> bool:
+        """Let the source be read now instead of when it seems worth it; True once that is done, False at the deadline (by the
+        monotonic clock). For other threads than the one that follows."""
+        with self._looked:
+            # One that is under way may have begun too early.
+            enough = self._looks + 1 + self._looking
+            while self._looks < enough:
+                left = deadline - self._seams.monotonic()
+                if left <= 0 or self._closed.is_set():
+                    return False
+                self._source.hint()
+                self._looked.wait(min(left, HINT_S))
+        return True
+
     def _follow(self) -> None:
         retry_s = RETRY_S
         while not self._closed.is_set():
-            if self.look().unreadable:
+            with self._looked:
+                self._looking = True
+            unreadable = self.look().unreadable
+            with self._looked:
+                self._looks, self._looking = self._looks + 1, False
+                self._looked.notify_all()
+            if unreadable:
                 self._seams.wait(self._closed, retry_s)
                 retry_s = min(retry_s * 2, LONGEST_RETRY_S)
             else:

@@ -172,7 +172,7 @@ def _take_hosts(call: Call, store: "Store", home: str, hosts: list[str], yes: bo
         _ask(call, "Is that Convoy's machine no more, and shall this fleet's workloads run from here?")
     forget(store, hosts)
     for subject in what:
-        store.event("order.take-over", subject, f"{_who()}: from {home}", time.time())
+        store.event("order.take-over", subject, f"{who()}: from {home}", time.time())
     ring(call.state)
     _answer(call, "taking over", what)
 
@@ -196,7 +196,7 @@ def _give(
     from reconciler.bell import ring
     from reconciler.core.facts import Order
 
-    now, by = time.time(), _who()
+    now, by = time.time(), who()
     # All of them or none: who is interrupted half way through hundreds would not know which.
     with store.batch():
         for subject in subjects:
@@ -206,7 +206,8 @@ def _give(
     ring(call.state)
 
 
-def _who() -> str:
+def who() -> str:
+    """Who gives an order, as it will be shown."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -182,9 +182,7 @@ class _Draft:
 
     def undeclared(self, gone: list[Observed]) -> None:
         """What no document declares: retained, held, or deleted within the budget."""
-        before, passed = guard.remembered_lot(
-            gone, self.facts, self.settings, len({one.ref for one in self.seen.resources.values()})
-        )
+        before, passed = guard.remembered_lot(gone, self.facts, self.settings, len(self.bearing))
         waiting = guard.lot(gone, self.facts) - passed
         for one in sorted(gone, key=lambda o: (o.ref, o.host, o.instance)):
             kept = guard.kept(one, self.facts)

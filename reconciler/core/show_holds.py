@@ -13,6 +13,8 @@ WAITS: tuple[str, Style] = ("…", "wait")
 HELD: tuple[str, Style] = ("‖", "wait")
 # A lot of hundreds is one hold; who wants every name asks for JSON.
 MOST_REFS = 8
+# Orders that somebody may wonder about later, in words.
+SHOWN_ORDERS = {"suspend": "suspended", "hold": "kept out", "override": "sync windows overridden for", "sync": "released"}
 
 
 def holds(held: Iterable[Held]) -> Iterable[Block]:
@@ -51,9 +53,9 @@ def left(alone: Mapping[Ref, str]) -> Iterable[Block]:
 def orders(given: Iterable[Order], foreign: Mapping[str, int], now: float) -> Iterable[Block]:
     """What people have suspended, what rolled-back content is kept out, and whose marks are seen that are not ours."""
     for one in given:
-        if one.verb not in ("suspend", "hold") or (one.until is not None and one.until <= now):
+        if one.verb not in SHOWN_ORDERS or (one.until is not None and one.until <= now):
             continue
-        word = "suspended" if one.verb == "suspend" else "kept out"
+        word = SHOWN_ORDERS[one.verb]
         over = "" if one.until is None else f" for {ago(one.until - now)} more"
         yield text(Span(word, "wait"), f" {one.subject}{over}, by {one.by}", f": {one.reason}" if one.reason else "", hang=2)
     for whose, number in sorted(foreign.items()):
