@@ -127,6 +127,30 @@ def test_an_override_and_what_it_is_about(here: Here) -> None:
         assert store.orders() == ()
 
 
+@pytest.mark.parametrize(("overrun", "goes_on"), [("stop", False), ("finish", True)])
+def test_a_window_that_closes_before_all_is_begun(here: Here, overrun: str, goes_on: bool) -> None:
+    """What waited for its turn when the window closed stays for the next, or goes on; what was begun is ended either way."""
+    windows = f"windows: [{OFFICE[:-1]}, overrun: {overrun}}}]"
+    here.clock.ahead += NOON + 20 * 3600 + 60 - here.clock.now()
+    first = [container("a"), container("b"), container("old")]
+    here.commit(fleet("r1", windows, *first))
+    with here.works() as (loop, _):
+        until(loop, lambda view: view.converged)
+        here.vices.healthy_after_s = 3600.0
+        needs = ", needs: [Container/a]"
+        here.commit(fleet("r2", windows, container("a", "v2"), container("b", "v2", needs), container("new", "v1", needs)))
+        until(loop, lambda view: quiet(view) or here.there() == ["a v1", "a v2", "b v1"])
+        here.clock.ahead += 3600
+        here.vices.healthy_after_s = 0.0
+        view = until(loop, lambda view: view.converged if goes_on else quiet(view) and here.there()[0] == "a v2")
+        assert here.there() == (["a v2", "b v2", "new v1"] if goes_on else ["a v2", "b v1"])
+        if not goes_on:
+            assert held(view)["Container/b"] == "no sync window is open, and it was not begun in one"
+            # What has run and is gone is put back all the same, as it is declared now.
+            here.machines["h1"].things.clear()
+            until(loop, lambda view: quiet(view) and here.there() == ["a v2", "b v2"])
+
+
 def test_by_hand(here: Here) -> None:
     """With `sync: manual` a revision is shown and waits; a person releases it, and what has begun is healed meanwhile."""
     here.commit(fleet("r1", "", container("a")))

@@ -24,6 +24,13 @@ def owner_of(one: Observed) -> str:
     return str(one.fields.get("owner") or one.ref)
 
 
+def owner_ref(one: Observed) -> Ref:
+    """The same; of a mark that somebody has spoiled, the workload itself."""
+    with contextlib.suppress(ValueError):
+        return Ref.parse(owner_of(one))
+    return one.ref
+
+
 def owners(wanted: FleetState, seen: ObservedState) -> dict[Ref, Ref]:
     """Workload ⇒ the declared resource it comes from; of what is not declared any more, as its mark says."""
     found: dict[Ref, Ref] = {}
@@ -94,6 +101,11 @@ def why_not_deleted(one: Observed, waiting: Collection[Ref], before: int, settin
 def suspended(ref: Ref, owner: str, host: str, facts: Facts) -> Order | None:
     """The order by which nothing is done to this for now."""
     return ordered(facts, "suspend", str(ref), owner, str(Ref("Host", host)), FLEET)
+
+
+def words_of(order: Order) -> tuple[str, float | None, str]:
+    """What a suspension is shown as: why, until when, and how it ends."""
+    return f"suspended by {order.by}: {order.reason}", order.until, f"`convoy resume {order.subject}`"
 
 
 # Drift

@@ -6,7 +6,7 @@ from typing import cast
 
 from reconciler.core.facts import Facts
 from reconciler.core.kinds.proxy import Proxy
-from reconciler.core.model import Connected, FleetState, Observed, ObservedState, Ref, Snapshot, instance_on
+from reconciler.core.model import Connected, FleetState, Observed, ObservedState, Ref, Snapshot, Want, instance_on
 from reconciler.core.place import Hosts
 
 
@@ -85,6 +85,15 @@ def _mute(running: Iterable[Observed], connected: Connected | None) -> bool:
 def _carries(proxy: Observed) -> bool:
     state = proxy.fields.get("state")
     return state == "stopping" or (state == "running" and proxy.health.status == "healthy")
+
+
+def why_made(want: Want, bearing: Sequence[Observed]) -> str:
+    """Why an instance is made that is not there."""
+    if not bearing:
+        return "missing"
+    if any(one.instance == want.instance for one in bearing):
+        return f"moves from host {bearing[0].host}"
+    return "changed: made before the old one is removed"
 
 
 def news(wanted: FleetState, facts: Facts) -> Iterator[tuple[Ref, Ref, Snapshot]]:

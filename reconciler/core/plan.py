@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from reconciler.core import guard, hooks
+from reconciler.core.closing import Closing
 from reconciler.core.diff import Difference, diff
-from reconciler.core.facts import NOT_YET, Facts, Order
-from reconciler.core.handover import news, node_id, reached_by, running_proxies, some, unready
+from reconciler.core.facts import NOT_YET, Facts
+from reconciler.core.handover import news, node_id, reached_by, running_proxies, some, unready, why_made
 from reconciler.core.kinds.document import PRESENCE
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.model import (
@@ -24,16 +25,12 @@ from reconciler.core.model import (
     Verb,
     Want,
 )
-from reconciler.core.order import Needs, late
+from reconciler.core.order import Needs, heals, late
+from reconciler.core.overdue import ENDING, REACHED, SILENT, UNREADY
 from reconciler.core.place import Hosts, place
 
 STARTING_S = 30.0
 TAKE_OVER_S = 60.0
-# What a person may do where a wait takes too long. None of them is cut short: what they protect would be lost.
-UNREADY = "`convoy explain {ref}` shows what its replacement lacks: a newer commit ends the wait, another or the old content"
-REACHED = "start or reconnect the proxy, or delete its document: `convoy explain Proxy/{node}`"
-ENDING = "`convoy explain` shows why it does not end: `stop` in its document says how it is asked to"
-SILENT = "host {host} does not answer: `convoy doctor` says what is wrong with it"
 # How a secret that does not open is made to.
 UNSEAL = "seal it again for this Convoy (`convoy secret rekey`), or give it the key; it is tried again by itself"
 
@@ -69,6 +66,7 @@ class _Draft:
         self.bearing: dict[Ref, list[Observed]] = defaultdict(list)
         for one in seen.resources.values():
             self.bearing[one.ref].append(one)
+        self.closing = Closing(wanted, facts, self.settings, now)
         self.needs = Needs(wanted, seen, facts, self.bearing)
         self.running: Mapping[str, Sequence[Observed]] = running_proxies(seen)
         self.busy = {(host, ref) for host, ref, _ in facts.in_flight}
@@ -160,8 +158,10 @@ class _Draft:
                 self.held.append(left)
             elif left:
                 self.left[want.ref] = left
+            elif (closed := self.closed(want, bearing, found.current)) is not None:
+                self.held.append(closed)
             elif found.current is None:
-                why = self._why_create(want, bearing)
+                why = why_made(want, bearing)
                 self.act("create", want.ref, want.instance, host, want, why, STARTING_S, drift=drifted)
             else:
                 how = (drifted, found.fields, found.restarts)
@@ -173,12 +173,11 @@ class _Draft:
             else:
                 self.remove(one, "replaced" if one.instance != want.instance else f"moved to host {host}")
 
-    def _why_create(self, want: Want, bearing: list[Observed]) -> str:
-        if not bearing:
-            return "missing"
-        if any(one.instance == want.instance for one in bearing):
-            return f"moves from host {bearing[0].host}"
-        return "changed: made before the old one is removed"
+    def closed(self, want: Want, bearing: list[Observed], current: Observed | None) -> Held | None:
+        """Why a change is not begun now. What has run here and is gone is made anew at any time, as it is declared now."""
+        if heals(want, self.facts) or (not bearing and want.ref in self.facts.settled):
+            return None
+        return self.closing.holds(want.owner, want.ref, want.instance, "create" if current is None else "update")
 
     def undeclared(self, gone: list[Observed]) -> None:
         """What no document declares: retained, held, or deleted within the budget."""
@@ -191,6 +190,7 @@ class _Draft:
                 continue
             sure = guard.confirmed(one, self.facts)
             held = None if sure else guard.why_not_deleted(one, waiting, before, self.settings)
+            held = held or self.closing.holds(guard.owner_ref(one), one.ref, one.instance, "delete")
             wait = None if held is not None else self.needs.after(guard.owner_of(one))
             if held is not None:
                 self.held.append(held)
@@ -234,7 +234,7 @@ class _Draft:
         for ref, group, snapshot in news(self.wanted, self.facts):
             order = guard.suspended(ref, str(group), XDS, self.facts)
             if order is not None:
-                reason, until, release = _words(order)
+                reason, until, release = guard.words_of(order)
                 self.hold(ref, reason, until, "", "update", release)
             else:
                 changed[group][node_id(ref)] = snapshot
@@ -260,7 +260,7 @@ class _Draft:
     ) -> None:
         order = guard.suspended(ref, str(want.owner) if isinstance(want, Want) else owner, host, self.facts)
         if order is not None:
-            reason, until, release = _words(order)
+            reason, until, release = guard.words_of(order)
             self.hold(ref, reason, until, instance, verb, release)
             return
         closed = self.facts.unopened.get(want.owner, "") if isinstance(want, Want) else ""
@@ -293,8 +293,3 @@ class _Draft:
         overdue: str = "",
     ) -> None:
         self.held.append(Held(ref, reason, until, instance, verb, release, overdue=overdue))
-
-
-def _words(order: Order) -> tuple[str, float | None, str]:
-    """What a suspension is shown as: why, until when, and how it ends."""
-    return f"suspended by {order.by}: {order.reason}", order.until, f"`convoy resume {order.subject}`"

@@ -84,8 +84,8 @@ def _by_rules(base: FleetState, wanted: FleetState, differing: Collection[Ref], 
     settings = next((cast(Settings, one.spec) for one in wanted.of("Settings")), Settings())
     if not differing or (settings.sync == "automatic" and not settings.windows):
         return {}
-    released = _ordered("sync", orders, base, wanted) if settings.sync == "manual" else lambda _: True
-    overridden = _ordered("override", orders, base, wanted)
+    released = ordered("sync", orders, base, wanted) if settings.sync == "manual" else lambda _: True
+    overridden = ordered("override", orders, base, wanted)
     selectors = [(window, Selector.parse(window.only, KINDS)) for window in settings.windows]
     held: dict[Ref, Held] = {}
     # As many as there are ways to be about windows, which are few, and not as many as there are documents.
@@ -110,7 +110,7 @@ def _at_once(resource: Resource) -> bool:
     return resource.ref.kind == "Settings" or (isinstance(resource.spec, Host) and resource.spec.state == "lost")
 
 
-def _ordered(verb: str, orders: Orders, base: FleetState, wanted: FleetState) -> Callable[[Ref], bool]:
+def ordered(verb: str, orders: Orders, base: FleetState, wanted: FleetState) -> Callable[[Ref], bool]:
     """Whom orders of this verb for this revision are about; each with what it needs and names, over however many."""
     said = [order for (kind, _), order in orders.items() if kind == verb]
     texts = [only for order in said for revision, only in [about(order.subject)] if revision == wanted.revision]

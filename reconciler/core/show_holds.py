@@ -6,8 +6,9 @@ from typing import Any
 
 from reconciler.core.facts import Order
 from reconciler.core.model import Held, Ref
+from reconciler.core.release import about
 from reconciler.core.show_layout import Block, Line, Span, Style, Table, text
-from reconciler.core.show_problems import code, inert
+from reconciler.core.show_problems import code, inert, short
 
 WAITS: tuple[str, Style] = ("…", "wait")
 HELD: tuple[str, Style] = ("‖", "wait")
@@ -57,10 +58,17 @@ def orders(given: Iterable[Order], foreign: Mapping[str, int], now: float) -> It
             continue
         word = SHOWN_ORDERS[one.verb]
         over = "" if one.until is None else f" for {ago(one.until - now)} more"
-        yield text(Span(word, "wait"), f" {one.subject}{over}, by {one.by}", f": {one.reason}" if one.reason else "", hang=2)
+        yield text(Span(word, "wait"), f" {_about(one)}{over}, by {one.by}", f": {one.reason}" if one.reason else "", hang=2)
     for whose, number in sorted(foreign.items()):
         words = f" of installation {whose} here, {number:,} in all, left alone; if it is no more: "
         yield text(Span("things", "wait"), words, Span(f"convoy take-over {whose}", "strong"), hang=2)
+
+
+def _about(order: Order) -> str:
+    if order.verb not in ("sync", "override"):
+        return order.subject
+    revision, only = about(order.subject)
+    return f"revision {short(revision)}" + (f", only {only}" if only else "")
 
 
 def orders_json(given: Iterable[Order], foreign: Mapping[str, int]) -> dict[str, Any]:
