@@ -74,12 +74,9 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        named = ["request", "outcome"]
         self._requests = Histogram(
-            "convoy_request_seconds",
-            "Time of one request over the local socket, by how it ended.",
-            ["request", "outcome"],
-            buckets=SECONDS,
-            registry=self.registry,
+            "convoy_request_seconds", "Time of one request, by how it ended.", named, buckets=SECONDS, registry=self.registry
         )
         self._web = Total("convoy_web_starts", "Starts of the process that serves HTTP.", registry=self.registry)
         self._notices = Total(

@@ -16,7 +16,7 @@ from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, AskError
 from reconciler.certificates import foreseen
 from reconciler.compare import edited
 from reconciler.core import hooks, show
-from reconciler.core.against import Answer, Moment, Question, QuestionError, answer_json, blob_id, problems_first, read_question
+from reconciler.core.against import Answer, Moment, Question, QuestionError, answer_json, blob_id, read_question
 from reconciler.core.blend import blend
 from reconciler.core.connect import Connector
 from reconciler.core.facts import DELETES, Facts, Order
@@ -26,6 +26,7 @@ from reconciler.core.parse import Document
 from reconciler.core.place import staying, without_lost
 from reconciler.core.plan import plan
 from reconciler.core.premises import Premises
+from reconciler.core.problems import problems_first
 from reconciler.core.release import InForce, decide
 from reconciler.core.told import Said, Told, brought_back, heard
 from reconciler.git import Tree, layers

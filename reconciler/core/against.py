@@ -4,12 +4,13 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
-from reconciler.core.model import Problem, Ref, Where
+from reconciler.core.model import Problem, Where
 from reconciler.core.pages import PageError, page_json, read_page
+from reconciler.core.problems import problem_json, read_problems
 from reconciler.core.show_layout import Page, harmless
 from reconciler.core.show_plan_markdown import LEAST, LIMIT
 
@@ -26,7 +27,6 @@ LONGEST_PATH = 4096
 LONGEST_REVISION = 200
 # As much as trailers are read of.
 LONGEST_MESSAGE = 65_536
-MOST_PROBLEMS = 10_000
 # Of Markdown; more than any forge takes in a comment.
 MOST_CHARACTERS = 10_000_000
 # Deeper than any plan; what is deeper was made to hurt whoever reads it.
@@ -107,7 +107,7 @@ def question_json(question: Question) -> bytes:
             "revision": question.revision,
             "message": question.message,
             "author": question.author,
-            "problems": [_problem_json(problem) for problem in question.problems],
+            "problems": [problem_json(problem) for problem in question.problems],
             "output": question.form,
             "limit": question.limit,
         },
@@ -153,7 +153,7 @@ def read_question(body: bytes) -> Question:
         _string(asked, "revision", LONGEST_REVISION),
         _string(asked, "message", LONGEST_MESSAGE),
         _string(asked, "author", LONGEST_REVISION),
-        _problems(asked.get("problems", []), QuestionError),
+        read_problems(asked.get("problems", []), QuestionError),
         form,
         limit,
     )
@@ -225,8 +225,8 @@ def answer_json(answer: Answer, form: Form) -> dict[str, Any]:
             "secondsAgo": round(answer.moment.seconds_ago, 3),
         },
         "changes": answer.changes,
-        "problems": [_problem_json(problem) for problem in answer.problems],
-        "unopened": [_problem_json(problem) for problem in answer.closed],
+        "problems": [problem_json(problem) for problem in answer.problems],
+        "unopened": [problem_json(problem) for problem in answer.closed],
         **worded,
     }
 
@@ -235,13 +235,11 @@ def read_answer(body: bytes, form: Form) -> Answer:
     """Raises AnswerError; what is in the answer cannot drive a terminal, and has the shapes that are shown."""
     try:
         said = json.loads(body)
-        problems = _problems(said["problems"], AnswerError)
+        problems = _heard(said["problems"])
         about = said["against"]
         seconds_ago = float(about["secondsAgo"])
         moment = Moment(_named(about["installation"]), _named(about["revision"]), max(0.0, min(seconds_ago, 1e9)))
-        answer = Answer(
-            _named(said["revision"]), moment, problems, _problems(said["unopened"], AnswerError), bool(said["changes"])
-        )
+        answer = Answer(_named(said["revision"]), moment, problems, _heard(said["unopened"]), bool(said["changes"]))
         if problems:
             return answer
         parts = (answer.revision, moment, (), answer.closed, answer.changes)
@@ -253,6 +251,19 @@ def read_answer(body: bytes, form: Form) -> Answer:
         return Answer(*parts, markdown=JOINT.join(harmless(part) for part in str(said["markdown"]).split(JOINT)))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, PageError):
         raise AnswerError("what came back is no answer of a Convoy's") from None
+
+
+def _heard(listed: object) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(
+            Where(harmless(one.where.file), one.where.line, one.where.column),
+            harmless(one.what),
+            harmless(one.hint),
+            one.ref,
+            one.quiet,
+        )
+        for one in read_problems(listed, AnswerError)
+    )
 
 
 def _named(value: object) -> str:
@@ -271,38 +282,3 @@ def _harmless(value: object, depth: int) -> object:
     if isinstance(value, list):
         return [_harmless(one, depth + 1) for one in value]
     return value
-
-
-# Problems
-
-
-def _problem_json(problem: Problem) -> dict[str, Any]:
-    said: dict[str, Any] = {"file": problem.where.file, "line": problem.where.line, "column": problem.where.column}
-    said |= {"what": problem.what, "hint": problem.hint, "ref": str(problem.ref) if problem.ref else ""}
-    return said | {"quiet": True} if problem.quiet else said
-
-
-def _problems(listed: object, wrong: type[Exception]) -> tuple[Problem, ...]:
-    if not isinstance(listed, list) or len(listed) > MOST_PROBLEMS:
-        raise wrong("`problems` is no list, or too long")
-    return tuple(_problem(one, wrong) for one in listed)
-
-
-def _problem(said: object, wrong: type[Exception]) -> Problem:
-    words = ("file", "what", "hint", "ref")
-    if not isinstance(said, dict) or not all(isinstance(said.get(name, ""), str) for name in words):
-        raise wrong("a problem that is none")
-    line, column = said.get("line", 0), said.get("column", 0)
-    if not all(isinstance(number, int) and 0 <= number < 1 << 31 for number in (line, column)):
-        raise wrong("a problem nowhere")
-    try:
-        ref = Ref.parse(said["ref"]) if said.get("ref") else None
-    except ValueError:
-        raise wrong("a problem of nothing") from None
-    where = Where(said.get("file", ""), line, column)
-    return Problem(where, said.get("what", ""), said.get("hint", ""), ref, said.get("quiet") is True)
-
-
-def problems_first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """As many as an answer holds."""
-    return tuple(problems)[:MOST_PROBLEMS]

@@ -138,6 +138,9 @@ def test_an_answer_cannot_drive_a_terminal(form: Any) -> None:
     found = read_answer(json.dumps(answer_json(answer, form)).encode(), form)
     shown = found.markdown + plain(found.page) + json.dumps(dict(found.data), ensure_ascii=False) + found.revision
     shown += found.moment.revision + found.moment.installation
+    wrong = Answer("r", MOMENT, (Problem(Where(evil), evil, evil),), (Problem(Where(evil), evil, evil),))
+    heard = read_answer(json.dumps(answer_json(wrong, form)).encode(), form)
+    shown += "".join(one.where.file + one.what + one.hint for one in (*heard.problems, *heard.closed))
 
     assert not set(evil) & {"\x1b", "\x07", "\u202e", "\x9b"} & set(shown)
 
