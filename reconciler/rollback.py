@@ -4,20 +4,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from reconciler.core.envelope import digest_of
+from reconciler.core.layers import root_of
 from reconciler.core.model import Ref
+from reconciler.core.parse import Document
 from reconciler.core.splice import NotSpliced, Written, broken, spliced, written
 from reconciler.core.told import HOLD, RELEASE, ROLLBACK, about
-from reconciler.core.trailers import LONGEST_MESSAGE, trailers
 from reconciler.git import Commit, Past, Signature, Source, Tree
+from reconciler.rollback_layers import Found, Layers, Released, RollbackError
 
 # Files read at a time, so that a huge repository is never in memory as a whole.
 BATCH = 500
 # What a commit's first line shows of a reason; the whole of it stands below.
 LONGEST_TITLE = 72
-
-
-class RollbackError(Exception):
-    """There is nothing to put back, or it cannot be done by itself; the message says why and what to do."""
+LOOK = "look at what it is now, and roll back again if that is still meant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Back:
     before: bytes
     text: bytes
     held: tuple[str, ...] = ()
+    # Of a resource that several layers of an environment make: what it is to be again.
+    composed: Document | None = None
 
     @property
     def hold(self) -> str:
@@ -51,18 +53,30 @@ class Rollback:
     def __init__(self, source: Source, past: Past, ref: Ref, held: Iterable[str], now_s: float) -> None:
         """`held`: subjects of the holds that are known beside the branch's own trailers. Keys are judged at `now_s`."""
         self._source, self._past, self._ref, self._now_s = source, past, ref, now_s
+        self._layers = Layers(source, past, ref)
         self._held = [digest for printed, digest in map(about, held) if printed == str(ref)]
 
     def find(self, to: str = "") -> Back:
         """Back to what it was before it became what it is, leaving out what is held; or to what it was in the commit `to`."""
-        tip, files, root = self._tip()
+        tree = self._tip()
+        composed = self._layers.composed(tree)
+        if composed is not None:
+            return self._composed(tree.revision, self._layers.find(tree, composed, set(self._held), to))
+        tip, files, root = tree.revision, own(tree), tree.root
         now = self._one(files, root, "at the tip of the branch")
         since, old, was, held = self._named(tip, root, now, to) if to else self._before(tip, root, now)
         return self._back(tip, files, now, since, old, was, tuple(held))
 
     def again(self, back: Back) -> Back:
         """The same on the branch as it is now, provided that the document itself is what it was."""
-        tip, files, root = self._tip()
+        tree = self._tip()
+        composed = self._layers.composed(tree)
+        if composed is not None and back.composed is not None and back.now is not None:
+            if digest_of(composed.value) != back.now.digest:
+                raise RollbackError(f"{self._ref} was changed meanwhile: {LOOK}")
+            found = self._layers.written(tree, composed, back.composed, back.since, back.was, back.held)
+            return self._composed(tree.revision, found, back.composed)
+        tip, files, root = tree.revision, own(tree), tree.root
         now = self._one(files, root, "at the tip of the branch")
         was = back.now if back.now is not None and back.now.digest else None
         # The line breaks around it are those of where it stands.
@@ -70,13 +84,27 @@ class Rollback:
             raise RollbackError(self._changed_by(back.tip, tip, root))
         return self._back(tip, files, now, back.since, back.old, back.was, back.held)
 
-    def _tip(self) -> tuple[str, Mapping[str, str], str]:
+    def _composed(self, tip: str, found: Found, old: Document | None = None) -> Back:
+        return Back(
+            self._ref,
+            tip,
+            found.now,
+            found.since,
+            found.old,
+            found.was,
+            found.path,
+            found.before,
+            found.text,
+            found.held,
+            old or found.document,
+        )
+
+    def _tip(self) -> Tree:
         tip = self._source.fetch()
         problem = self._source.signature(tip, self._now_s, "").problem
         if problem is not None:
             raise RollbackError(f"the tip of the branch, {tip[:12]}, is not read: {problem.what}; {problem.hint}")
-        tree = self._source.tree(tip)
-        return tip, tree.files, tree.root
+        return self._source.tree(tip)
 
     def _back(
         self,
@@ -164,8 +192,8 @@ class Rollback:
 
     def _changed_by(self, old: str, tip: str, root: str) -> str:
         """Words about who was quicker."""
-        hint = "look at what it is now, and roll back again if that is still meant"
-        now = self._one(self._tip()[1], root, "at the tip of the branch")
+        hint = LOOK
+        now = self._one(own(self._tip()), root, "at the tip of the branch")
         for commit, parent, _, changed in self._versions(tip, root, now):
             if changed:
                 return (
@@ -215,26 +243,10 @@ class At:
         self.source.close()
 
 
-class Released:
-    """Reads commits from the newest back: a hold that a newer commit has released counts no more."""
-
-    def __init__(self) -> None:
-        self._released: set[str] = set()
-
-    def holds(self, commit: Commit, ref: Ref) -> set[str]:
-        """The digests that this commit holds of this resource's content."""
-        held: set[str] = set()
-        if len(commit.message) > LONGEST_MESSAGE:
-            return held
-        for trailer in reversed(trailers(commit.message)):
-            printed, _, digest = trailer.value.partition("@")
-            if printed != str(ref):
-                continue
-            if trailer.token.lower() == RELEASE.lower():
-                self._released.add(digest)
-            elif trailer.token.lower() == HOLD.lower() and digest and not {"", digest} & self._released:
-                held.add(digest)
-        return held
+def own(tree: Tree) -> Mapping[str, str]:
+    """The files of the fleet's own directory: what only this fleet has, and a rollback may change."""
+    roots = tuple(layer.root for layer in tree.layers)
+    return {path: blob for path, blob in tree.files.items() if root_of(path, roots) == tree.root} if roots else tree.files
 
 
 def message(back: Back, reason: str) -> str:

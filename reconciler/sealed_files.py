@@ -10,16 +10,21 @@ from pathlib import Path
 
 from reconciler.core.envelope import check, ref_of, tenant_of
 from reconciler.core.kinds import KINDS
+from reconciler.core.kinds.environment import KIND as ENVIRONMENT_KIND
 from reconciler.core.kinds.sealed import Ciphertext
 from reconciler.core.kinds.settings import Settings
+from reconciler.core.layers import ENVIRONMENT
 from reconciler.core.model import DEFAULT_TENANT, Problem, Ref
+from reconciler.core.own_layer import NotWritten
 from reconciler.core.parse import Document, locate, parse
 from reconciler.core.spans import BEGIN, Change, Placed, changed, expected, find
 from reconciler.load import is_document
+from reconciler.sealed_layers import SourceError, is_environment, layered, patch_refs, patched
 from reconciler.seams import Seams
 
 # What is looked through for Settings when nobody says where the fleet is: more is no fleet, but somebody's home directory.
 MOST_ENTRIES = 50_000
+MOST_NAMED = 5
 SETTINGS = re.compile(rb"^kind:[ \t]*['\"]?Settings\b", re.MULTILINE)
 
 
@@ -75,8 +80,11 @@ def _content(path: Path, shown: str, seams: Seams) -> bytes:
 
 def _secrets(document: Document) -> Iterator[Secret]:
     tenant = _tenant(document.source.file)
+    patches = list(patch_refs(document)) if document.value.get("kind") == ENVIRONMENT_KIND else []
     for place in find(document):
         ref = ref_of(document.value, tenant, KINDS)
+        if place.path[:2] == ("spec", "patches") and len(place.path) > 2 and patches:
+            ref = patches[int(place.path[2])]
         where = locate(document, place.path)
         if ref is None:
             raise SealedFileError(f"{where}: stands in a document without a kind and a name that Convoy knows: mend this first")
@@ -145,6 +153,16 @@ def _write(file: SealedFile, content: bytes, seams: Seams) -> None:
         raise SealedFileError(f"cannot write {file.path}: {error.strerror or error}; it is as it was") from error
 
 
+def put_into(environment: Path, changes: Mapping[Secret, Change], seams: Seams) -> None:
+    """Write secrets of a base as an environment's own, into its environment.yaml; raises SealedFileError."""
+    content = _content(environment, str(environment), seams)
+    try:
+        new = patched(content, [(one.ref, one.at, change.age, change.hash) for one, change in changes.items()])
+    except NotWritten as error:
+        raise SealedFileError(f"{environment}: {error}") from error
+    _write(SealedFile(environment, content, (), ()), new, seams)
+
+
 # Which files, and whose Settings
 
 
@@ -184,7 +202,14 @@ def fleet_of(place: Path, seams: Seams) -> Fleet | None:
     above = [start, *start.parents]
     repository = next((i for i, one in enumerate(above) if (one / ".git").exists()), 0)
     for root in above[: repository + 1]:
-        found = [one for path in documents_below(root) if (one := _settings(path, root, seams)) is not None]
+        if is_environment(root):
+            return _environments_settings(root, seams)
+        below = documents_below(root)
+        environments = [one.parent for one in below if one.name == ENVIRONMENT and is_environment(one.parent)]
+        if environments:
+            names = ", ".join(one.relative_to(root).as_posix() for one in environments[:MOST_NAMED])
+            raise SealedFileError(f"there are environments here ({names}), each for its own recipients: name one with --fleet")
+        found = [one for path in below if (one := _settings(path, root, seams)) is not None]
         if len(found) > 1:
             names = ", ".join(str(one.file) for one in found[:3])
             raise SealedFileError(f"there are several Settings ({names}): name the fleet's directory with --fleet")
@@ -193,19 +218,36 @@ def fleet_of(place: Path, seams: Seams) -> Fleet | None:
     return None
 
 
+def _environments_settings(root: Path, seams: Seams) -> Fleet | None:
+    """Those of the environment in this directory, whichever of its layers has them."""
+    try:
+        environment = layered(root, seams)
+    except SourceError as error:
+        raise SealedFileError(str(error)) from error
+    if environment.problems:
+        hint = "mend it first; or, of a base that is not whole by itself, name an environment with --fleet"
+        raise SealedFileError(f"{environment.problems[0]}: {hint}")
+    for document in environment.documents:
+        if document.value.get("kind") == "Settings":
+            return _fleet(document, root, environment.top / document.source.file)
+    return None
+
+
 def _settings(path: Path, root: Path, seams: Seams) -> Fleet | None:
     content = _content(path, str(path), seams)
     if SETTINGS.search(content) is None:
         return None
     for document in parse(str(path.relative_to(root)), "", content).documents:
-        if document.value.get("kind") != "Settings":
-            continue
-        checked = check(document, "default", KINDS)
-        if checked.problems or checked.resource is None:
-            raise SealedFileError(_first(checked.problems))
-        if isinstance(checked.resource.spec, Settings):
-            return Fleet(root, path, checked.resource.ref, checked.resource.spec)
+        if document.value.get("kind") == "Settings":
+            return _fleet(document, root, path)
     return None
+
+
+def _fleet(document: Document, root: Path, path: Path) -> Fleet:
+    checked = check(document, "default", KINDS)
+    if checked.problems or checked.resource is None or not isinstance(checked.resource.spec, Settings):
+        raise SealedFileError(_first(checked.problems))
+    return Fleet(root, path, checked.resource.ref, checked.resource.spec)
 
 
 def _first(problems: Iterable[Problem]) -> str:

@@ -2,7 +2,8 @@
 
 Conventions, for whoever writes documents:
 
-- ```yaml: together, the blocks of one document make a fleet without Problems.
+- ```yaml: together, the blocks of one document make a fleet without Problems; or several, where there are environments. A first
+  line like `# bases/shop/web.yaml` says in which file a block stands.
 - ```console: lines that begin with `$ ` are typed, in one shell for the whole document, in a directory that holds a copy of
   `examples/`; each must succeed. Lines below one are what it prints, in this order, as far as the document shows it; `…`
   stands for anything. A command that is meant to fail ends with `# exits with N`.
@@ -28,12 +29,14 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.layers import among
 from tests.fleets import load_folder
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
     path for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "fleet-repo-template/*.md") for path in ROOT.glob(pattern)
 )
+FILE = re.compile(r"# ([\w./-]+\.yaml)\n")
 FENCE = re.compile(r"^```(?P<language>[a-z]*)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 EXIT = re.compile(r"#.*\bexits with (\d+)")
 UNPLAYED = ("# played by ", "# not played: ")
@@ -95,9 +98,15 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", [one for one in DOCUMENTS if blocks(one, "yaml")], ids=name_of)
 def test_yaml_examples_are_a_fleet(document: Path, tmp_path: Path) -> None:
     """The YAML of one document loads without a Problem."""
+    (tmp_path / ".git").mkdir()
     for number, text in enumerate(blocks(document, "yaml")):
-        (tmp_path / f"{number}.yaml").write_text(text)
-    assert load_folder(tmp_path).resources
+        named = FILE.match(text)
+        file = tmp_path / (named[1] if named else f"{number}.yaml")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    texts = {str(file.relative_to(tmp_path)): file.read_bytes() for file in tmp_path.rglob("*.yaml")}
+    for environment in among(texts) or ("",):
+        assert load_folder(tmp_path / environment).resources
 
 
 @pytest.fixture

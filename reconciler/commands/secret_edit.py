@@ -19,6 +19,7 @@ from reconciler.commands.sealing import MOST_BYTES, Sealing, chosen, keys, seali
 if TYPE_CHECKING:
     from reconciler.scratch import Scratch
     from reconciler.sealed_files import SealedFile, Secret
+    from reconciler.seams import Seams
 
 # More files than this are no longer edited by anybody, and each of them lies open meanwhile.
 MOST_AT_ONCE = 10
@@ -32,6 +33,7 @@ ENDING_S = 2.0
         ("convoy secret edit fleet/shop.yaml", "every secret in the file"),
         ("convoy secret edit fleet/shop.yaml#Certificate/shop", "those of one document"),
         ("convoy secret edit fleet/web.yaml --field spec.environment.TOKEN", "one of them"),
+        ("convoy secret edit ../../bases/shop/web.yaml --fleet .", "for this environment, and not in the base"),
     ],
     exits=[(0, "it is sealed again, or nothing was changed"), (1, "nothing was written")],
 )
@@ -41,6 +43,9 @@ ENDING_S = 2.0
 @common()
 def edit(call: Call, file: str, field: str | None, recipients: tuple[str, ...], fleet: Path | None) -> None:
     """Edit sealed secrets of FILE in $VISUAL or $EDITOR.
+
+    With --fleet, the secrets of a base become that environment's own: they are written into its environment.yaml, and the base
+    stays as it is.
 
     They are opened with this Convoy's key into a private file in memory, which is overwritten and removed afterwards. What was
     changed is sealed again for the fleet's recipients; nothing else in FILE changes, and without a change FILE is not touched.
@@ -53,6 +58,7 @@ def edit(call: Call, file: str, field: str | None, recipients: tuple[str, ...], 
 
     path, ref = _named(file)
     seams = Seams()
+    own = _own(path, fleet, seams)
     wanted = _wanted(sealed_files.read(path, str(path), seams), ref, field)
     with keys(call) as (store, opener), _ending():
         # Before anybody has worked on anything: what is wrong with the Settings would come too late afterwards.
@@ -79,8 +85,21 @@ def edit(call: Call, file: str, field: str | None, recipients: tuple[str, ...], 
                     )
                 sealed = seal(new, how.recipients, how.hash_key)
                 changes[current] = Change(current.at, sealed.age, sealed.hash)
-            sealed_files.replace(now, changes, seams)
-    _told(call, path, [str(secret) for secret in changed], how)
+            if own is not None:
+                sealed_files.put_into(own, changes, seams)
+            else:
+                sealed_files.replace(now, changes, seams)
+    _told(call, own or path, [str(secret) for secret in changed], how)
+
+
+def _own(path: Path, fleet: Path | None, seams: "Seams") -> Path | None:
+    """The environment.yaml to write to, where the file is a base's and an environment was named: others share the base."""
+    from reconciler.sealed_layers import is_environment, layered
+
+    if fleet is None or not is_environment(fleet):
+        return None
+    environment = layered(fleet, seams)
+    return environment.file if environment.takes_in(path) else None
 
 
 def _told(call: Call, path: Path, changed: list[str], how: Sealing) -> None:

@@ -1,5 +1,6 @@
 """`convoy secret rekey`: seals every secret of some files again, for the recipients there are now."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ from reconciler.commands.sealing import Sealing, chosen, keys, own_recipient, se
 
 if TYPE_CHECKING:
     from reconciler.sealed_files import SealedFile, Secret
+    from reconciler.seams import Seams
     from reconciler.secrets import Opener
 
 MOST_SHOWN = 20
+MOST_SHARED = 5
 
 
 @dataclass
@@ -59,6 +62,7 @@ def rekey(call: Call, paths: tuple[Path, ...], check: bool, recipients: tuple[st
                 raise Failure(f"there is no {place}")
             how = sealing(call, store, opener, recipients, fleet or place)
             result.recipients = len(how.recipients)
+            _shared(call, place, seams)
             files = [path for path in sealed_files.documents_below(place) if sealed_files.holds_secrets(path, seams)]
             with call.terminal.progress("looking" if check else "sealing") as update:
                 for number, path in enumerate(files):
@@ -75,6 +79,20 @@ def rekey(call: Call, paths: tuple[Path, ...], check: bool, recipients: tuple[st
     _told(call, result, check)
     if result.wrong:
         raise click.exceptions.Exit(FAILED)
+
+
+def _shared(call: Call, place: Path, seams: "Seams") -> None:
+    """Of an environment, to a person: which secrets stand in its bases, for others share those."""
+    from reconciler.sealed_layers import is_environment, layered
+
+    shared = layered(place, seams).shared if place.is_dir() and is_environment(place) else ()
+    if shared:
+        names = ", ".join(os.path.relpath(one) for one in shared[:MOST_SHARED]) + (" …" if len(shared) > MOST_SHARED else "")
+        call.terminal.note(
+            f"left as they are, for bases are shared: the secrets in {names} "
+            "(name those files to seal them again, for all who use them, with --recipient)",
+            "wait",
+        )
 
 
 def _seal_again(found: "SealedFile", how: Sealing, opener: "Opener") -> list[str]:
