@@ -5,12 +5,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from reconciler.core.edits import Edit
 from reconciler.core.model import Plan, Ref
 from reconciler.core.show_blast import NOTHING, Background, Blast, blast, reach, summary
 from reconciler.core.show_fields import SIGNS as EDIT_SIGNS
 from reconciler.core.show_fields import edit_markdown, place
+from reconciler.core.show_holds import names
 from reconciler.core.show_layout import harmless
 from reconciler.core.show_plan import left_out
 from reconciler.core.show_problems import code, inert, short
@@ -38,11 +40,13 @@ VERBS: Mapping[Change, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is said of one resource: whole, or in one line where there is no room. `what` names it when it is only counted."""
+    """What is said of one resource, or of `number` alike: whole, or in one line where there is no room. `what` names it when
+    it is only counted."""
 
     what: str
     line: str
     inside: tuple[str, ...] = ()
+    number: int = 1
 
     def whole(self) -> str:
         if not self.inside:
@@ -80,7 +84,7 @@ def plan_markdown(
                 break
         else:
             # From the first that does not fit: one that is less dangerous must not take the place of one that is more so.
-            missing[piece.what] += 1
+            missing[piece.what] += piece.number
     foot = ""
     if missing:
         rest = ", ".join(f"{number:,} × {what}" for what, number in missing.items())
@@ -110,11 +114,14 @@ def _pieces(planned: Plan, listed: Iterable[Step], running: Running, background:
     edits = {edit.ref: edit for edit in background.edits}
     told_of: set[Ref] = set()
     held = []
-    for step in listed:
-        if step.change == "hold":
-            held.append(step)
-            continue
-        yield _step(step, edits, told_of, running)
+    for _, alike in groupby(listed, _alike):
+        some = list(alike)
+        if some[0].change == "hold":
+            held += some
+        elif some[0].change == "tell":
+            yield from (_tell(step, running) for step in some)
+        else:
+            yield _steps(some, edits, told_of)
     for edit in background.edits:
         if edit.ref not in told_of:
             sign, words = EDIT_SIGNS[edit.made][0], f"document {edit.made}"
@@ -128,26 +135,39 @@ def _pieces(planned: Plan, listed: Iterable[Step], running: Running, background:
         yield Piece("left alone", _line("·", str(ref), why))
 
 
-def _step(step: Step, edits: Mapping[Ref, Edit], told_of: set[Ref], running: Running) -> Piece:
-    inside: list[str] = []
-    words = VERBS[step.change]
-    if step.change == "tell":
-        words += f" for {nodes_shown(told(step))}"
-        inside += tell_markdown(step, running)
-    else:
-        words += f" on {', '.join(step.hosts)}" if step.hosts else ""
-        if step.reason and (step.change, step.reason) != ("create", "missing"):
-            words += f": {step.reason}"
-        edit = edits.get(step.owner)
-        # Of replicas the first one tells what was changed in what they all come from.
-        if edit is not None and step.owner not in told_of:
-            inside += edit_markdown(edit)
-        told_of.add(step.owner)
-        for hold in step.held:
-            if stands_alone(hold, step):
-                release = f"; to go on: {inert(_cut(hold.release, LONGEST_WORDS))}" if hold.release else ""
-                inside += ([""] if inside else []) + [f"Held: {inert(_cut(hold.reason, LONGEST_WORDS))}{release}"]
-    return Piece(VERBS[step.change], _line(SIGNS[step.change][0], str(step.ref), words), tuple(inside))
+def _alike(step: Step) -> tuple[str, Ref, str]:
+    """Replicas to which the same happens for the same reason are one piece; what is held of one is its own."""
+    alone = any(stands_alone(hold, step) for hold in step.held)
+    return step.change, step.ref if alone else step.owner, step.reason
+
+
+def _tell(step: Step, running: Running) -> Piece:
+    words = f"{VERBS['tell']} for {nodes_shown(told(step))}"
+    return Piece(VERBS["tell"], _line(SIGNS["tell"][0], str(step.ref), words), tuple(tell_markdown(step, running)))
+
+
+def _steps(alike: Sequence[Step], edits: Mapping[Ref, Edit], told_of: set[Ref]) -> Piece:
+    """What is done to one resource, or to several replicas."""
+    step, inside = alike[0], list[str]()
+    hosts = sorted({host for one in alike for host in one.hosts})
+    words = VERBS[step.change] + (f" on {nodes_shown(hosts)}" if hosts else "")
+    if step.reason and (step.change, step.reason) != ("create", "missing"):
+        words += f": {step.reason}"
+    edit = edits.get(step.owner)
+    # What was changed in what they all come from is told once.
+    if edit is not None and step.owner not in told_of:
+        inside += edit_markdown(edit)
+    told_of.add(step.owner)
+    for hold in step.held:
+        if stands_alone(hold, step):
+            release = f"; to go on: {inert(_cut(hold.release, LONGEST_WORDS))}" if hold.release else ""
+            inside += ([""] if inside else []) + [f"Held: {inert(_cut(hold.reason, LONGEST_WORDS))}{release}"]
+    return Piece(
+        VERBS[step.change],
+        _line(SIGNS[step.change][0], names(one.ref for one in alike), words),
+        tuple(inside),
+        len(alike),
+    )
 
 
 def _line(sign: str, ref: str, words: str) -> str:

@@ -101,6 +101,20 @@ def test_the_most_dangerous_come_first_and_what_does_not_fit_is_counted() -> Non
     assert text.startswith("**3,000 to create, 1 to delete, 1 held**")
 
 
+def test_alike_replicas_are_one_piece() -> None:
+    """Forty replaced replicas are one line with their number's names, and what was changed is told once."""
+    owner = Ref("Application", "web")
+    refs = [Ref("Container", f"web-{i}") for i in range(40)]
+    actions = [
+        Action("create", ref, "i", f"h{i % 3}", Want(ref, "u", "i", "l", RUN, owner), "missing") for i, ref in enumerate(refs)
+    ]
+    edit = Edit(owner, "changed", Where("web.yaml"), differences({"spec": {"replicas": 1}}, {"spec": {"replicas": 41}}))
+    text = show.plan_markdown(Plan("r", tuple(actions)), None, show.Background(edits=(edit,)))
+
+    assert text.count("<details>") == text.count("spec.replicas") == 1
+    assert "and 32 more</code> create on h0, h1, h2" in text
+
+
 def test_what_has_no_room_with_its_fields_is_shown_without() -> None:
     """A delete's or a replacement's name is worth more than another's fields."""
     edit = Edit(
