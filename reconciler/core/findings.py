@@ -42,19 +42,17 @@ def proxy(one: Observed | None, node: str, waits: str, facts: Facts) -> health.P
     return health.Proxy(instance(one), connected is not None, not waits, waits)
 
 
-def application(parts: Iterable[tuple[health.Instance, Verdict]]) -> health.Application:
+def application(parts: Sequence[tuple[Observed | None, Verdict]]) -> health.Application:
     """Its replicas, each as it is seen and as it is judged."""
-    listed = list(parts)
-    words = [verdict.status for _, verdict in listed]
-    worst = max((verdict for _, verdict in listed), key=lambda one: health.ORDER.index(one.status), default=Verdict("none"))
-    return health.Application(
-        len(listed),
-        sum(word in ("healthy", "degraded") for word in words),
-        words.count("starting"),
-        words.count("unhealthy"),
-        sum(seen.restarts for seen, _ in listed),
-        worst.message,
-    )
+    words = [verdict.status for _, verdict in parts]
+    restarts = sum(_number(one.fields.get("restarts")) for one, _ in parts if one is not None)
+    healthy = words.count("healthy") + words.count("degraded")
+    worst = "" if words.count("healthy") == len(words) else max((verdict for _, verdict in parts), key=_badness).message
+    return health.Application(len(words), healthy, words.count("starting"), words.count("unhealthy"), restarts, worst)
+
+
+def _badness(verdict: Verdict) -> int:
+    return health.ORDER.index(verdict.status)
 
 
 def host(ref: Ref, fleet: FleetState, seen: ObservedState, bearing: Mapping[str, int]) -> health.Host:

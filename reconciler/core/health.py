@@ -29,6 +29,9 @@ class Verdict:
     message: str = ""
 
 
+WELL_VERDICT = Verdict("healthy")
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """A Container, or one replica. `check` is what its host says of it, in the words of `said`.

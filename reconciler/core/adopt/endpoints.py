@@ -7,6 +7,10 @@ from reconciler.core.adopt.ledger import Ledger
 from reconciler.core.clusters import eds_target
 from reconciler.core.messages import Message
 
+# What a dump shows where nobody has set it, in percent:
+# https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/endpoint/v3/endpoint.proto#config-endpoint-v3-clusterloadassignment-policy
+OVERPROVISIONING = 140
+
 
 class Assignments:
     """Those of a dump, by the name under which a cluster asks for them; each is in the ledger in the end."""
@@ -26,7 +30,10 @@ class Assignments:
         copy = type(item.message)()
         copy.CopyFrom(item.message)
         copy.ClearField("named_endpoints")
-        _without_added(copy, ("policy",))
+        if copy.policy.overprovisioning_factor.value == OVERPROVISIONING:
+            copy.policy.ClearField("overprovisioning_factor")
+        if copy.HasField("policy"):
+            _without_added(copy, ("policy",))
         for group in copy.endpoints:
             _without_added(group, ("locality", "load_balancing_weight"))
             for one in group.lb_endpoints:
