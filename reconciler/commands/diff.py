@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.commands.look import Rows, found, kept, names, no_convoy
+from reconciler.commands.look import Rows, kept, meant, names, no_convoy
 from reconciler.commands.options import FAILED, Call, Command, Failure, common
 
 if TYPE_CHECKING:
@@ -75,20 +75,6 @@ def diff(call: Call, what: str, fields: bool, exit_code: bool) -> None:
             raise click.exceptions.Exit(DIFFER)
         if not all(one.asked for one in proxies):
             raise click.exceptions.Exit(FAILED)
-
-
-def meant(what: str, rows: Rows) -> str:
-    """`edge-1` is the proxy of that name, or the one resource that has it."""
-    if "/" in what:
-        return str(found(what, rows)["ref"])
-    if f"Proxy/{what}" in rows:
-        return f"Proxy/{what}"
-    named = [ref for ref in rows if ref.partition("/")[2] == what]
-    if len(named) == 1:
-        return named[0]
-    if named:
-        raise Failure(f"{what} is the name of {', '.join(sorted(named))}: say which")
-    return str(found(f"Proxy/{what}", rows)["ref"])
 
 
 def _proxies(call: Call, store: "Store", rows: Rows, ref: str) -> "list[ProxyDiff]":

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.diff import meant
-from reconciler.commands.look import Rows, kept, rows_of
+from reconciler.commands.look import Rows, kept, meant, rows_of
 from reconciler.commands.options import Call, Command, call, common
 from reconciler.commands.trace import asked, completions, follow
 

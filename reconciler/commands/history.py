@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.look import found, kept, kind_of, names, no_convoy
+from reconciler.commands.look import kept, kind_of, meant, names, no_convoy
 from reconciler.commands.options import Call, Command, common
 
 if TYPE_CHECKING:
@@ -80,12 +80,13 @@ def _of_one(call: Call, store: "Store", what: str, diff: bool, since_: float | N
 def changes_of(store: "Store", what: str, most: int) -> "tuple[str, list[Changed]]":
     """The resource a person means, declared, followed from or long gone, and its newest changes."""
     kind, _, name = what.partition("/")
-    ref = f"{kind_of(kind, {})}/{name}"
-    changes = store.history(ref, most=most)
-    if changes:
-        return ref, changes
+    if name:
+        ref = f"{kind_of(kind, {})}/{name}"
+        changes = store.history(ref, most=most)
+        if changes:
+            return ref, changes
     rows = store.status()
-    row = found(what, rows)
+    row = rows[meant(what, rows)]
     owner = str(row.get("owner") or row["ref"])
     # A replica is what its Application declares.
     return owner, store.history(owner, most=most)

@@ -112,6 +112,20 @@ def found(what: str, rows: Rows) -> Mapping[str, Any]:
     )
 
 
+def meant(what: str, rows: Rows) -> str:
+    """`edge-1` is the proxy of that name, or the one resource that has it."""
+    if "/" in what:
+        return str(found(what, rows)["ref"])
+    if f"Proxy/{what}" in rows:
+        return f"Proxy/{what}"
+    named = [ref for ref in rows if ref.partition("/")[2] == what]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise Failure(f"{what} is the name of {', '.join(sorted(named))}: say which")
+    return str(found(f"Proxy/{what}", rows)["ref"])
+
+
 def kind_of(word: str, rows: Rows) -> str:
     """`Proxy` for proxy, proxies and PROXY, `Application` for app; raises Failure for what is no kind."""
     from reconciler.core.kinds import KINDS

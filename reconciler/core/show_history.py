@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reconciler.core.declared import CHANGES, Change, Changed
-from reconciler.core.fields import EFFECTS, Fields, differences, effects
+from reconciler.core.fields import EFFECTS, Field, Fields, differences, effects
 from reconciler.core.model import Problem
+from reconciler.core.show_fields import SEALED_AGAIN, field_json, sign_of
+from reconciler.core.show_fields import words as in_words
 from reconciler.core.show_holds import ago
 from reconciler.core.show_layout import BLANK, Block, Line, Page, Span, Style, Table, text, words
 from reconciler.core.show_problems import count, problem_json, short
@@ -105,26 +107,26 @@ def in_few_words(one: Changed) -> str:
     if one.before is None or one.after is None:
         return "changed; what it was is not kept any more"
     found = compared(one)
-    named = [f"{each.path} {side(each.before)} → {side(each.after)}" for each in found.listed[:MOST_IN_A_LINE]]
+    if not found.listed:
+        return SEALED_AGAIN
+    named = [f"{_lead(each)}{each.path} {in_words(each)}" for each in found.listed[:MOST_IN_A_LINE]]
     rest = len(found.listed) + found.more - len(named)
     return ", ".join(named) + (f" and {count(rest, 'more field')}" if rest else "")
 
 
-def side(value: str | None) -> str:
-    return "(none)" if value is None else value
+def _lead(one: Field) -> str:
+    sign = sign_of(one)[0]
+    return "" if sign == "~" else sign
 
 
 def field_lines(found: Fields, indent: int, *, effect: bool = True) -> Iterable[Block]:
+    """Every field that is listed, as plans show them; `effect`: and how its change takes effect."""
     rows = tuple(
-        (
-            words(each.path, "name"),
-            (Span(side(each.before), "remove"), Span(" → "), Span(side(each.after), "add")),
-            words(EFFECTS[each.effect] if effect else "", "dim"),
-        )
+        (words(*sign_of(each)), words(each.path), words(EFFECTS[each.effect] if effect else "", "dim"), words(in_words(each)))
         for each in found.listed
     )
     if rows:
-        yield Table(("", "", ""), rows, indent)
+        yield Table(("", "", "", ""), rows, indent)
     if found.more:
         yield text(Span(f"… and {count(found.more, 'more field')}", "dim"), indent=indent)
     if not found.whole:
@@ -159,7 +161,7 @@ def change_json(one: Changed) -> dict[str, Any]:
 
 
 def fields_json(found: Fields) -> list[dict[str, Any]]:
-    return [{"path": each.path, "before": each.before, "after": each.after, "effect": each.effect} for each in found.listed]
+    return [field_json(each) for each in found.listed]
 
 
 def fleet_history(happened: Sequence[Happening], now: float, *, more: bool = False) -> Page:
