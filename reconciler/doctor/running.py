@@ -143,3 +143,18 @@ def proxies(ground: Ground) -> Iterator[Finding]:
     if len(ill) > MOST:
         yield Finding("warn", f"and {len(ill) - MOST} more proxies", "`convoy get proxies`")
     yield Finding("ok", f"{len(rows) - len(ill)} of {len(rows)} run all they were told{old}")
+
+
+def notifications(ground: Ground) -> Iterator[Finding]:
+    """Messages that did not arrive."""
+    try:
+        untold = ground.store().untold
+    except StoreError as error:
+        raise Nothing(str(error)) from None
+    for name, (waiting, dead, why) in sorted(untold.items()):
+        what = f"{name}: {count(dead, 'message')} given up, {waiting} tried again: {why}"
+        hint = (
+            f"mend that; `convoy notify test {name.partition('/')[2]}` tries it, and a changed document sends all of them again"
+        )
+        yield Finding("bad" if dead else "warn", what, hint)
+    yield Finding("ok", "every message has arrived")

@@ -47,6 +47,7 @@ CHECKS: Sequence[Check] = (
     Check("processes", "instances and processes that lost each other", running.shims),
     Check("ports", "fixed ports that somebody else has", running.ports),
     Check("proxies", "whether they run what they were told", running.proxies),
+    Check("notifications", "whether messages arrive", running.notifications),
 )
 
 

@@ -135,7 +135,8 @@ class Courier:
         found = news(read, spec.on, self._fleet.about[name], told, spec.repeat_after_s)
         reached = events[-1].number if events else place.event, outcomes[-1][0] if outcomes else place.outcome
         made = message(name, self._installation, found, place.event, now) if found.items else None
-        self._notices.put(name, Place(*reached, now if made else place.at), found.told, made)
+        place = Place(*reached, now if made else place.at)
+        self._notices.put(name, place, found.told, made, now - spec.repeat_after_s)
         self._since.pop(name, None)
 
     def _hand(self) -> None:

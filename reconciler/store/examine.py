@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from reconciler.core.model import Ref
 from reconciler.store import migrations, postgresql
 from reconciler.store.database import NoStore, StoreError, understood
-from reconciler.store.tables import CERTIFICATES, EVENTS, LEASES, META, PLANS, STATE, STATUS
+from reconciler.store.tables import CERTIFICATES, EVENTS, LEASES, META, NOTICES, PLANS, STATE, STATUS
 
 # As long as anybody would wait for a page of words.
 PATIENCE_S = 5.0
@@ -43,6 +43,8 @@ class Examined:
     state: Mapping[str, Any] = field(default_factory=dict)
     status: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     certificates: Mapping[Ref, float] = field(default_factory=dict)
+    # Notification ⇒ how many of its messages were tried in vain, and were given up, and why the last was.
+    untold: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)
 
 
 def examine(url: str) -> Examined:
@@ -98,6 +100,7 @@ def _examined(connection: Connection, shown: str, dialect: Any) -> Examined:
         ("state", STATE, lambda c: _bodies(c, STATE).get("fleet", {})),
         ("status", STATUS, lambda c: _bodies(c, STATUS)),
         ("certificates", CERTIFICATES, _certificates),
+        ("untold", NOTICES, _untold),
     ):
         if table.name not in there:
             continue
@@ -141,3 +144,12 @@ def _bodies(connection: Connection, table: Any) -> dict[str, Any]:
 def _certificates(connection: Connection) -> dict[Ref, float]:
     rows = connection.execute(select(CERTIFICATES.c.ref, CERTIFICATES.c.not_after))
     return {Ref.parse(row.ref): row.not_after for row in rows}
+
+
+def _untold(connection: Connection) -> dict[str, tuple[int, int, str]]:
+    found: dict[str, tuple[int, int, str]] = {}
+    query = select(NOTICES).where((NOTICES.c.tries > 0) | (NOTICES.c.dead == 1)).order_by(NOTICES.c.at)
+    for row in connection.execute(query):
+        waiting, dead, _ = found.get(row.notification, (0, 0, ""))
+        found[row.notification] = (waiting + (not row.dead), dead + bool(row.dead), str(row.error))
+    return found

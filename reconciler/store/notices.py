@@ -61,8 +61,10 @@ class Notices:
         place: Place,
         told: Mapping[tuple[str, str], Told | None],
         message: Mapping[str, Any] | None,
+        remembered_since: float = 0.0,
     ) -> None:
-        """How far it has read, what is remembered and what is to be told: all or nothing."""
+        """How far it has read, what is remembered and what is to be told: all or nothing. What was told before
+        `remembered_since` (Unix seconds) is told again in any case, and forgotten."""
         with self._database.writing("tellings") as connection:
             connection.execute(delete(TELLINGS).where(TELLINGS.c.notification == notification))
             row = {"notification": notification, "event": place.event, "outcome": place.outcome, "at": place.at}
@@ -71,6 +73,8 @@ class Notices:
             if keys:
                 one = (TOLD.c.subject == bindparam("s")) & (TOLD.c.topic == bindparam("t"))
                 connection.execute(delete(TOLD).where((TOLD.c.notification == bindparam("n")) & one), keys)
+            if told:
+                connection.execute(delete(TOLD).where((TOLD.c.notification == notification) & (TOLD.c.at < remembered_since)))
             rows = [
                 {"notification": notification, "subject": subject, "topic": topic, "state": one.state, "at": one.at}
                 for (subject, topic), one in told.items()

@@ -14,6 +14,7 @@ from reconciler.core.kinds.spec import Run
 from reconciler.core.model import Action, Ref, Want
 from reconciler.drivers import DRIVERS, Driver, DriverError
 from reconciler.store import Store
+from reconciler.store.notices import Place
 from tests.drivers.world import process_world
 
 from .room import Room
@@ -103,3 +104,19 @@ def test_a_host_that_cannot_be_seen(room: Room, opened: Store, monkeypatch: pyte
 
     monkeypatch.setitem(DRIVERS, Host().driver, Blind)
     assert room.one("hosts")[:2] == ("bad", "host here cannot be seen: no route to it")
+
+
+def test_messages_that_do_not_arrive(room: Room, opened: Store) -> None:
+    """Whose, how many, why, and how to try them; nothing where all have arrived."""
+    assert room.one("notifications")[0] == "ok"
+    notices = opened.notices()
+    for number in range(2):
+        notices.put("Notification/on-call", Place(1, 1, float(number)), {}, {"id": f"m{number}", "events": []})
+    assert room.one("notifications")[0] == "ok"
+    notices.failed("m0", "hooks.example answers with 500", 60.0)
+    verdict, what, hint = room.one("notifications")
+    assert (verdict, "0 messages given up, 1 tried again: hooks.example answers with 500" in what) == ("warn", True)
+    notices.failed("m1", "hooks.example answers with 404", None)
+    verdict, what, hint = room.one("notifications")
+    assert (verdict, "1 message given up, 1 tried again" in what) == ("bad", True)
+    assert "convoy notify test on-call" in hint
