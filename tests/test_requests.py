@@ -123,23 +123,17 @@ def test_more_than_can_wait_are_told_so(sockets: Path, monkeypatch: pytest.Monke
         return body
 
     answers: list[bytes] = []
-    with listening(sockets, slow=slow):
+    with listening(sockets, slow=slow) as opened:
         threads = [threading.Thread(target=lambda: answers.append(ask(sockets, "slow", b"x", 20))) for _ in range(3)]
         for thread in threads:
             thread.start()
-        until(lambda: threading.active_count() > 0 and busy(sockets))
+        until(lambda: opened._waiting._value == 0)
+        with pytest.raises(AskError) as raised:
+            ask(sockets, "other", b"", 5)
         release.set()
         for thread in threads:
             thread.join()
-    assert answers == [b"x"] * 3
-
-
-def busy(run: Path) -> bool:
-    try:
-        ask(run, "other", b"", 0.3)
-    except AskError as error:
-        return error.code == "busy"
-    return False
+    assert (answers, raised.value.code) == ([b"x"] * 3, "busy")
 
 
 def until(true: Callable[[], bool], within_s: float = 10) -> None:
