@@ -5,7 +5,7 @@ from pathlib import Path
 import pygit2
 import pytest
 
-from reconciler.git import Directory, SourceError, history
+from reconciler.git import Directory, Source, SourceError, history
 from reconciler.seams import Seams
 from tests.git.conftest import Open
 from tests.repos import Origin, git
@@ -98,3 +98,57 @@ def test_a_folder_has_no_history(tmp_path: Path) -> None:
     assert [one.revision for one in source.commits(old, new)] == [new]
     assert source.commits(new, new) == ()
     source.close()
+
+
+def made(source: Source, old: str, new: str, *files: str) -> dict[str, str]:
+    return {file: commit.revision for file, commit in source.makers(old, new, files).items()}
+
+
+def test_who_changed_each_file(origin: Origin, mirror: Open) -> None:
+    """The newest commit since the older revision, in any directory, also of a file that is gone or was moved there."""
+    first = origin.commit({"a.yaml": "1", "x/y/b.yaml": "1", "c.yaml": "1"})
+    second = origin.commit({"x/y/b.yaml": "2"})
+    third = origin.commit({"a.yaml": "2", "c.yaml": None})
+    fourth = origin.commit({"a.yaml": "3", "README.md": "words"})
+    source = mirror()
+    source.fetch()
+    assert made(source, first, fourth, "a.yaml", "x/y/b.yaml", "c.yaml", "x/y/none.yaml") == {
+        "a.yaml": fourth,
+        "x/y/b.yaml": second,
+        "c.yaml": third,
+    }
+    assert made(source, second, third, "a.yaml", "x/y/b.yaml") == {"a.yaml": third}
+    assert made(source, "", second, "a.yaml", "x/y/b.yaml") == {"a.yaml": first, "x/y/b.yaml": second}
+    assert made(source, fourth, fourth, "a.yaml") == {}
+
+
+def test_what_a_merge_brought_is_the_merges(origin: Origin, mirror: Open) -> None:
+    """Along the first parents: the branch itself became so by the merge."""
+    origin.commit({"a.yaml": "1"})
+    origin.commit({"s.yaml": "1"}, branch="side")
+    old = origin.commit({"a.yaml": "2"})
+    new = merge(origin, "main", "side", 1_700_000_900)
+    source = mirror()
+    source.fetch()
+    assert made(source, old, new, "s.yaml", "a.yaml") == {"s.yaml": new}
+
+
+def test_nobody_is_looked_for_for_ever(origin: Origin, mirror: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was changed too long ago, or beyond the end of a shallow clone, is nobody's rather than somebody else's."""
+    first = origin.commit({"a.yaml": "1"})
+    for number in range(5):
+        origin.commit({"b.yaml": str(number)})
+    source = mirror()
+    source.fetch()
+    assert made(source, "", origin.tip("main"), "a.yaml") == {"a.yaml": first}
+    monkeypatch.setattr(history, "MOST_STEPS", 3)
+    assert made(source, "", origin.tip("main"), "a.yaml", "b.yaml") == {"b.yaml": origin.tip("main")}
+    with pytest.raises(SourceError, match="is not in the mirror"):
+        source.makers("", "0" * 40, ["a.yaml"])
+
+
+def test_a_folder_has_no_makers(tmp_path: Path) -> None:
+    """Nobody is named for what was never committed."""
+    (tmp_path / "a.yaml").write_text("a: 1\n")
+    source = Directory(tmp_path, Seams())
+    assert source.makers("", source.fetch(), ["a.yaml"]) == {}
