@@ -19,6 +19,8 @@ MOST_WAITING = 32
 LONGEST_S = 120.0
 # Whoever has connected has so long to say what is wanted.
 SAYING_S = 10.0
+# And whoever is refused, to have said it: meanwhile nobody else is let in.
+REFUSING_S = 1.0
 
 # A request's body and the deadline (by the monotonic clock) ⇒ the answer's body; raises AskError.
 Answering = Callable[[bytes, float], bytes]
@@ -72,8 +74,11 @@ class Requests:
 
     def _refuse(self, peer: socket.socket) -> None:
         error = AskError("busy", f"{MOST_WAITING} others are being answered", "ask again in a few seconds")
-        with contextlib.suppress(OSError):
-            send(peer, _told(error), b"", self._seams.monotonic() + 1.0)
+        deadline = self._seams.monotonic() + REFUSING_S
+        with contextlib.suppress(OSError, ValueError):
+            send(peer, _told(error), b"", deadline)
+            # A socket that is closed with something unread in it takes along what was said on it.
+            receive(peer, deadline)
         self._metrics.request("", "busy", 0.0)
         self._close(peer)
 
