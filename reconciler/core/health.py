@@ -132,11 +132,11 @@ def instance(seen: Instance) -> Verdict:
     if seen.check == "healthy":
         return Verdict("healthy")
     ended = _ended(seen)
-    if seen.state == "failed" and ended:
-        return Verdict("unhealthy", _joined(f"ended with {ended} and is not started again", seen.said))
     if seen.restarts >= CRASH_LOOP:
         last = f", the last time with {ended}" if ended else ""
         return Verdict("unhealthy", _joined(f"crash loop: ended {seen.restarts} times{last}", seen.said))
+    if seen.state == "failed" and ended:
+        return Verdict("unhealthy", _joined(f"ended with {ended}", seen.said))
     return Verdict(_word(seen.check), seen.said)
 
 

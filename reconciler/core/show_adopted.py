@@ -10,9 +10,9 @@ from reconciler.core.adopt.ledger import Line
 from reconciler.core.show_layout import BLANK, Block, Page, Span, Style, text
 from reconciler.core.show_problems import code, count, inert, problem_json
 
-STYLES: dict[str, Style] = {"carried": "good", "changed": "change", "left out": "wait", "note": "dim"}
+STYLES: dict[str, Style] = {"carried": "good", "changed": "change", "replaced": "dim", "left out": "wait", "note": "dim"}
 # What is carried as it is needs no line of its own; the number says it. Everything else has one.
-SHOWN = ("left out", "changed", "note")
+SHOWN = ("left out", "changed", "replaced", "note")
 MOST_UNLIKE = 20
 
 
@@ -27,14 +27,14 @@ def adopted(found: Adopted, verdict: Verdict | None) -> Page:
             page.append(text(Span(_subject(line), "strong"), f": {line.what}", indent=2, hang=4))
             if line.hint:
                 page.append(text(Span("hint: ", "good"), line.hint, indent=4, hang=6))
-    return (*page, BLANK, *_verdict(verdict))
+    return (*page, BLANK, *_verdict(verdict, _left(found)))
 
 
 def _counted(found: Adopted) -> tuple[Span, ...]:
     kinds = Counter(draft.kind for draft in found.drafts)
     numbers = Counter(line.fate for line in found.lines)
     said = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-    parts = ", ".join(f"{numbers[fate]} {fate}" for fate in ("carried", "changed", "left out") if numbers[fate])
+    parts = ", ".join(f"{numbers[fate]} {fate}" for fate in ("carried", "changed", "replaced", "left out") if numbers[fate])
     return (Span("imported", "good"), Span(f": {said}; of what the Envoy runs, {parts or 'nothing'}"))
 
 
@@ -42,6 +42,7 @@ def _heading(fate: str) -> str:
     return {
         "left out": "left out: see to these",
         "changed": "changed: says it in another way than the Envoy had it",
+        "replaced": "replaced: Convoy writes its own",
         "note": "to know",
     }[fate]
 
@@ -51,7 +52,7 @@ def _subject(line: Line) -> str:
     return f"{line.section}{name}" + (f" {line.where}" if line.where else "")
 
 
-def _verdict(verdict: Verdict | None) -> Iterable[Block]:
+def _verdict(verdict: Verdict | None, left: int) -> Iterable[Block]:
     if verdict is None:
         return
     for problem in verdict.problems[:MOST_UNLIKE]:
@@ -64,18 +65,23 @@ def _verdict(verdict: Verdict | None) -> Iterable[Block]:
             Span(one.told or "nothing", "bad"),
             hang=2,
         )
-    yield text(*_judged(verdict))
+    yield text(*_judged(verdict, left))
 
 
-def _judged(verdict: Verdict) -> Iterable[Span]:
+def _left(found: Adopted) -> int:
+    return sum(line.fate == "left out" for line in found.lines)
+
+
+def _judged(verdict: Verdict, left: int) -> Iterable[Span]:
     unmeant = sum(not one.meant for one in verdict.unlike)
     if verdict.problems:
         return (Span(count(len(verdict.problems), "problem"), "bad"), Span(" in the documents: nothing was compared"))
     if unmeant:
         return (Span(count(unmeant, "field"), "bad"), Span(" would be another than the Envoy runs"))
-    if verdict.unlike:
-        said = f": the imported fleet says what the Envoy runs, but for {count(len(verdict.unlike), 'field')} named as changed"
-        return (Span("checked", "good"), Span(said))
+    but = [f"{count(len(verdict.unlike), 'field')} named as changed"] if verdict.unlike else []
+    but += [f"{count(left, 'part')} left out"] if left else []
+    if but:
+        return (Span("checked", "wait"), Span(f": the imported fleet says what the Envoy runs, but for {' and '.join(but)}"))
     return (Span("checked", "good"), Span(": the imported fleet says exactly what the Envoy runs"))
 
 
@@ -121,5 +127,5 @@ def adopted_markdown(found: Adopted, verdict: Verdict | None) -> str:
             :MOST_UNLIKE
         ]
         lines += [f"- {code(str(one.where))} {inert(one.what)}" for one in verdict.problems[:MOST_UNLIKE]]
-        lines.append("**" + inert("".join(span.text for span in _judged(verdict))) + "**")
+        lines.append("**" + inert("".join(span.text for span in _judged(verdict, _left(found)))) + "**")
     return "\n".join(lines) + "\n"

@@ -88,7 +88,7 @@ class _Run:
                     self.ledger.carried(item.section, f"ProxyGroup/{self.group} bootstrap.static_resources.clusters", item.name)
                 elif item in started.replaced:
                     what = "it leads to the control plane that Convoy takes the place of"
-                    self.ledger.left(item.section, what, item.name)
+                    self.ledger.replaced(item.section, what, item.name)
                 elif twice:
                     self.ledger.left(item.section, "something of this type and name was there before it", item.name)
                 else:
@@ -157,7 +157,11 @@ class _Run:
             self.spec[section].append(said)
         if changes:
             self.altered.add(key)
-            self.ledger.changed(item.section, "; ".join(dict.fromkeys(changes)), item.name, into)
+            keyless = any("private key" in one for one in changes)
+            hint = (
+                "seal the key: `convoy secret seal < FILE` prints what stands under `key` of the Certificate" if keyless else ""
+            )
+            self.ledger.changed(item.section, "; ".join(dict.fromkeys(changes)), item.name, into, hint)
         else:
             self.ledger.carried(item.section, into, item.name)
 

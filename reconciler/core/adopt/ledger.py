@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Fate = Literal["carried", "changed", "left out", "note"]
+# Replaced: Convoy writes one of its own there.
+Fate = Literal["carried", "changed", "replaced", "left out", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Ledger:
 
     def changed(self, section: str, what: str, name: str = "", into: str = "", hint: str = "") -> None:
         self.lines.append(Line("changed", section, what, name, hint, into))
+
+    def replaced(self, section: str, what: str, name: str = "") -> None:
+        self.lines.append(Line("replaced", section, what, name))
 
     def left(self, section: str, what: str, name: str = "", hint: str = "", where: str = "") -> None:
         self.lines.append(Line("left out", section, what, name, hint, where=where))

@@ -69,11 +69,11 @@ class Start:
         """What Convoy writes."""
         tell, at = self._ledger, self._prefix
         if kept.HasField("dynamic_resources"):
-            tell.left(f"{at}dynamic_resources", "Convoy is the control plane now, over a stream of its own")
+            tell.replaced(f"{at}dynamic_resources", "Convoy is the control plane now, over a stream of its own")
             kept.ClearField("dynamic_resources")
         if kept.HasField("admin"):
             if kept.admin.HasField("address"):
-                tell.left(
+                tell.replaced(
                     f"{at}admin.address", "Convoy gives each Envoy an admin socket of its own, which only its user may open"
                 )
                 kept.admin.ClearField("address")
@@ -90,7 +90,7 @@ class Start:
             if old == new:
                 self._ledger.carried(f"{self._prefix}node.{name}", f"{'Proxy' if name == 'id' else 'ProxyGroup'}/{new}", old)
             elif old:
-                self._ledger.changed(f"{self._prefix}node.{name}", f"the Envoy will call itself {new!r}", old)
+                self._ledger.replaced(f"{self._prefix}node.{name}", f"the Envoy will call itself {new!r}", old)
             node.ClearField(name)
         for name in ITSELF:
             if name in {field.name for field, _ in node.ListFields()}:
