@@ -11,6 +11,8 @@ from reconciler.core.select import Named, Selector
 RunState = Literal["idle", "due", "running", "succeeded", "failed"]
 # Where things run, and how the fleet is treated, is no change of what runs.
 OUT_OF_SCOPE = frozenset({"Host", "Settings"})
+# What makes a hook run again that has failed.
+RETRY = "a newer commit, or `convoy sync --retry`"
 LIVING = frozenset({"starting", "running", "stopping"})
 
 

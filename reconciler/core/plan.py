@@ -97,6 +97,8 @@ class _Draft:
         for one, why in hooks.over(want, run, bearing):
             if one.host not in self.seen.blind:
                 self.act("delete", one.ref, one.instance, one.host, None, why, self.grace_s(one), guard.owner_of(one))
+        if run is not None and run.state == "failed":
+            self.hold(want.ref, f"its last run has failed: {run.why}", None, run.instance(want), None, hooks.RETRY)
         if run is None or not run.pending:
             return
         instance = run.instance(want)

@@ -182,7 +182,7 @@ def _before(
         return {}
     if run.state == "failed":
         reason = f"{hook.ref}, which runs before it, has failed: {run.why}"
-        release = f"a newer commit, or `convoy sync --retry`; `convoy logs {hook.ref}` shows what it said"
+        release = f"{hooks.RETRY}; `convoy logs {hook.ref}` shows what it said"
         return {ref: Held(ref, reason, release=release) for ref in touched}
     doing = "is running" if run.state == "running" else "is to run"
     return {ref: Held(ref, f"{hook.ref} {doing} before it") for ref in touched}

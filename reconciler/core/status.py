@@ -10,7 +10,7 @@ from reconciler.core import findings, health
 from reconciler.core.facts import NOT_YET, Facts, Failure
 from reconciler.core.handover import node_id
 from reconciler.core.health import Verdict, Word
-from reconciler.core.hooks import HookRun
+from reconciler.core.hooks import RETRY, HookRun
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref
@@ -211,7 +211,7 @@ def _hook(ref: Ref, run: HookRun | None, plan: Plan, now: float) -> Status:
     if run.state == "succeeded":
         return Status(ref, "synced", "none", now, f"succeeded for revision {run.revision[:12]}")
     if run.state == "failed":
-        why = f"failed for revision {run.revision[:12]}: {run.why}; to go on: a newer commit, or `convoy sync --retry`"
+        why = f"failed for revision {run.revision[:12]}: {run.why}; to go on: {RETRY}"
         return Status(ref, "failed", "none", now, why)
     held = _holding(plan).get(ref)
     if held is None:

@@ -19,6 +19,8 @@ def spec_of(ref: str, words: Mapping[str, Any]) -> dict[str, Any]:
     """The few words of a world's events ⇒ what a person would have written."""
     kind = ref.partition("/")[0]
     hosts = {"host": words["host"]} if words.get("host") else {}
+    if "hook" in words:
+        return {"command": ["migrate", f"--version={words.get('version', 1)}"]}
     if "command" in words:
         replicas = {"replicas": words["replicas"]} if "replicas" in words else {}
         return {"command": words["command"], "stop": {"graceSeconds": 1}} | replicas
@@ -45,7 +47,7 @@ def spec_of(ref: str, words: Mapping[str, Any]) -> dict[str, Any]:
 
 def text_of(ref: str, words: Mapping[str, Any]) -> str:
     kind, _, name = ref.partition("/")
-    metadata = {"name": name} | {word: words[word] for word in ("deletion", "drift") if word in words}
+    metadata = {"name": name} | {word: words[word] for word in ("deletion", "drift", "needs", "hook") if word in words}
     document = {"apiVersion": "convoy/v1", "kind": kind, "metadata": metadata, "spec": spec_of(ref, words)}
     return json.dumps(document, indent=1)
 

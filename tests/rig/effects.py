@@ -29,6 +29,8 @@ class Effects:
     plans: int = 0
     # What people or machines did to a thing by themselves: no proof of anything is to be had from it then.
     disturbed: set[Ref] = field(default_factory=set)
+    # Runs of hooks that were begun.
+    ran: set[tuple[Ref, str]] = field(default_factory=set)
     # The newest revision that the store knows to be good; and what must be followed at least: what was followed before, and
     # what was good when whoever acts began to. (In between a good one is followed a moment after it is recorded.)
     good: int = 0
@@ -75,11 +77,29 @@ class Effects:
             self.breaks("the plan shown is what is done", f"{words(action)} was never planned")
         elif action.verb == "create" and thing is None:
             self._not_doubled(action)
+            self._runs_once(action, fleet)
         elif action.verb == "delete" and thing is not None and self._ours(thing):
             self._as_its_document_said(action, thing, fleet)
             self._not_lost(action, fleet)
             self._within_budget(action, fleet)
             self._let_go(action, thing)
+
+    def _runs_once(self, action: Action, fleet: FleetState) -> None:
+        """A hook: no run is begun twice, nor beside another."""
+        if not is_hook(fleet, action.ref):
+            return
+        if (action.ref, action.instance) in self.ran and action.ref not in self.disturbed:
+            self.breaks("a hook runs once", f"{words(action)} is done for the second time")
+        self.ran.add((action.ref, action.instance))
+        for host, machine in self.machines.items():
+            for (ref, instance), thing in machine.things.items():
+                if (
+                    ref == action.ref
+                    and thing.state == "running"
+                    and self._ours(thing)
+                    and Hosts(fleet).declared.get(host) != "lost"
+                ):
+                    self.breaks("a hook runs once", f"{words(action)} is done while {instance} runs on {host}")
 
     def _not_doubled(self, action: Action) -> None:
         fleet = self._fleets[-1]
@@ -91,7 +111,7 @@ class Effects:
                 self.breaks("nothing doubled", f"{words(action)} is done while the same instance runs on {host}")
 
     def _not_lost(self, action: Action, fleet: FleetState) -> None:
-        if action.ref not in fleet.workloads or action.ref in self.disturbed:
+        if action.ref not in fleet.workloads or action.ref in self.disturbed or is_hook(fleet, action.ref):
             return
         if any(vices.stale_looks for vices in self.vices.values()):
             return
@@ -151,3 +171,8 @@ class Effects:
 
 def words(action: Action) -> str:
     return f"{action.verb} {action.ref} ({action.instance[:6]}) on {action.host}"
+
+
+def is_hook(fleet: FleetState, ref: Ref) -> bool:
+    resource = fleet.resources.get(ref)
+    return resource is not None and resource.hook is not None

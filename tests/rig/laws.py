@@ -15,7 +15,7 @@ from reconciler.load import Loader
 from reconciler.seams import Seams
 
 from .branch import Followed
-from .effects import Effects, words
+from .effects import Effects, is_hook, words
 from .envoys import Envoy
 
 K = TypeVar("K")
@@ -67,7 +67,7 @@ class Laws(Effects):
 
     def _replaced_first(self, action: Action, fleet: FleetState, seen: ObservedState) -> None:
         want = fleet.workloads.get(action.ref)
-        if want is None:
+        if want is None or is_hook(fleet, action.ref):
             return
         allowed = Hosts(fleet).may_bear(want)
         others = [one for one in seen.of(action.ref) if one.key != action.key and one.instance == want.instance]
@@ -86,7 +86,7 @@ class Laws(Effects):
         )
         if planner(shuffled, turned, facts, now) != result:
             self.breaks("same again", "the plan depends on the order of what it is made from")
-        if id(fleet) not in self._same:
+        if id(fleet) not in self._same and not facts.withheld:
             self._same.add(id(fleet))
             if self.fresh(fleet.revision) != fleet:
                 self.breaks(
@@ -198,7 +198,10 @@ class Laws(Effects):
         for ref in sorted(wanted.keys() | there.keys()):
             mine = there.get(ref, [])
             want = wanted.get(ref)
-            if want is None:
+            if fleet is not None and is_hook(fleet, ref):
+                if any(thing.state == "running" for _, _, thing in mine):
+                    found.append(f"{ref} is still running")
+            elif want is None:
                 found.append(f"{ref} is not wanted and runs on {', '.join(host for host, _, _ in mine)}")
             elif len(mine) != 1:
                 found.append(f"{ref} runs {len(mine)} times: {[(host, instance) for host, instance, _ in mine]}")

@@ -177,6 +177,7 @@ class Play(Events):
             "has to be confirmed": ("confirm", str(held.ref)),
             "keeps changing it": ("resume", str(held.ref)),
             FORMER: ("take-over", FORMER),
+            "has failed": ("retry", "Container/m"),
         }
 
     def _ill(self) -> str:

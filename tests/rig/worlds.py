@@ -64,6 +64,8 @@ class _Maker:
             first["VirtualHost/v1"] = {"backend": "a"}
             for n in range(rng.randint(1, 2)):
                 first[f"Proxy/e{n + 1}"] = {"host": rng.choice((*hosts, None))}
+        if rng.random() < 0.3:
+            first["Container/m"] = {"hook": {"when": rng.choice(("before-sync", "after-sync")), "only": ["applications"]}}
         self.refs = set(first)
         self.made.append({"do": "commit", "set": first})
         for host in hosts:
@@ -138,6 +140,10 @@ class _Maker:
                 )
             )
             return {word: rng.choice(said)}
+        if roll < 0.77 and ref != "Application/a":
+            # Never in a circle: Applications need `a` alone, and nothing needs a Container.
+            needed = ("Application/a",) if kind == "Application" else ("Application/a", "Application/b")
+            return {"needs": rng.choice([[], *([one] for one in needed)])}
         if kind == "Container":
             return {"host": rng.choice((*HOSTS, None))}
         return {"replicas": rng.randint(0, 4)} if roll < 0.9 else {"hosts": sorted(rng.sample(HOSTS, rng.randint(0, 2)))}
