@@ -175,6 +175,8 @@ def status_json(fleet: FleetState, ref: Ref, status: Status, instances: tuple[Ob
         "declared": ref in fleet.resources,
         "owner": str(getattr(fleet.workloads.get(ref), "owner", instances[0].fields.get("owner") or ref if instances else ref)),
         "where": f"{declared.source.file}:{declared.source.line}" if declared else "",
+        # What an environment's layers made of the document that stands there.
+        **({"layers": [f"{one.file}:{one.line}" for one in declared.layers]} if declared and declared.layers else {}),
         "instances": [
             {
                 "instance": one.instance,

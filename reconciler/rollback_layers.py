@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.core.as_yaml import as_yaml
-from reconciler.core.envelope import digest_of, ref_of, tenant_of
+from reconciler.core.envelope import check, digest_of, ref_of, tenant_of
 from reconciler.core.kinds import KINDS
 from reconciler.core.layers import ENVIRONMENT, root_of
 from reconciler.core.model import DEFAULT_TENANT, Ref
@@ -62,7 +62,8 @@ class Layers:
             before = digest_of(document.value) if document is not None else ""
             if since is None and before != digest:
                 since = commit
-            if target is not None:
+            if target is not None or (document is not None and check(document, self._ref.tenant, KINDS).problems):
+                # What has Problems was never in force.
                 continue
             if since is not None and document is not None and before != digest and before not in held:
                 return self.written(tree, now, document, since, self._source.info(parent), ())

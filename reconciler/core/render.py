@@ -57,16 +57,26 @@ class Renderer:
 
     made: int = 0
     _last: dict[Document, _Made] = field(default_factory=dict)
+    # All documents of the last call and its layers, and what came of it; only where there were no Problems.
+    _given: list[Document] = field(default_factory=list)
+    _circumstances: tuple[Layer, ...] = ()
+    _sound: tuple[Document | None, ...] = ()
+    _size: int = 0
     _changes: Changes = field(default_factory=Changes)
 
     def render(self, layers: Sequence[Layer], documents: Iterable[Document]) -> Rendering:
         """`layers` as in a Tree, one at least; the documents are all that stand in them."""
+        given = list(documents)
+        edited = self._edited(tuple(layers), given)
+        if edited is not None:
+            return edited
+        self._given, self._circumstances, self._sound = given, tuple(layers), ()
         roots = tuple(layer.root for layer in layers)
         places = {root + ENVIRONMENT: root for root in roots}
         environments: dict[str, Document] = {}
         others: list[Document] = []
         problems: list[Problem] = []
-        for document in documents:
+        for document in given:
             root = places.get(document.source.file)
             if document.value.get("kind") != KIND:
                 others.append(document)
@@ -79,7 +89,40 @@ class Renderer:
         if problems:
             self._last = {}
             return Rendering((), tuple(problems))
-        return self._all(others, roots, same)
+        result = self._all(others, roots, same)
+        if not result.problems:
+            # An Environment stands for no document.
+            nothing = _Made(None, None, (), (), (), None)
+            self._sound = tuple(self._last.get(one, nothing).document for one in given)
+        return result
+
+    def _edited(self, layers: tuple[Layer, ...], given: list[Document]) -> Rendering | None:
+        """The last result with some documents edited; None when that takes a look at all of them."""
+        if not self._sound or layers != self._circumstances or len(given) != len(self._given):
+            return None
+        changed = [number for number, (old, new) in enumerate(zip(self._given, given, strict=True)) if old is not new]
+        if len(changed) > len(given) // 10 + 1 or any(
+            KIND in (self._given[number].value.get("kind"), given[number].value.get("kind")) for number in changed
+        ):
+            return None
+        roots = tuple(layer.root for layer in layers)
+        made: dict[Document, _Made] = {}
+        size = self._size
+        for number in changed:
+            document, was = given[number], self._last[self._given[number]]
+            one = made[document] = self._one(document, root_of(document.source.file, roots))
+            size += one.size - was.size
+            # A patch may fit nothing any more.
+            if one.problems or one.document is None or set(was.changes) - set(one.changes) or size > LARGEST_ENVIRONMENT:
+                return None
+        sound = list(self._sound)
+        for number in changed:
+            document = given[number]
+            self._last.pop(self._given[number], None)
+            self._last[document] = made[document]
+            sound[number] = made[document].document
+        self._given, self._sound, self._size = given, tuple(sound), size
+        return Rendering(tuple(one for one in sound if one is not None))
 
     def _all(self, documents: list[Document], roots: tuple[str, ...], same: bool) -> Rendering:
         """`same`: the environments say what they said the last time."""
@@ -101,7 +144,7 @@ class Renderer:
                 lost.append(document.raw)
             if len(problems) >= MOST_PROBLEMS or size > LARGEST_ENVIRONMENT:
                 break
-        self._last = now
+        self._last, self._size = now, size
         if size > LARGEST_ENVIRONMENT:
             what = f"variables and patches make more than {LARGEST_ENVIRONMENT} characters of its documents"
             return Rendering((), (Problem(Where(roots[-1] + ENVIRONMENT), what, "split it into several environments"),))

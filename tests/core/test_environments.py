@@ -563,3 +563,16 @@ def test_a_commit_renders_what_it_changes() -> None:
     layered.load()
     # The default that forty of them use stands in that file, whose lines have moved.
     assert layered.loader.rendered == made + 40
+
+
+@given(repositories(), st.integers(0, 3), NAMES, st.sampled_from(["x", "${var.a}", "${var.zz}", "$${var.b}"]))
+@settings(max_examples=150, deadline=None)
+def test_one_edited_document_is_as_if_all_were_new(layered: Layered, number: int, name: str, word: str) -> None:
+    """Whatever it was and becomes: the quick way there and the long one give the same answer, and so does the way back."""
+    layered.load()
+    path = next(one for one in sorted(layered.files) if one.endswith(f"{number % (len(layered.files) - 3)}.yaml"))
+    before = layered.files[path]
+    for text in (container(name, f"command: ['{word}']"), before):
+        layered.files[path] = text
+        now, fresh = layered.load(), Layered(dict(layered.files)).load()
+        assert (now.problems, now.fleet and now.fleet.resources) == (fresh.problems, fresh.fleet and fresh.fleet.resources)
