@@ -118,11 +118,21 @@ def explain(row: Row, known: Known, now: float) -> Page:
     if known.refused:
         page += [BLANK, text(Span("last refused", "bad")), text(known.refused, indent=2)]
     page += declared_blocks(known.declared, known.document, known.where, known.revision, known.changes, now)
+    page += _layer_blocks(row)
     page += related_blocks(known.needs, known.needed_by)
     if known.recent:
         rows = tuple((words(f"{ago(now - at)} ago", "dim"), words(what), words(message)) for at, what, message in known.recent)
         page += [BLANK, text(Span("recently", "strong")), Table(("", "", ""), rows, 2)]
     return tuple(page)
+
+
+def _layer_blocks(row: Row) -> Page:
+    """What an environment's layers made of the document that is declared."""
+    others = [str(one) for one in list(row.get("layers", ()))[1:]]
+    if not others:
+        return ()
+    said = text("by its environment; `convoy render --explain` prints what comes of it", indent=2)
+    return (BLANK, text(Span("changed", "strong")), said, *(text(one, indent=2) for one in others))
 
 
 def _nested(page: Page) -> Page:

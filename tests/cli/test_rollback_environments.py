@@ -72,7 +72,7 @@ def test_what_a_base_says_is_put_back_by_a_patch(convoy: Convoy, origin: Origin)
 
 
 def test_what_was_held_is_left_out(convoy: Convoy, origin: Origin) -> None:
-    """A second rollback goes on to what it was before; what had Problems was never in force; and a named commit counts whatever is held."""
+    """A second rollback goes on to what it was before; what had Problems was never in force. A named one counts."""
     first = origin.commit(files(1))
     origin.commit(files(2))
     origin.commit({**files(9), "bases/shop/web.yaml": web(9, "  nonsense: true\n")})

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.core import show
 from reconciler.core.patches import merged
 from tests.layered import BASE, HEAD, HOST, PRODUCTION, Layered, container, environment, shop
 
@@ -576,3 +577,13 @@ def test_one_edited_document_is_as_if_all_were_new(layered: Layered, number: int
         layered.files[path] = text
         now, fresh = layered.load(), Layered(dict(layered.files)).load()
         assert (now.problems, now.fleet and now.fleet.resources) == (fresh.problems, fresh.fleet and fresh.fleet.resources)
+
+
+def test_explain_names_the_layers() -> None:
+    """Who looks at a resource sees which lines of which files made it what it is there."""
+    row = {"ref": "Container/web", "sync": "synced", "health": "healthy", "since": 0.0, "where": "bases/shop/web.yaml:1"}
+    layers = ["bases/shop/web.yaml:1", "environments/production/environment.yaml:8"]
+    shown = show.plain(show.explain({**row, "layers": layers}, show.Known(), 1.0))
+    assert "environments/production/environment.yaml:8" in shown
+    assert "convoy render --explain" in shown
+    assert "changed" not in show.plain(show.explain(row, show.Known(), 1.0))
