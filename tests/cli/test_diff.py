@@ -119,33 +119,37 @@ def test_what_a_real_envoy_runs(convoy: Convoy, state: Path, tmp_path: Path) -> 
     fleet.mkdir()
     (fleet / "fleet.yaml").write_text(FLEET.replace("HTTP_PORT", str(free_port())))
 
-    def run(*words: str, code: int = 0) -> str:
+    def look(*words: str, code: int = 0) -> str:
+        result = convoy(*words)
+        assert result.exit_code == code, result.output
+        return result.stdout
+
+    def run(*words: str) -> None:
         command = [sys.executable, "-m", "reconciler", "--state", str(state), *words]
         done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120, cwd=tmp_path)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == 0, done.stdout + done.stderr
 
     try:
         run("apply", "fleet", "--yes")
-        text, answer = run("diff", "--exit-code", "--fields"), json.loads(run("diff", "edge-1", "-o", "json"))
+        text, answer = look("diff", "--exit-code", "--fields"), json.loads(look("diff", "edge-1", "-o", "json"))
         assert "sent, acknowledged and run as declared" in text
         states = {(r["type"], r["name"], r["runs"]) for one in answer["proxies"][0]["instances"] for r in one["resources"]}
         assert {runs for _, _, runs in states} == {"same"}, states
-        assert "made from what is declared" in run("diff", "Application/shop")
-        _followed(run)
+        assert "made from what is declared" in look("diff", "Application/shop")
+        _followed(look)
         with closing(Store(f"sqlite:///{state / 'convoy.db'}", Seams())) as store:
             kept = store.delivery("edge-1")
             assert kept is not None
             store.put_deliveries({"edge-1": dataclasses.replace(kept, wanted=other_timeout(kept.wanted), told=kept.told)})
-        differing = run("diff", "Cluster/ledger", "--fields", "--exit-code", code=2)
+        differing = look("diff", "Cluster/ledger", "--fields", "--exit-code", code=2)
         assert re.search(r"connect_timeout +9s → 0\.250s", differing), differing
         assert "1 listener" not in differing
     finally:
         run("down", "--yes")
 
 
-def _followed(run: Any) -> None:
-    route = json.loads(run("explain", "edge-1/http/pay", "-o", "json"))["followed"][0]
+def _followed(look: Any) -> None:
+    route = json.loads(look("explain", "edge-1/http/pay", "-o", "json"))["followed"][0]
     line = FLEET.split("- prefix: /pay")[0].count("\n") + 1
     assert (route["declared"], route["where"].rpartition(":")[0]) == ("Configuration/edge", f"fleet.yaml:{line}")
     assert {one["name"]: one["weight"] for one in route["clusters"]} == {"ledger": 30, "shop": 70}
@@ -154,7 +158,7 @@ def _followed(run: Any) -> None:
     assert {one["seen"] for one in ends["shop"]} == {"healthy"}
     assert [(one["port"], one["ref"]) for one in ends["ledger"]] == [(9, None)]
     assert route["standing"] == "acknowledged"
-    shop = json.loads(run("explain", "Application/shop", "-o", "json"))
+    shop = json.loads(look("explain", "Application/shop", "-o", "json"))
     assert shop["neededBy"] == ["Configuration/edge"]
     assert {(one["proxy"], one["type"], one["standing"]) for one in shop["inProxies"]} == {
         ("edge-1", "cluster", "acknowledged"),
