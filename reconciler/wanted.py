@@ -6,11 +6,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.certificates import Certificates
-from reconciler.core.connect import Connector
+from reconciler.checked import Unchecked, check
 from reconciler.core.declared import Declaration, Maker
 from reconciler.core.facts import DELETES, Order
-from reconciler.core.handover import node_id
-from reconciler.core.model import FleetState, ObservedState, Problem, Ref, Snapshot, Where
+from reconciler.core.model import FleetState, Problem, Ref, Where
 from reconciler.core.parse import Document
 from reconciler.core.plan import settings_of
 from reconciler.core.told import Said, Told, about, brought_back, heard
@@ -25,8 +24,6 @@ from reconciler.store import Store, StoreError
 
 # An unreadable source is tried again this often at first, half as often after each failure, up to the longest.
 RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
-# How long a real Envoy may take over one revision before that is reported as a Problem.
-GATE_DEADLINE_S = 120.0
 # How often whoever waits for a look asks for it: each begins only when the one before has ended.
 HINT_S = 0.05
 NOTHING = Told()
@@ -62,10 +59,6 @@ class Accepted:
     # After a start: the revisions that something in force is of, and which one was good before there was any word of that.
     before: Mapping[str, FleetState] = field(default_factory=dict)
     was: str = ""
-
-
-class Unchecked(Exception):
-    """A real Envoy was to check a revision and could not: it is neither good nor refused, and is tried again."""
 
 
 class Wanted:
@@ -304,28 +297,3 @@ def makers(source: Source, since: str, revision: str, files: Collection[str]) ->
         found, newest = {}, ""
     known = {file: Maker(commit.revision, commit.author) for file, commit in found.items()}
     return {file: known.get(file) or Maker(revision, newest) for file in files}
-
-
-def told(fleet: FleetState, certificates: Certificates) -> Mapping[str, Snapshot]:
-    """What each proxy would be told if nothing ran yet: all that a revision alone decides."""
-    return Connector().connect(fleet, ObservedState({}), certificates.versions(fleet))
-
-
-def check(fleet: FleetState, gate: Gates, certificates: Certificates, closed: threading.Event) -> tuple[Problem, ...]:
-    """What a real Envoy says against this revision, as Problems at the lines a person would edit."""
-    problems: dict[tuple[str, str], Problem] = {}
-    programs = {node_id(ref): want.run.command[0] for ref, want in fleet.workloads.items() if ref.kind == "Proxy"}
-    for node, snapshot in told(fleet, certificates).items():
-        verdict = gate.check(snapshot, programs.get(node, ""), deadline_s=GATE_DEADLINE_S, closed=closed)
-        if verdict.unchecked and not verdict.refused:
-            raise Unchecked(
-                f"revision {fleet.revision} could not be checked by a real Envoy, and is tried again: {verdict.unchecked}"
-            )
-        for resources in snapshot.resources.values():
-            for resource in resources.values():
-                message = verdict.refused.get(resource.version)
-                if message is not None:
-                    problems[(str(resource.origin), message)] = Problem(
-                        resource.origin, f"Envoy refuses {resource.type.upper()} {resource.name}: {message}", "", resource.owner
-                    )
-    return tuple(problems[key] for key in sorted(problems))

@@ -229,7 +229,7 @@ def _for_a_person(error: Exception) -> bool:
         ("reconciler.git", "SourceError"),
         ("reconciler.git", "Conflict"),
         ("reconciler.rollback", "RollbackError"),
-        ("reconciler.wanted", "Unchecked"),
+        ("reconciler.checked", "Unchecked"),
         ("reconciler.store", "StoreError"),
         ("reconciler.store", "BackupError"),
         ("reconciler.drivers", "DriverError"),

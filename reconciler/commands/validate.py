@@ -130,8 +130,8 @@ def _asked(call: Call, looked: Looked) -> Looked:
     """With what a real Envoy says, where nothing else is wrong."""
     import threading
 
+    from reconciler.checked import check
     from reconciler.control import open_control
-    from reconciler.wanted import check
 
     if not looked.sound or looked.loaded.fleet is None:
         return looked
