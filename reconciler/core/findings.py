@@ -87,7 +87,8 @@ class Told:
             sum(not self._waits[node] for node in nodes),
             sum(known for _, known, _ in ends),
             sum(healthy for _, _, healthy in ends),
-            next((name for name, _, healthy in ends if not healthy), ""),
+            next((name for name, known, healthy in ends if known and not healthy), ""),
+            next((name for name, known, _ in ends if not known), ""),
         )
 
     def _clusters(self, ref: Ref, group: Ref) -> Iterable[tuple[str, int, int]]:

@@ -76,7 +76,8 @@ class Application:
 class Traffic:
     """What proxies are told because of a ProxyGroup, Configuration, Cluster, VirtualHost: on how many of them it is in force.
 
-    `endpoints` counts those its clusters have from Applications and Containers; `empty` names a cluster that has none healthy.
+    `endpoints` counts those its clusters have from Applications and Containers; `empty` names a cluster none of whose is
+    healthy, `bare` one that has none at all: its Application may have no replicas, because somebody wants it so.
     """
 
     proxies: int = 0
@@ -85,6 +86,7 @@ class Traffic:
     endpoints: int = 0
     healthy_endpoints: int = 0
     empty: str = ""
+    bare: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def traffic(seen: Traffic) -> Verdict:
     if seen.empty:
         return Verdict("unhealthy", f"cluster {seen.empty} has no healthy endpoint")
     if seen.in_force >= seen.proxies:
-        return Verdict("healthy")
+        return Verdict("degraded", f"cluster {seen.bare} has no endpoint") if seen.bare else Verdict("healthy")
     why = f"in force on {seen.in_force} of {seen.proxies} proxies"
     if seen.connected >= seen.proxies:
         return Verdict("starting", why)

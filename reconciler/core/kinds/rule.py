@@ -24,7 +24,8 @@ class HealthRule(Part):
     Of every kind there are `name`, `tenant`, `labels`, `status` and `message`. Container: `there`, `state`, `check`, `said`,
     `restarts`, `exit`, `ended`, `failedChecks`, `latencyMs`. Proxy: these, and `connected`, `synced`, `waits`. Application:
     `replicas`, `healthy`, `starting`, `unhealthy`, `restarts`, `worst`. ProxyGroup, Configuration, Cluster, VirtualHost:
-    `proxies`, `connected`, `inForce`, `endpoints`, `healthyEndpoints`, `empty`. Certificate: `known`, `daysLeft`, `madeHere`.
+    `proxies`, `connected`, `inForce`, `endpoints`, `healthyEndpoints`, `empty`, `bare`.
+    Certificate: `known`, `daysLeft`, `madeHere`.
     Host: `seen`, `blind`, `state`, `workloads`.
     """
     status: Literal["degraded", "unhealthy"] = "unhealthy"
