@@ -54,11 +54,14 @@ class Rollback:
         """`held`: subjects of the holds that are known beside the branch's own trailers. Keys are judged at `now_s`."""
         self._source, self._past, self._ref, self._now_s = source, past, ref, now_s
         self._layers = Layers(source, past, ref)
+        # Whether the fleet is an environment with bases, whose past is not looked through for what is gone.
+        self._shares = False
         self._held = [digest for printed, digest in map(about, held) if printed == str(ref)]
 
     def find(self, to: str = "") -> Back:
         """Back to what it was before it became what it is, leaving out what is held; or to what it was in the commit `to`."""
         tree = self._tip()
+        self._shares = len(tree.layers) > 1
         composed = self._layers.composed(tree)
         if composed is not None:
             return self._composed(tree.revision, self._layers.find(tree, composed, set(self._held), to))
@@ -139,6 +142,9 @@ class Rollback:
             if since is not None and before is not None and before.digest != digest and before.digest not in held:
                 return since, before, self._source.info(parent), []
         if now is None and since is None:
+            if self._shares:
+                hint = "what a base declared is brought back in the base, or copied from it"
+                raise RollbackError(f"no commit of the branch has declared {self._ref} in {root.rstrip('/')} itself: {hint}")
             raise RollbackError(f"no commit of the branch has ever declared {self._ref}: see that its kind and name are right")
         where = f"{now.file}:{now.line}: " if now is not None else ""
         but = " but what is held" if held else ""

@@ -116,7 +116,7 @@ def test_what_no_patch_can_do_is_refused_by_name(convoy: Convoy, origin: Origin)
     origin.commit(files(1, flow))
     origin.commit(files(2, flow))
     assert "in lines, without braces and brackets" in roll_back(convoy, origin, code=1)
-    assert "has ever declared" in roll_back(convoy, origin, what="Host/other", code=1)
+    assert "what a base declared is brought back in the base" in roll_back(convoy, origin, what="Host/other", code=1)
 
 
 def test_a_dry_run_shows_the_patch_and_pushes_nothing(convoy: Convoy, origin: Origin) -> None:
