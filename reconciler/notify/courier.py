@@ -79,6 +79,8 @@ class Courier:
                 self.turn()
             except StoreError as error:
                 self._log.error("notify.failed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - a mistake of ours about one message must not end all telling
+                self._log.error("notify.failed", error=f"{type(error).__name__}: {error}")
             self._seams.wait(self._ended, POLL_S)
 
     def turn(self) -> None:
@@ -187,7 +189,9 @@ class Courier:
         except (NotTold, SecretError) as error:
             return str(error)
         except OSError as error:
-            return str(error.strerror or error)
+            return str(error.strerror or type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever a receiver makes us trip over, it is tried again later, not at once
+            return f"it cannot be told ({type(error).__name__})"
         return ""
 
     def _give_up(self, name: str, id: str, why: str) -> None:
