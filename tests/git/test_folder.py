@@ -205,3 +205,30 @@ def test_a_change_is_noticed_at_once(fleet: Path, directory: Directory) -> None:
     while directory.changed(None):
         pass
     closing.join()
+
+
+def test_an_environment_is_woken_by_its_bases(tmp_path: Path, seams: Failing) -> None:
+    """What it takes in lies outside its own directory, and paths count from the repository's root."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "a.yaml").write_text("a: b\n")
+    (tmp_path / "own").mkdir()
+    head = "apiVersion: convoy/v1\nkind: Environment\nmetadata: {name: own}\n"
+    (tmp_path / "own" / "environment.yaml").write_text(f"{head}spec: {{bases: [../base]}}\n")
+    opened = Directory(tmp_path / "own", seams, poll_s=60.0)
+    try:
+        first = opened.fetch()
+        assert list(opened.tree(first).files) == ["base/a.yaml", "own/environment.yaml"]
+        woken: list[bool] = []
+        waiting = threading.Thread(target=lambda: woken.append(opened.changed(20.0)))
+        waiting.start()
+        for number in range(100):
+            (tmp_path / "base" / "a.yaml").write_text(f"a: {number}\n")
+            waiting.join(0.1)
+            if not waiting.is_alive():
+                break
+        waiting.join()
+        assert woken == [True]
+        assert opened.fetch() != first
+    finally:
+        opened.close()
