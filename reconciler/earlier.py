@@ -20,11 +20,16 @@ def earlier(source: Source, loader: Loader, store: Store, revision: str, was: st
     named = [row.get("revision"), *(withheld.values() if isinstance(withheld, dict) else ())]
     found: dict[str, FleetState] = {}
     for one in list(dict.fromkeys(str(one) for one in named if one and one != revision))[:MOST]:
+        at = store.good_since(one)
         try:
-            fleet = loader.load(source.tree(one), source.read).fleet
+            # Where signers are asked for, what nobody answers for is not read, whatever a row says.
+            problem = source.signature(one, at, "").problem if at is not None else None
+            fleet = None if at is None or problem else loader.load(source.tree(one), source.read).fleet
         except SourceError as error:
             log.warning("revision.lost", revision=one, error=str(error))
             continue
         if fleet is not None:
             found[one] = fleet
+        else:
+            log.warning("revision.lost", revision=one, error=str(problem or "it is not known to have been good"))
     return found

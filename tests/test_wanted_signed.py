@@ -271,3 +271,19 @@ def test_another_commit_is_compared_only_where_somebody_answers_for_it(
     assert nobody.exit_code == 1
     assert "is not read" in nobody.stderr
     assert convoy(*words, "--at", first[:10]).exit_code == 0
+
+
+def test_what_was_in_force_is_known_again_after_a_restart(tmp_path: Path, origin: Origin, ssh: Ssh, signers: Path) -> None:
+    """The revisions that something in force is of are read again, if somebody answered for them; no row makes others read."""
+    first = signed_commit(origin, ssh.sign("alice"), {"a.yaml": HOST})
+    with following(tmp_path, origin, signers) as (wanted, store):
+        assert wanted.look().before == {}
+        unsigned = origin.commit({"b.yaml": OTHER})
+        wanted.look()
+        store.put_guards({"in-force": {"revision": first, "withheld": {"Host/h1": unsigned, "Host/h2": "--nonsense"}}})
+    second = signed_commit(origin, ssh.sign("alice"), {"c.yaml": OTHER.replace("h2", "h3")})
+    with following(tmp_path, origin, signers) as (wanted, _):
+        accepted = wanted.look()
+    assert accepted.fleet is not None
+    assert accepted.fleet.revision == second
+    assert {revision: len(fleet.resources) for revision, fleet in accepted.before.items()} == {first: 1}
