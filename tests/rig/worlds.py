@@ -41,12 +41,13 @@ KINDS = ("error", "error", "timeout", "slow", "nonsense")
 
 def random_world(seed: int) -> World:
     """The same for the same seed."""
-    return {"seed": seed, "events": _Maker(Random(seed)).events()}
+    return {"seed": seed, "events": _Maker(Random(seed), Random(f"order {seed}")).events()}
 
 
 class _Maker:
-    def __init__(self, rng: Random) -> None:
-        self.rng = rng
+    def __init__(self, rng: Random, order: Random) -> None:
+        # What is said of order has a randomness of its own: a world is what it was before there was any, and more.
+        self.rng, self.order = rng, order
         self.made: list[Event] = []
         self.refs: set[str] = set()
 
@@ -64,8 +65,10 @@ class _Maker:
             first["VirtualHost/v1"] = {"backend": "a"}
             for n in range(rng.randint(1, 2)):
                 first[f"Proxy/e{n + 1}"] = {"host": rng.choice((*hosts, None))}
-        if rng.random() < 0.3:
-            first["Container/m"] = {"hook": {"when": rng.choice(("before-sync", "after-sync")), "only": ["applications"]}}
+        if self.order.random() < 0.3:
+            first["Container/m"] = {
+                "hook": {"when": self.order.choice(("before-sync", "after-sync")), "only": ["applications"]}
+            }
         self.refs = set(first)
         self.made.append({"do": "commit", "set": first})
         for host in hosts:
@@ -112,9 +115,17 @@ class _Maker:
         changed: dict[str, dict[str, Any]] = {}
         for _ in range(rng.randint(1, 2)):
             ref = rng.choice(CHANGED)
-            changed.setdefault(ref, {}).update(self.words(ref))
+            changed.setdefault(ref, {}).update(self.words(ref) | self.needs(ref))
         self.refs |= changed.keys()
         self.made.append({"do": "commit", "set": changed})
+
+    def needs(self, ref: str) -> dict[str, Any]:
+        """Never in a circle: Applications need `a` alone, and nothing needs a Container."""
+        kind = ref.partition("/")[0]
+        if kind not in ("Container", "Application") or ref == "Application/a" or self.order.random() > 0.15:
+            return {}
+        needed = ("Application/a",) if kind == "Application" else ("Application/a", "Application/b")
+        return {"needs": self.order.choice([[], *([one] for one in needed)])}
 
     def words(self, ref: str) -> dict[str, Any]:
         rng = self.rng
@@ -140,10 +151,6 @@ class _Maker:
                 )
             )
             return {word: rng.choice(said)}
-        if roll < 0.77 and ref != "Application/a":
-            # Never in a circle: Applications need `a` alone, and nothing needs a Container.
-            needed = ("Application/a",) if kind == "Application" else ("Application/a", "Application/b")
-            return {"needs": rng.choice([[], *([one] for one in needed)])}
         if kind == "Container":
             return {"host": rng.choice((*HOSTS, None))}
         return {"replicas": rng.randint(0, 4)} if roll < 0.9 else {"hosts": sorted(rng.sample(HOSTS, rng.randint(0, 2)))}
