@@ -169,10 +169,14 @@ def _split(want: Want, bearing: list[Observed], hosts: Hosts, state: ObservedSta
     elif current:
         # The same choice as the planner's, for what it will delete must be what is left out here.
         allowed = [host for host in hosts.open(want, bearing) if host not in state.blind]
-        host = place(want, allowed, bearing) or current[0].host
+        host = place(want, allowed, bearing) or ""
     else:
         return [], bearing
-    here = [one for one in current if one.host == host]
+    if host:
+        here = [one for one in current if one.host == host]
+    else:
+        # It may be nowhere, so that nothing of it is moved or deleted: what runs stays, and nothing counts on a host that is lost.
+        here = [one for one in current if hosts.declared.get(one.host) != "lost"] or current
     return here, [one for one in bearing if not any(one is kept for kept in here)]
 
 
