@@ -175,7 +175,7 @@ def _split(want: Want, bearing: list[Observed], hosts: Hosts, state: ObservedSta
     if host:
         here = [one for one in current if one.host == host]
     else:
-        # It may be nowhere, so that nothing of it is moved or deleted: what runs stays, and nothing counts on a host that is lost.
+        # It may be nowhere, so nothing of it is moved or deleted: what runs stays, and nothing counts on a lost host.
         here = [one for one in current if hosts.declared.get(one.host) != "lost"] or current
     return here, [one for one in bearing if not any(one is kept for kept in here)]
 
