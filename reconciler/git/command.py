@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from reconciler.core.values import nameless
 from reconciler.git.source import SourceError
 
 # `ext::` and the like run programs that the URL names: https://git-scm.com/docs/git-remote-ext
@@ -32,9 +33,8 @@ SETTINGS = (
 KEPT = re.compile(
     r"GIT_(SSH|SSH_COMMAND|SSH_VARIANT|CONFIG_GLOBAL|CONFIG_SYSTEM|CONFIG_NOSYSTEM|SSL_(?!NO_VERIFY).*|HTTP_.*|PROXY_.*|EXEC_PATH)$"
 )
-# `scheme://user:password@host`, and what comes after `?`, where forges and object stores put tokens.
-USERINFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^/@\s'\"]*@", re.IGNORECASE)
-QUERY = re.compile(r"([a-z][a-z0-9+.-]*://[^\s'\"?]*\?)[^\s'\"]+", re.IGNORECASE)
+# What comes after `?`, where forges and object stores put tokens. A URL is taken whole, so that no scan is made twice.
+QUERY = re.compile(r"(://[^\s'\"?]*+)(\?[^\s'\"]+)?")
 SCP_LIKE = re.compile(r"[^/:]+:")
 # Even an empty file of grafts makes git give advice about it.
 NO_FILE = "/dev/null/none"
@@ -162,7 +162,7 @@ def plain_environment() -> dict[str, str]:
 
 def redacted(text: str) -> str:
     """The same text without user names, passwords and tokens in URLs."""
-    return QUERY.sub(r"\1***", USERINFO.sub(r"\1***@", text))
+    return QUERY.sub(lambda url: f"{url[1]}?***" if url[2] else url[1], nameless(text))
 
 
 def local_path(url: str) -> Path | None:

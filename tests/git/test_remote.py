@@ -113,6 +113,15 @@ def test_redaction_leaves_the_rest() -> None:
     """What is not secret stays readable."""
     said = f"unable to access 'https://a:{SECRET}@host/x.git?token={SECRET}&y=1': gone; git@host:x.git"
     assert redacted(said) == "unable to access 'https://***@host/x.git?***': gone; git@host:x.git"
+    assert redacted(f"https://a:p@{SECRET}@host/x and https://{SECRET * 200}@host") == "https://***@host/x and https://***@host"
+
+
+@pytest.mark.parametrize("piece", ["a", "a://", "://a", "a://b?", "a.b-", "://?", "@://", "a@"])
+def test_redaction_takes_time_by_length(piece: str) -> None:
+    """Megabytes of what looks like the beginning of a URL, over and over, are read once."""
+    begun = time.process_time()
+    redacted(piece * (2_000_000 // len(piece)))
+    assert time.process_time() - begun < 3
 
 
 @pytest.mark.parametrize(
