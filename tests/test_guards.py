@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core import guard
 from reconciler.core.facts import DELETES, FLEET, RETAINED, Order
 from reconciler.core.kinds.host import Host
 from reconciler.core.model import Ref
@@ -248,3 +249,23 @@ def test_a_round_that_cannot_be_remembered_does_nothing(tmp_path: Path, monkeypa
         patched.undo()
         until(loop, lambda view: view.converged)
     assert len(world.running()) == 1
+
+
+def test_what_is_made_for_the_first_time_corrects_nothing(tmp_path: Path) -> None:
+    """Also where it has been seen as declared before it is heard that making it is done; what is put back does."""
+    world = World(tmp_path)
+    world.wish.accepted = Accepted(fleet("r1", {"a": "v1"}))
+    with world.convoy() as (loop, _):
+        made = until(loop, lambda view: bool(view.plan and view.plan.actions)).plan
+        until(loop, lambda view: view.converged)
+        world.machines["h1"].things.clear()
+        world.machines["h1"].ring()
+        again = until(loop, lambda view: bool(view.plan and view.plan.actions)).plan
+        assert loop.premises is not None
+        facts = loop.premises.facts
+        assert made is not None
+        assert again is not None
+        (first,), (second,) = made.actions, again.actions
+        assert replace(first, drift=True) == second
+        assert not guard.corrects(first, facts)
+        assert guard.corrects(second, facts)

@@ -148,9 +148,10 @@ def leave(want: Want, fields: Collection[str], what: str, facts: Facts, settings
 
 
 def corrects(action: Action, facts: Facts) -> bool:
-    """Whether this action puts right what no commit changed."""
+    """Whether this action puts right what no commit changed. Whether it was planned for that counts: what it has made may be
+    seen to be as declared before its outcome is heard."""
     want = action.want
-    if action.verb not in ("create", "update") or not isinstance(want, Want):
+    if not action.drift or not isinstance(want, Want):
         return False
     return facts.settled.get(want.ref) == (want.instance, want.live, action.host)
 
