@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -11,16 +11,9 @@ from typing import cast
 from reconciler import envoy_binary
 from reconciler.bell import Bell
 from reconciler.certificates import Certificates
-from reconciler.compare import edited
-from reconciler.core.connect import Connector
-from reconciler.core.edits import Edit
-from reconciler.core.facts import FLEET, RETAINED, Facts, Order
-from reconciler.core.guard import owners
+from reconciler.core.facts import FLEET, RETAINED, Order
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.model import Connected, FleetState, Key, ObservedState, Plan, Problem, Ref
-from reconciler.core.place import without_lost
-from reconciler.core.plan import plan
-from reconciler.core.status import Status, status
+from reconciler.core.model import Connected, FleetState, Key, ObservedState
 from reconciler.drivers import DriverError
 from reconciler.gate import Gates
 from reconciler.git import Source
@@ -32,7 +25,8 @@ from reconciler.log import Log
 from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics
 from reconciler.notify import Courier
-from reconciler.openings import Openings, closed
+from reconciler.openings import Openings
+from reconciler.preview import Preview, preview
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.releases import Releases
@@ -51,23 +45,6 @@ from reconciler.xds.server import Server
 
 class ControlError(Exception):
     """Convoy cannot run here and now; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What would be done now; nothing was changed to find out."""
-
-    revision: str = ""
-    fleet: FleetState | None = None
-    problems: tuple[Problem, ...] = ()
-    plan: Plan | None = None
-    status: Mapping[Ref, Status] = field(default_factory=dict)
-    unreadable: str = ""
-    # Secrets that cannot be opened or used here: what needs them alone will not be as declared.
-    unopened: tuple[Problem, ...] = ()
-    # Documents that differ from those in force; and what workloads come from, also those that are not declared any more.
-    edits: tuple[Edit, ...] = ()
-    owners: Mapping[Ref, Ref] = field(default_factory=dict)
 
 
 class Control:
@@ -123,26 +100,9 @@ class Control:
 
     def preview(self) -> Preview:
         """Load the source, look at the hosts, plan; change nothing on any host or proxy."""
+        openings, guards = Openings(self._opener, self._seams), Guards(self.store, self._log, self._seams)
         wanted = self._wanted(recording=False)
-        accepted = wanted.look()
-        fleet = accepted.fleet
-        if fleet is None or accepted.problems or accepted.unreadable:
-            return Preview(accepted.refused, None, accepted.problems, unreadable=accepted.unreadable)
-        seen = without_lost(fleet, self._look_once(fleet))
-        snapshots = Connector().connect(fleet, seen, self.certificates.versions(fleet))
-        kept = {node: self.store.good(node) for node in snapshots}
-        published = {node: good.version for node, good in kept.items() if good is not None}
-        unopened = Openings(self._opener, self._seams).problems(fleet, None)
-        runs = Releases(self.store).runs
-        facts = Facts(snapshots=snapshots, published=published, unopened=closed(unopened), hooks=runs)
-        facts = Guards(self.store, self._log, self._seams).know(facts, accepted.orders, fleet.revision, accepted.noticed_at, ())
-        now = self._seams.now()
-        planned = plan(fleet, seen, facts, now)
-        unopened = (*self.certificates.problems(fleet), *unopened)
-        refused = {problem.ref: str(problem) for problem in unopened if problem.ref}
-        result = status(fleet, planned, seen, facts, refused, {}, now)
-        changed = edited(self.store, fleet, wanted.documents)
-        return Preview(fleet.revision, fleet, (), planned, result, "", unopened, changed, owners(fleet, seen))
+        return preview(wanted, self._look_once, self.store, self.certificates, openings, guards, self._seams)
 
     def _look_once(self, fleet: FleetState) -> ObservedState:
         resources, blind = {}, {}

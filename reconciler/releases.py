@@ -32,10 +32,15 @@ class Releases:
 
     def decide(self, accepted: Accepted, wanted: FleetState, orders: Orders, seen: ObservedState, now: float) -> InForce:
         """What of the wanted revision is in force now."""
+        base = self.base(accepted, wanted)
+        self._next = decide(base, wanted, hooks.advance(self._runs, base, seen, now), orders, now)
+        return self._next
+
+    def base(self, accepted: Accepted, wanted: FleetState) -> FleetState:
+        """What is in force before that is decided."""
         if self._base is None:
             self._base = _restored(self._row, wanted, accepted)
-        self._next = decide(self._base, wanted, hooks.advance(self._runs, self._base, seen, now), orders, now)
-        return self._next
+        return self._base
 
     def changes(self) -> dict[str, Mapping[str, Any] | None]:
         """What of that is to be kept, by the name of its row, before anything of it is done."""

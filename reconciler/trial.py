@@ -9,25 +9,23 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 
 from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, AskError
 from reconciler.certificates import foreseen
 from reconciler.compare import edited
-from reconciler.core import hooks, show
+from reconciler.core import show
 from reconciler.core.against import Answer, Moment, Question, QuestionError, answer_json, blob_id, read_question
-from reconciler.core.blend import blend
 from reconciler.core.connect import Connector
-from reconciler.core.facts import DELETES, Facts, Order
+from reconciler.core.facts import DELETES
 from reconciler.core.guard import owners
-from reconciler.core.model import XDS, FleetState, ObservedState, Plan, Problem, Ref, Snapshot
+from reconciler.core.model import XDS, FleetState, Plan, Problem, Ref, Snapshot
 from reconciler.core.parse import Document
-from reconciler.core.place import staying, without_lost
-from reconciler.core.plan import plan
 from reconciler.core.premises import Premises
 from reconciler.core.problems import problems_first
-from reconciler.core.release import InForce, decide
+from reconciler.core.prospect import next_force, prospect
+from reconciler.core.release import Orders
 from reconciler.core.told import Said, Told, brought_back, heard
 from reconciler.git import Tree, layers
 from reconciler.git.layers import NoDirectory
@@ -95,15 +93,16 @@ class Trial:
         fleet, problems, said, documents = self._load(question, known, now, deadline)
         if fleet is None or problems:
             return Answer(question.revision, moment, problems_first(problems))
-        on_trial = _Tried(fleet, known, said, now)
-        force, seen = on_trial.force, on_trial.seen
+        orders: Orders = {(one.verb, one.subject): one for one in said.every if one.until is None or now < one.until}
+        force = next_force(known, fleet, orders, now)
         versions = foreseen(force.fleet, known.fleet, known.certificates)
-        wanted = self._connector.connect(force.fleet, staying(seen, known.ending), versions)
-        facts = on_trial.facts(self._settled(wanted, known))
-        planned = plan(force.fleet, seen, facts, now)
-        answer = Answer(fleet.revision, moment, (), on_trial.closed(), bool(planned.actions))
+        shut = {problem.ref for problem in _closed(force.fleet, known)}
+        unopened = {ref: why for ref, why in known.facts.unopened.items() if ref in shut}
+        found = prospect(known, force, orders, versions, unopened, self._store.refused(), self._connector, now)
+        planned = found.plan
+        answer = Answer(fleet.revision, moment, (), _closed(fleet, known), bool(planned.actions))
         changed = edited(self._store, fleet, documents) if reads else ()
-        background = show.Background(fleet, owners(fleet, seen), changed)
+        background = show.Background(fleet, owners(fleet, found.seen), changed)
         return worded(answer, question, planned, self._told_before(planned), background)
 
     def _load(
@@ -131,21 +130,6 @@ class Trial:
         held = brought_back(loaded.fleet, said.holds(), lambda blob: contents[blob])
         return loaded.fleet, held, said, loaded.documents
 
-    def _settled(self, wanted: Mapping[str, Snapshot], known: Premises) -> dict[str, Snapshot]:
-        """What each proxy would be told: what is wanted, without what its Envoy has refused, as the loop does it."""
-        result: dict[str, Snapshot] = {}
-        refused: Mapping[str, str] | None = None
-        for node, snapshot in wanted.items():
-            before, runs = known.wanted.get(node), known.facts.snapshots.get(node)
-            if before is not None and runs is not None and before.version == snapshot.version:
-                result[node] = runs
-                continue
-            refused = self._store.refused() if refused is None else refused
-            fine = _versions(runs) if runs is not None else frozenset()
-            bad = {version: refused[version] for version in _versions(snapshot) - fine if version in refused}
-            result[node] = blend(snapshot, bad, runs.resources if runs is not None else {}).snapshot if bad else snapshot
-        return result
-
     def _told_before(self, planned: Plan) -> dict[str, Snapshot]:
         """What the proxies that would be told something run now."""
         found: dict[str, Snapshot] = {}
@@ -157,44 +141,14 @@ class Trial:
         return found
 
 
-@dataclass(frozen=True)
-class _Tried:
-    """A fleet beside what is known of the one that runs."""
+def _closed(fleet: FleetState, known: Premises) -> tuple[Problem, ...]:
+    """Whose secrets cannot be used: known only of what is as in the running fleet."""
 
-    fleet: FleetState
-    known: Premises
-    said: Told
-    now: float
-
-    @property
-    def orders(self) -> dict[tuple[str, str], Order]:
-        return {(o.verb, o.subject): o for o in self.said.every if o.until is None or self.now < o.until}
-
-    @cached_property
-    def force(self) -> InForce:
-        """What of it would come into force at once: the rest waits for a window, for somebody's word or for a hook."""
-        known = self.known
-        runs = hooks.advance(known.facts.hooks, known.fleet, known.seen, self.now)
-        return decide(known.fleet, self.fleet, runs, self.orders, self.now)
-
-    @cached_property
-    def seen(self) -> ObservedState:
-        return without_lost(self.force.fleet, self.known.seen)
-
-    def facts(self, snapshots: Mapping[str, Snapshot]) -> Facts:
-        """Those of the running fleet with what the commit says; what it has let pass or held stays so."""
-        closed = {problem.ref for problem in self.closed()}
-        unopened = {ref: why for ref, why in self.known.facts.unopened.items() if ref in closed}
-        facts = replace(self.known.facts, snapshots=snapshots, orders=self.orders, unopened=unopened)
-        return replace(facts, hooks=self.force.runs, withheld=self.force.withheld)
-
-    def closed(self) -> tuple[Problem, ...]:
-        """Whose secrets cannot be used: known only of what is as in the running fleet."""
-        return tuple(problem for problem in self.known.closed if problem.ref is not None and self._same(problem.ref))
-
-    def _same(self, ref: Ref) -> bool:
-        now, then = self.fleet.resources.get(ref), self.known.fleet.resources.get(ref)
+    def same(ref: Ref) -> bool:
+        now, then = fleet.resources.get(ref), known.fleet.resources.get(ref)
         return now is not None and then is not None and now.digest == then.digest
+
+    return tuple(problem for problem in known.closed if problem.ref is not None and same(problem.ref))
 
 
 def _tree(question: Question, files: Mapping[str, str], read: Callable[[Iterable[str]], Mapping[str, bytes]]) -> Tree:
@@ -224,10 +178,6 @@ def worded(
     if question.form == "json":
         return replace(answer, data=show.plan_json(planned, running, background))
     return replace(answer, page=show.plan(planned, running, background))
-
-
-def _versions(snapshot: Snapshot) -> frozenset[str]:
-    return frozenset(one.version for resources in snapshot.resources.values() for one in resources.values())
 
 
 def _late() -> AskError:

@@ -15,10 +15,11 @@ from reconciler.commands.options import FAILED, Call, Command, Failure, common, 
 from reconciler.commands.shown import background, show_problems, told_before
 
 if TYPE_CHECKING:
-    from reconciler.control import Control, Preview
+    from reconciler.control import Control
     from reconciler.core.model import Plan, Problem, Ref
     from reconciler.core.show_rollback import Rollback as Shown
     from reconciler.git import Branch, Person, Words
+    from reconciler.preview import Preview
     from reconciler.rollback import At, Back, Rollback
     from reconciler.store import Store
 

@@ -10,11 +10,12 @@ from reconciler.commands import sources
 from reconciler.commands.options import FAILED, Call, Failure
 
 if TYPE_CHECKING:
-    from reconciler.control import Control, Preview
+    from reconciler.control import Control
     from reconciler.core.model import FleetState, Plan, Problem, Ref, Snapshot
     from reconciler.core.select import Selector
     from reconciler.core.show import Background
     from reconciler.git import Source
+    from reconciler.preview import Preview
 
 MOST_UNOPENED = 5
 

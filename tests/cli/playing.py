@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from reconciler import control, loop
+from reconciler import loop
 from reconciler.core.model import Action, Plan, Ref, Snapshot, Verb
 from reconciler.core.status import Status
+from reconciler.preview import Preview
 
 Play = Callable[..., "FakeControl"]
 
@@ -63,4 +64,4 @@ def view(sync: Any = "synced", health: Any = "healthy", **more: Any) -> Any:
 
 
 def preview(**more: Any) -> Any:
-    return control.Preview(**{"revision": "r1", "plan": Plan("r1", (step(),)), **more})
+    return Preview(**{"revision": "r1", "plan": Plan("r1", (step(),)), **more})

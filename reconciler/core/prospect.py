@@ -1,0 +1,64 @@
+"""What would be planned if another revision were the next one, from what the last plan was made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.core import hooks
+from reconciler.core.blend import blend
+from reconciler.core.connect import Connector
+from reconciler.core.facts import Facts
+from reconciler.core.model import FleetState, ObservedState, Plan, Ref, Snapshot
+from reconciler.core.place import staying, without_lost
+from reconciler.core.plan import plan
+from reconciler.core.premises import Premises
+from reconciler.core.release import InForce, Orders, decide
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """The plan, and what it is made from: what the hosts show, and what would be known."""
+
+    plan: Plan
+    seen: ObservedState
+    facts: Facts
+
+
+def next_force(known: Premises, fleet: FleetState, orders: Orders, now: float) -> InForce:
+    """What of it would come into force at once: the rest waits for a window, for somebody's word or for a hook."""
+    return decide(known.fleet, fleet, hooks.advance(known.facts.hooks, known.fleet, known.seen, now), orders, now)
+
+
+def prospect(
+    known: Premises,
+    force: InForce,
+    orders: Orders,
+    versions: Mapping[Ref, str],
+    unopened: Mapping[Ref, str],
+    refused: Mapping[str, str],
+    connector: Connector,
+    now: float,
+) -> Prospect:
+    """`versions` and `unopened` are those of what is in `force`; `refused`: content version ⇒ an Envoy's words against it."""
+    seen = without_lost(force.fleet, known.seen)
+    wanted = connector.connect(force.fleet, staying(seen, known.ending), versions)
+    facts = replace(known.facts, snapshots=_settled(wanted, known, refused), orders=orders, unopened=unopened)
+    facts = replace(facts, hooks=force.runs, withheld=force.withheld)
+    return Prospect(plan(force.fleet, seen, facts, now), seen, facts)
+
+
+def _settled(wanted: Mapping[str, Snapshot], known: Premises, refused: Mapping[str, str]) -> dict[str, Snapshot]:
+    """What each proxy would be told: what is wanted, without what its Envoy has refused, as the loop does it."""
+    result: dict[str, Snapshot] = {}
+    for node, snapshot in wanted.items():
+        before, runs = known.wanted.get(node), known.facts.snapshots.get(node)
+        if before is not None and runs is not None and before.version == snapshot.version:
+            result[node] = runs
+            continue
+        fine = _versions(runs) if runs is not None and refused else frozenset()
+        bad = {version: refused[version] for version in _versions(snapshot) - fine if version in refused} if refused else {}
+        result[node] = blend(snapshot, bad, runs.resources if runs is not None else {}).snapshot if bad else snapshot
+    return result
+
+
+def _versions(snapshot: Snapshot) -> frozenset[str]:
+    return frozenset(one.version for resources in snapshot.resources.values() for one in resources.values())
