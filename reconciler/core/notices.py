@@ -11,6 +11,7 @@ from reconciler.core.show_events import Happened, wanted
 
 # What of a burst stands in one message; the rest is counted.
 MOST_ITEMS = 50
+LONGEST_BACKOFF_S = 900.0
 LONGEST_MESSAGE = 500
 # After these, the same trouble is news again.
 GOOD = frozenset({"status.synced", "revision.accepted", "action.done", "fleet.converged"})
@@ -61,7 +62,7 @@ def news(
         key = (one.ref, topic(one.kind))
         before = known[key] if key in known else told.get(key)
         chosen = wanted(one.kind, on) and about(one.ref)
-        repeats = before is not None and before.state == one.kind and one.at - before.at < repeat_after_s
+        repeats = before is not None and before.state == one.kind and abs(one.at - before.at) < repeat_after_s
         if chosen and not repeats:
             items.append(one)
             known[key] = Told(one.kind, one.at)
@@ -82,6 +83,27 @@ def message(name: str, installation: str, found: News, first: int, at: float) ->
     return {"id": id, "notification": name, "installation": installation, "at": at, "events": items, "more": found.more}
 
 
+def is_message(body: Mapping[str, Any]) -> bool:
+    """Whether this is what `message` made: it was kept meanwhile where others may have written."""
+    events = body.get("events")
+    return (
+        all(isinstance(body.get(name), str) for name in ("id", "notification", "installation"))
+        and _is_number(body.get("at"))
+        and _is_number(body.get("more"))
+        and isinstance(events, list)
+        and all(
+            isinstance(one, dict)
+            and all(isinstance(one.get(name), str) for name in ("kind", "ref", "message"))
+            and _is_number(one.get("at"))
+            for one in events
+        )
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float | int) and abs(value) < 2**53
+
+
 def signature(secret: bytes, id: str, at: int, body: bytes) -> str:
     """https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md"""
     key = secret.strip()
@@ -96,4 +118,4 @@ def signature(secret: bytes, id: str, at: int, body: bytes) -> str:
 
 def backoff_s(tries: int) -> float:
     """How long to wait after so many tries: from five seconds to a quarter of an hour."""
-    return float(min(900.0, 5.0 * 2 ** min(tries - 1, 10)))
+    return float(min(LONGEST_BACKOFF_S, 5.0 * 2 ** min(tries - 1, 10)))

@@ -54,12 +54,17 @@ class Happened:
 
 
 def of_action(number: int, record: Mapping[str, Any]) -> Happened:
-    """From what `outcome_json` made."""
-    took = f" ({record.get('seconds', 0.0):.1f} s)" if record.get("seconds", 0.0) >= 0.05 else ""
+    """From what `outcome_json` made, as far as nobody has spoiled it since."""
+    seconds = _number(record.get("seconds"))
+    took = f" ({seconds:.1f} s)" if seconds >= 0.05 else ""
     error = f": {record['error']}" if record.get("error") else ""
     message = f"{record.get('verb', '')} on {record.get('host', '')}{took}{error}"
     kind = f"action.{record.get('status', 'unknown')}"
-    return Happened(float(record.get("at") or 0.0), kind, str(record.get("ref", "")), message, number, record)
+    return Happened(_number(record.get("at")), kind, str(record.get("ref", "")), message, number, record)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, float | int) and abs(value) < 2**53 else 0.0
 
 
 def wanted(kind: str, patterns: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ from typing import cast
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.notification import Notification
 from reconciler.core.model import FleetState, Ref, Resource
-from reconciler.core.notices import Memory, backoff_s, message, news, subjects
+from reconciler.core.notices import LONGEST_BACKOFF_S, Memory, backoff_s, message, news, subjects
 from reconciler.core.select import Selection, Selector
 from reconciler.core.show_events import Happened as Event
 from reconciler.core.show_events import of_action
@@ -125,7 +125,8 @@ class Courier:
             self._since.pop(name, None)
             return
         since = self._since.setdefault(name, now)
-        if now - since < BURST_S or now - place.at < GAP_S:
+        # A clock that was ahead and was put right makes nobody wait for what it said.
+        if 0 <= now - since < BURST_S or 0 <= now - place.at < GAP_S:
             return
         spec = cast(Notification, self._fleet.notifications[name].spec)
         events = self._happened.events_after(place.event, PIECE)
@@ -152,7 +153,7 @@ class Courier:
                 self._give_up(name, queue.pop(0)[0], f"more than {MOST_WAITING} messages wait: nobody takes them")
             id, due = queue[0]
             with self._lock:
-                if due > now or name in self._busy:
+                if now < due <= now + LONGEST_BACKOFF_S or name in self._busy:
                     continue
                 self._busy.add(name)
             self._pool.submit(self._carry, name, id)
@@ -161,7 +162,11 @@ class Courier:
         """In a thread of the pool."""
         try:
             notice, resource = self._notices.get(id), self._fleet.notifications.get(name)
-            if notice is None or resource is None or self._ended.is_set() or not self._acts():
+            if resource is None or self._ended.is_set() or not self._acts():
+                return
+            if notice is None:
+                # Spoiled, or gone meanwhile: those behind it are not to wait for it.
+                self._notices.arrived(id)
                 return
             why = self._told(resource, notice.body)
             if not why:

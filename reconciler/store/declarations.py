@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 from reconciler.core.declared import Change, Declaration, Declared, Maker, Place, differences, everything, place, touched
 from reconciler.core.model import Ref, Resource
 from reconciler.store.database import Database
+from reconciler.store.logs import last_number
 from reconciler.store.rows import as_json, chunks, found, read_object, sound
 from reconciler.store.tables import HISTORY, RESOURCES
 
@@ -106,7 +107,7 @@ def write(connection: Connection, now: float, news: News) -> None:
     """In a transaction that is open."""
     was = _sound(RESOURCES, found(connection, select(RESOURCES), RESOURCES.c.ref, news.changes))
     past = _sound(HISTORY, _newest(connection, news.changes))
-    number = connection.execute(select(func.max(HISTORY.c.number))).scalar_one() or 0
+    number = last_number(connection, HISTORY)
     resources: list[dict[str, Any]] = []
     history: list[dict[str, Any]] = []
     for ref, (change, resource) in news.changes.items():

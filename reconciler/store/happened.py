@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, or_, select
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database
-from reconciler.store.logs import append, last_row
-from reconciler.store.rows import Event, as_json, read_object
+from reconciler.store.logs import append, last_number, last_row
+from reconciler.store.rows import Event, as_json, event, read_object
 from reconciler.store.tables import EVENTS, OUTCOMES, PLANS
 
 
@@ -38,20 +38,20 @@ def outcomes(database: Database, limit: int) -> list[dict[str, Any]]:
 def events(database: Database, since: int, limit: int) -> list[Event]:
     query = select(EVENTS).where(EVENTS.c.number > since).order_by(EVENTS.c.number).limit(limit)
     with database.reading("events") as connection:
-        return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+        return [event(row) for row in connection.execute(query)]
 
 
 def recent(database: Database, ref: str, limit: int) -> list[Event]:
     query = select(EVENTS).where(EVENTS.c.ref == ref).order_by(EVENTS.c.number.desc()).limit(limit)
     with database.reading("events") as connection:
-        return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+        return [event(row) for row in connection.execute(query)]
 
 
 def latest(database: Database, kinds: Sequence[str], limit: int) -> list[Event]:
     begins = or_(*(EVENTS.c.kind.startswith(kind, autoescape=True) for kind in kinds))
     query = select(EVENTS).where(begins).order_by(EVENTS.c.number.desc()).limit(limit)
     with database.reading("events") as connection:
-        return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+        return [event(row) for row in connection.execute(query)]
 
 
 class Happened:
@@ -63,9 +63,7 @@ class Happened:
     def last_numbers(self) -> tuple[int, int]:
         """Of the newest event and of the newest outcome; 0 where there is none."""
         with self._database.reading("events") as connection:
-            event = connection.execute(select(func.max(EVENTS.c.number))).scalar_one()
-            outcome = connection.execute(select(func.max(OUTCOMES.c.number))).scalar_one()
-            return event or 0, outcome or 0
+            return last_number(connection, EVENTS), last_number(connection, OUTCOMES)
 
     def events_after(self, number: int, limit: int) -> list[Event]:
         """In order."""
@@ -75,7 +73,7 @@ class Happened:
         """Newest first."""
         query = select(EVENTS).where(EVENTS.c.number < number).order_by(EVENTS.c.number.desc()).limit(limit)
         with self._database.reading("events") as connection:
-            return [Event(row.number, row.kind, row.ref, row.message, row.at) for row in connection.execute(query)]
+            return [event(row) for row in connection.execute(query)]
 
     def outcomes_after(self, number: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
         """In order, each with its number."""

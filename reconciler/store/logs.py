@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database
+from reconciler.store.rows import LARGEST_NUMBER
 from reconciler.store.tables import EVENTS, OUTCOMES, PLANS, REVISIONS
 
 # How many rows of each log are kept, about. Events are what people read back; the rest is for finding out what happened.
@@ -26,7 +27,7 @@ def append(database: Database, seams: Seams, table: Table, rows: Sequence[Mappin
 
 def add(connection: Connection, now: float, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """The same, in a transaction that is open."""
-    last = connection.execute(select(func.max(table.c.number))).scalar_one() or 0
+    last = last_number(connection, table)
     kept = KEPT[table]
     connection.execute(insert(table), [{"at": now, **row, "number": last + place} for place, row in enumerate(rows, 1)])
     end = last + len(rows)
@@ -36,6 +37,12 @@ def add(connection: Connection, now: float, table: Table, rows: Sequence[Mapping
             good = select(func.max(table.c.number)).where(table.c.status == "good").scalar_subquery()
             old = old & (table.c.number < func.coalesce(good, 0))
         connection.execute(delete(table).where(old))
+
+
+def last_number(connection: Connection, table: Table) -> int:
+    """0 where there is none. What no log of ours can have reached, somebody has put there."""
+    ours = table.c.number.between(1, LARGEST_NUMBER - 1)
+    return connection.execute(select(func.max(table.c.number)).where(ours)).scalar_one() or 0
 
 
 def trim(connection: Connection, table: Table, most: int) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from reconciler.core.notices import Told
+from reconciler.core.notices import Told, is_message
 from reconciler.store.database import Database
-from reconciler.store.rows import as_json, chunks, read_object
+from reconciler.store.rows import as_json, chunks, read_object, sound
 from reconciler.store.tables import NOTICES, TELLINGS, TOLD
 
 # More wait for one receiver only where nobody takes them: the oldest are given up. Of those that were, so many are kept.
@@ -43,7 +43,8 @@ class Notices:
     def places(self) -> dict[str, Place]:
         """Printed ref of a Notification ⇒ how far it has read."""
         with self._database.reading("tellings") as connection:
-            return {row.notification: Place(row.event, row.outcome, row.at) for row in connection.execute(select(TELLINGS))}
+            rows = [row for row in connection.execute(select(TELLINGS)) if sound(TELLINGS, row)]
+        return {row.notification: Place(row.event, row.outcome, row.at) for row in rows}
 
     def told(self, notification: str, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Told]:
         """Of these subjects and topics: what it told last."""
@@ -52,7 +53,8 @@ class Notices:
         with self._database.reading("told") as connection:
             for some in chunks({subject for subject, _ in keys}):
                 for row in connection.execute(mine.where(TOLD.c.subject.in_(some))):
-                    found[row.subject, row.topic] = Told(row.state, row.at)
+                    if sound(TOLD, row):
+                        found[row.subject, row.topic] = Told(row.state, row.at)
         return found
 
     def put(
@@ -89,16 +91,19 @@ class Notices:
 
     def waiting(self) -> list[tuple[str, str, float]]:
         """Id, Notification and when it is due, of every message under way, the oldest first."""
-        query = select(NOTICES.c.id, NOTICES.c.notification, NOTICES.c.next_at).where(NOTICES.c.dead == 0)
+        columns = NOTICES.c.id, NOTICES.c.notification, NOTICES.c.next_at
+        query = select(*columns).where(NOTICES.c.dead == 0).order_by(NOTICES.c.at, NOTICES.c.id)
         with self._database.reading("notices") as connection:
-            rows = connection.execute(query.order_by(NOTICES.c.at, NOTICES.c.id)).all()
-        return [(row.id, row.notification, row.next_at) for row in rows]
+            return [(row.id, row.notification, row.next_at) for row in connection.execute(query) if sound(NOTICES, row)]
 
     def get(self, id: str) -> Notice | None:
+        """None where there is none, and where somebody has spoiled it."""
         with self._database.reading("notices") as connection:
             row = connection.execute(select(NOTICES).where(NOTICES.c.id == id)).one_or_none()
-        body = read_object(row.body) if row is not None else None
-        return None if row is None or body is None else Notice(row.id, row.notification, body, row.tries)
+        if row is None or not sound(NOTICES, row):
+            return None
+        body = read_object(row.body)
+        return None if body is None or not is_message(body) else Notice(row.id, row.notification, body, row.tries)
 
     def arrived(self, id: str) -> None:
         with self._database.writing("notices") as connection:
@@ -139,6 +144,8 @@ class Notices:
         found: dict[str, dict[str, Any]] = {}
         with self._database.reading("notices") as connection:
             for row in connection.execute(query):
+                if not sound(NOTICES, row):
+                    continue
                 one = found.setdefault(row.notification, {"notification": row.notification, "waiting": 0, "dead": 0})
                 one["dead" if row.dead else "waiting"] += 1
                 one["error"] = row.error

@@ -6,13 +6,15 @@ from itertools import islice
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Double, Integer, Select, Table
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Double, Integer, Select, Table
 
 from reconciler.core.model import Problem, Ref, Where
 from reconciler.store.tables import readable
 
 # Values in one statement; SQLite takes 32,766, PostgreSQL 32,767.
 AT_ONCE = 500
+# Beyond it nothing was ever numbered: whoever counts on from there would soon be past what a database holds.
+LARGEST_NUMBER = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,24 @@ def read_problems(body: str) -> tuple[Problem, ...]:
 
 def sound(table: Table, row: Any) -> bool:
     """Whether each value is what its column holds: SQLite takes anything anywhere, so somebody may have put it there."""
-    return all(_fits(table.c[name].type, value) for name, value in row._mapping.items())
+    return all(_fits(table.c[name], value) for name, value in row._mapping.items())
 
 
-def _fits(type: object, value: object) -> bool:
-    if isinstance(type, Double):
+def _fits(column: "Column[Any]", value: object) -> bool:
+    if value is None:
+        return bool(column.nullable)
+    if isinstance(column.type, Double):
         return isinstance(value, float | int)
-    return isinstance(value, int if isinstance(type, Integer) else str)
+    if isinstance(column.type, Integer):
+        # What is counted on from it must fit as well.
+        return isinstance(value, int) and abs(value) < (LARGEST_NUMBER if isinstance(column.type, BigInteger) else 2**31)
+    return isinstance(value, str)
+
+
+def event(row: Any) -> Event:
+    """Of a row of events. What somebody has spoiled keeps its number, for the next to be found."""
+    at = float(row.at) if isinstance(row.at, float | int) else 0.0
+    return Event(row.number, str(row.kind), str(row.ref), str(row.message), at)
 
 
 def found(connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[Any]) -> list[Any]:
