@@ -191,7 +191,8 @@ RETAINED = [
     commit(["Container/c1"]),
     wait(8),
 ]
-STALLED = [FIRST, wait(12), {"do": "stall", "s": 20}, wait(16), commit(Application__a={"version": 2}), wait(60)]
+# Stopped between the plan and its actions: everything later asks the store first, which would end the round.
+STALLED = [FIRST, wait(12), commit(Application__a={"version": 2}), wait(0.01), {"do": "stall", "s": 20}, wait(60)]
 WANTED_BACK = json.loads((FOLDER / "given-back-while-it-is-deleted.json").read_text())["events"]
 NONSENSE = [
     FIRST,
