@@ -57,8 +57,8 @@ def one_of(found: Adopted, kind: str) -> str:
 
 
 def answers(port: int) -> list[tuple[int, str, str]]:
-    """What comes back for requests of every kind."""
-    shop = [(path, "a.shop.example") for path in ("/old", "/health", "/item/7")]
+    """What comes back for requests of every kind whose answer is no matter of chance (weights are)."""
+    shop = [(path, "a.shop.example") for path in ("/old", "/health", "/item/none")]
     asked = [("/", "any.example"), ("/private", "any.example"), *shop]
     return [answer(f"http://127.0.0.1:{port}{path}", {"Host": host}) for path, host in asked]
 
