@@ -40,7 +40,7 @@ def edited(store: Store, fleet: FleetState, documents: Mapping[Ref, Document]) -
     found = unequal({ref: place.digest for ref, place in places.items()}, fleet.resources)
     kept = store.declared(str(ref) for ref in found.compared) if found.compared else {}
     before = {ref: kept[str(ref)].document for ref in found.compared if str(ref) in kept}
-    now = {ref: documents[ref].value for ref in found.compared if ref in documents}
+    now = {ref: documents[ref].value for ref in found.read if ref in documents}
     stood = {ref: Where(places[ref].file, places[ref].line) for ref in found.removed}
     return edits(found, before, now, fleet.resources, stood)
 
@@ -66,7 +66,8 @@ def edits_between(was: Loaded, now: Loaded) -> tuple[Edit, ...]:
     """What one loaded revision declares otherwise than another. Neither has Problems."""
     old, new = (one.fleet.resources if one.fleet else {} for one in (was, now))
     found = unequal({ref: resource.digest for ref, resource in old.items()}, new)
-    before, after = ({ref: one.documents[ref].value for ref in found.compared} for one in (was, now))
+    before = {ref: was.documents[ref].value for ref in found.compared}
+    after = {ref: now.documents[ref].value for ref in found.read}
     stood = {ref: Where(old[ref].source.file, old[ref].source.line) for ref in found.removed}
     return edits(found, before, after, new, stood)
 

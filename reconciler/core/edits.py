@@ -18,8 +18,8 @@ Documents = Mapping[Ref, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One resource whose document differs. `fields` is empty for one that is new or gone; `compared` says whether anybody
-    looked at its fields. `where` is where it stands, or stood."""
+    """One resource whose document differs. `fields` is empty for one that is gone, and what it says for one that is new;
+    `compared` says whether anybody looked at its fields. `where` is where it stands, or stood."""
 
     ref: Ref
     made: Made
@@ -38,8 +38,13 @@ class Unequal:
 
     @property
     def compared(self) -> tuple[Ref, ...]:
-        """Those whose fields are looked at."""
+        """Those whose fields are compared with what they were."""
         return self.changed[:MOST_COMPARED]
+
+    @property
+    def read(self) -> tuple[Ref, ...]:
+        """Those, and the new ones whose fields are looked at."""
+        return (*self.changed, *self.added)[:MOST_COMPARED]
 
 
 def unequal(before: Mapping[Ref, str], after: Mapping[Ref, Resource]) -> Unequal:
@@ -53,15 +58,27 @@ def unequal(before: Mapping[Ref, str], after: Mapping[Ref, Resource]) -> Unequal
 def edits(
     found: Unequal, before: Documents, now: Documents, after: Mapping[Ref, Resource], stood: Mapping[Ref, Where]
 ) -> tuple[Edit, ...]:
-    """In the order of refs. `before` and `now` hold what documents said and say, of those that are compared; `stood` is where
-    the removed ones were."""
-    listed = [Edit(ref, "added", _where(after[ref])) for ref in found.added]
+    """In the order of refs. `before` and `now` hold what documents said and say, of those that are compared or read; `stood` is
+    where the removed ones were."""
+    listed = []
+    for ref in found.added:
+        fields = differences(None, _told(now[ref]), effects(ref.kind)) if ref in now else NONE
+        listed.append(Edit(ref, "added", _where(after[ref]), fields, ref in now))
     for ref in found.changed:
         compared = ref in before and ref in now
         fields = differences(before[ref], now[ref], effects(ref.kind)) if compared else NONE
         listed.append(Edit(ref, "changed", _where(after[ref]), fields, compared))
     listed += [Edit(ref, "removed", stood.get(ref, Where(""))) for ref in found.removed]
     return tuple(sorted(listed, key=lambda edit: edit.ref))
+
+
+def _told(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What it says beside what it is and what it is called."""
+    metadata = document.get("metadata")
+    rest = {name: value for name, value in document.items() if name not in ("apiVersion", "kind")}
+    if isinstance(metadata, Mapping):
+        rest["metadata"] = {name: value for name, value in metadata.items() if name != "name"}
+    return rest
 
 
 def _where(resource: Resource) -> Where:

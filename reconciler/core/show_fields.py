@@ -1,9 +1,10 @@
 """Words what was changed in documents: field by field, what it was, what it is, and how that takes effect."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from reconciler.core.edits import Edit
+from reconciler.core.edits import NONE, Edit
 from reconciler.core.fields import EFFECTS, Field
 from reconciler.core.show_holds import names
 from reconciler.core.show_layout import Block, Line, Span, Style, Table, text
@@ -11,21 +12,23 @@ from reconciler.core.show_problems import code, count, inert
 
 # Of one document, and of documents: who wants every field asks for JSON.
 MOST_FIELDS, MOST_EDITS = 12, 20
+# Of so many new documents a text shows what they say: a whole new fleet is better read in its files.
+MOST_NEW = 5
 SIGNS: dict[str, tuple[str, Style]] = {"added": ("+", "add"), "changed": ("~", "change"), "removed": ("-", "remove")}
 SEALED_AGAIN = "its secrets were sealed again, or only their order or spelling differs: nothing follows from it"
 NOT_COMPARED = "too many documents differ to tell how: see it with --only"
 
 
 def fields_page(edit: Edit, indent: int) -> Iterable[Block]:
-    """The fields of one document that was changed."""
-    if edit.made != "changed":
-        return
+    """The fields of one document that was changed, or that is new."""
     if not edit.fields.listed:
+        if edit.made != "changed":
+            return
         words = SEALED_AGAIN if edit.compared and edit.fields.whole else NOT_COMPARED
         yield text(Span(words, "dim"), indent=indent, hang=2)
         return
     listed = edit.fields.listed[:MOST_FIELDS]
-    yield Table(("", "", "", ""), tuple(_row(one) for one in listed), indent)
+    yield Table(("", "", "", ""), tuple(_row(one, new=edit.made == "added") for one in listed), indent)
     more = _more(edit, len(listed))
     if more:
         yield text(Span(more, "dim"), indent=indent, hang=2)
@@ -39,9 +42,11 @@ def _more(edit: Edit, shown: int) -> str:
     return (words or "…") + ", and the document is too large to compare the rest"
 
 
-def _row(one: Field) -> tuple[Line, ...]:
+def _row(one: Field, *, new: bool) -> tuple[Line, ...]:
     sign, style = sign_of(one)
-    return (Span(sign, style),), (Span(one.path),), (Span(EFFECTS[one.effect], "dim"),), (Span(words(one)),)
+    # All of what is new comes into being with it.
+    effect = "" if new else EFFECTS[one.effect]
+    return (Span(sign, style),), (Span(one.path),), (Span(effect, "dim"),), (Span(words(one)),)
 
 
 def sign_of(one: Field) -> tuple[str, Style]:
@@ -56,17 +61,24 @@ def words(one: Field) -> str:
 
 
 def edits_page(edits: Sequence[Edit]) -> Iterable[Block]:
-    """Documents that differ and have no step of their own. Of those that come or go, their names say all."""
-    changed = [edit for edit in edits if edit.made == "changed"]
+    """Documents that differ and have no step of their own. Of those that go, their names say all."""
+    changed = [edit for edit in edits if edit.made == "changed" or edit.fields.listed]
     for edit in changed[:MOST_EDITS]:
-        yield text(Span(*SIGNS["changed"]), " ", Span(str(edit.ref), "name"), Span(f"  {place(edit)}", "dim"), indent=2, hang=2)
+        yield text(Span(*SIGNS[edit.made]), " ", Span(str(edit.ref), "name"), Span(f"  {place(edit)}", "dim"), indent=2, hang=2)
         yield from fields_page(edit, 6)
     if len(changed) > MOST_EDITS:
         yield text(Span(f"… and {count(len(changed) - MOST_EDITS, 'more document')}", "dim"), indent=2)
     for made, word in (("added", "new"), ("removed", "gone")):
-        listed = [edit.ref for edit in edits if edit.made == made]
+        listed = [edit.ref for edit in edits if edit.made == made and not edit.fields.listed]
         if listed:
             yield text(Span(*SIGNS[made]), " ", Span(names(listed), "name"), Span(f"  {word}", "dim"), indent=2, hang=2)
+
+
+def in_text(edits: Sequence[Edit], *, whole: bool) -> tuple[Edit, ...]:
+    """The same, without what new documents say where they are many, or the `whole` fleet is new."""
+    if not whole and sum(edit.made == "added" for edit in edits) <= MOST_NEW:
+        return tuple(edits)
+    return tuple(replace(edit, fields=NONE) if edit.made == "added" else edit for edit in edits)
 
 
 def place(edit: Edit) -> str:
@@ -93,13 +105,13 @@ def field_json(one: Field) -> dict[str, Any]:
 
 def edit_markdown(edit: Edit) -> list[str]:
     """Lines of a table, or a line of text."""
-    if edit.made != "changed":
-        return []
     if not edit.fields.listed:
-        return [inert(SEALED_AGAIN if edit.compared and edit.fields.whole else NOT_COMPARED)]
-    lines = ["| | field | | effect |", "|---|---|---|---|"]
+        return [inert(SEALED_AGAIN if edit.compared and edit.fields.whole else NOT_COMPARED)] if edit.made == "changed" else []
+    new = edit.made == "added"
+    lines = ["| field | |", "|---|---|"] if new else ["| | field | | effect |", "|---|---|---|---|"]
     for one in edit.fields.listed[:MOST_FIELDS]:
         sides = " → ".join(code(side) if side else "" for side in (one.before, one.after) if side is not None)
-        lines.append(f"| {code(sign_of(one)[0])} | {code(one.path)} | {sides} | {EFFECTS[one.effect]} |")
+        cells = (code(one.path), sides) if new else (code(sign_of(one)[0]), code(one.path), sides, EFFECTS[one.effect])
+        lines.append(f"| {' | '.join(cells)} |")
     more = _more(edit, min(len(edit.fields.listed), MOST_FIELDS))
     return [*lines, "", inert(more)] if more else lines

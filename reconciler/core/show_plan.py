@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.core.edits import Edit
 from reconciler.core.model import XDS, Action, Plan, Ref
 from reconciler.core.show_blast import NOTHING, Background, Blast, blast, blast_json, reach_page, summary
-from reconciler.core.show_fields import edit_json, edits_page, fields_page
+from reconciler.core.show_fields import edit_json, edits_page, fields_page, in_text
 from reconciler.core.show_holds import held_json, holds, left
 from reconciler.core.show_layout import BLANK, Block, Line, Page, Span, Table, line_cells, text
 from reconciler.core.show_problems import count, short
@@ -20,21 +20,31 @@ def plan(planned: Plan, running: Running | None = None, background: Background =
     listed = in_order(steps(planned, background.owners))
     size = blast(listed, background)
     page: list[Block] = [*_head(planned, listed, size, background), BLANK]
-    edits = {edit.ref: edit for edit in background.edits}
+    said = in_text(background.edits, whole=_is_new(background))
+    edits = {edit.ref: edit for edit in said}
     shown, told = _rows(listed, edits)
     page += [*shown, BLANK] if shown else []
     for step in listed:
         if step.change == "tell":
             page += [*tell_page(step, running or {}), BLANK]
-    rest = tuple(edit for edit in background.edits if edit.ref not in told)
+    rest = tuple(edit for edit in said if edit.ref not in told)
     if rest:
         page += [text(Span("changed in the documents", "strong")), *edits_page(rest), BLANK]
+    if said != background.edits and not _is_new(background):
+        page += [text(Span("what a new document says: `convoy plan --only KIND/NAME`, or `-o markdown`", "dim")), BLANK]
     alone = [hold for step in listed for hold in step.held if stands_alone(hold, step)]
     if alone:
         page += [text(Span("held back", "wait")), *holds(alone), BLANK]
     if planned.left:
         page += [text(Span("left alone", "dim")), *left(planned.left), BLANK]
     return tuple(page[:-1])
+
+
+def _is_new(background: Background) -> bool:
+    """Whether nothing at all was declared before."""
+    if background.fleet is None or background.selected:
+        return False
+    return len(background.edits) >= len(background.fleet.resources) and all(edit.made == "added" for edit in background.edits)
 
 
 def _head(planned: Plan, listed: Sequence[Step], size: Blast, background: Background) -> Iterable[Block]:
@@ -78,7 +88,7 @@ def _rows(listed: Iterable[Step], edits: Mapping[Ref, Edit]) -> tuple[list[Block
     begun = 0
     for i, step in enumerate(done):
         edit = edits.get(step.owner)
-        if edit is not None and edit.made == "changed" and last[step.owner] == i:
+        if edit is not None and (edit.made == "changed" or edit.fields.listed) and last[step.owner] == i:
             blocks.append(Table(("", "", "", ""), tuple(rows[begun : i + 1]), 2, least))
             blocks += fields_page(edit, 6)
             begun = i + 1

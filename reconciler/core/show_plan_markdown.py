@@ -76,9 +76,14 @@ def plan_markdown(
     room = limit - len(head) - FOOT
     body: list[str] = []
     missing: Counter[str] = Counter()
-    for piece in _pieces(planned, listed, running or {}, background):
-        for words in (piece.whole(), piece.short()):
-            if not missing and len(words) <= room:
+    pieces = tuple(_pieces(planned, listed, running or {}, background))
+    # A line for each comes before more about any, where there is room for all of those.
+    later = sum(len(piece.short()) for piece in pieces)
+    later = 0 if later > room else later
+    for piece in pieces:
+        later -= min(later, len(piece.short()))
+        for words, kept in ((piece.whole(), later), (piece.short(), 0)):
+            if not missing and len(words) + kept <= room:
                 body.append(words)
                 room -= len(words)
                 break

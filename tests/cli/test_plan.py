@@ -61,6 +61,39 @@ def test_between_two_commits(convoy: Convoy, repository: Path, state: Path) -> N
     }
 
 
+NEW = """
+---
+apiVersion: convoy/v1
+kind: Container
+metadata: {name: new%s, labels: {team: "shop"}}
+spec: {command: [sleep, "60"], environment: {COLOUR: "re|d`\\e[31m", DB_PASSWORD: never-shown}}
+"""
+
+
+def test_what_new_documents_say(convoy: Convoy, repository: Path) -> None:
+    """A few are shown in the text; of many, what to ask; folded for a pull request; no secret, no escape."""
+    file = repository / "fleet" / "fleet.yaml"
+    file.write_text(file.read_text() + NEW % 1)
+    words = ("plan", str(repository / "fleet"), "--from", "HEAD")
+    result = convoy(*words)
+    assert "+  spec.environment.COLOUR" in result.stdout
+    assert "+  metadata.labels.team" in result.stdout
+    markdown = convoy(*words, "-o", "markdown").stdout
+    assert "<details><summary><code>+</code> <code>Container/new1</code> create</summary>" in markdown
+    assert "| `spec.command[0]` | `sleep` |" in markdown
+    for printed in (result.stdout, markdown, convoy(*words, "-o", "json").stdout):
+        assert "spec.environment.DB_PASSWORD" in printed
+        assert "never-shown" not in printed
+        assert "\x1b" not in printed
+
+    file.write_text(file.read_text() + "".join(NEW % number for number in range(2, 9)))
+    many = convoy(*words).stdout
+    assert "COLOUR" not in many
+    assert "`convoy plan --only KIND/NAME`" in many
+    assert "spec.environment.COLOUR" in convoy(*words, "--only", "container/new7").stdout
+    assert convoy(*words, "-o", "markdown").stdout.count("`spec.environment.COLOUR`") == 8
+
+
 def test_the_folder_against_a_commit(convoy: Convoy, repository: Path) -> None:
     """Without --to it is the folder as it stands, committed or not; without HOME or a state directory."""
     alone = {"CONVOY_STATE": None, "HOME": None}

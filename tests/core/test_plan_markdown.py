@@ -131,6 +131,19 @@ def test_what_has_no_room_with_its_fields_is_shown_without() -> None:
     assert "Container/c" in short
 
 
+def test_a_line_for_each_comes_before_fields_of_any() -> None:
+    """What new documents say takes no room from what is held, or from the last of them."""
+    says = differences(None, {"spec": {f"{i:079}": "v" * 79 for i in range(99)}})
+    refs = [Ref("Container", f"c{i}") for i in range(9)]
+    edits = tuple(Edit(ref, "added", Where("c.yaml"), says) for ref in refs)
+    creates = tuple(Action("create", ref, "i", "h", None, "missing") for ref in refs)
+    planned = Plan("r", creates, (Held(Ref("Container", "w"), "waits", None, "", "create", "go"),))
+    text = show.plan_markdown(planned, None, show.Background(edits=edits), limit=9_000)
+    assert "Not shown" not in text
+    assert 0 < text.count("… and 87 more fields") < 9
+    assert all(f"Container/{name}</code>" in text for name in (*(ref.name for ref in refs), "w"))
+
+
 def test_a_limit_in_which_nothing_can_be_said_is_refused() -> None:
     """Rather than something that is cut."""
     assert LIMIT < 65_536
