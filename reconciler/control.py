@@ -4,17 +4,16 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 from reconciler import envoy_binary
 from reconciler.bell import Bell
 from reconciler.certificates import Certificates
 from reconciler.core.facts import FLEET, RETAINED, Order
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.model import Connected, FleetState, Key, ObservedState
-from reconciler.drivers import DriverError
+from reconciler.core.model import Connected, FleetState
 from reconciler.gate import Gates
 from reconciler.git import Source
 from reconciler.guards import Guards
@@ -26,7 +25,7 @@ from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics
 from reconciler.notify import Courier
 from reconciler.openings import Openings
-from reconciler.preview import Preview, preview
+from reconciler.preview import Preview, look_once, preview
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.releases import Releases
@@ -102,21 +101,8 @@ class Control:
         """Load the source, look at the hosts, plan; change nothing on any host or proxy."""
         openings, guards = Openings(self._opener, self._seams), Guards(self.store, self._log, self._seams)
         wanted = self._wanted(recording=False)
-        return preview(wanted, self._look_once, self.store, self.certificates, openings, guards, self._seams)
-
-    def _look_once(self, fleet: FleetState) -> ObservedState:
-        resources, blind = {}, {}
-        foreign: dict[Key, str] = {}
-        specs = {name: HostSpec() for name in self._homes.known()}
-        specs |= {resource.ref.name: cast(HostSpec, resource.spec) for resource in fleet.of("Host")}
-        for name, spec in specs.items():
-            try:
-                with contextlib.closing(self._homes.driver(name, spec)) as driver:
-                    resources.update({one.key: one for one in driver.observe()})
-                    foreign |= {(name, *what): whose for what, whose in driver.foreign().items()}
-            except DriverError as error:
-                blind[name] = str(error)
-        return ObservedState(resources, blind, foreign)
+        look = partial(look_once, self._homes)
+        return preview(wanted, look, self.store, self.certificates, openings, guards, self._seams)
 
     def stand_by(self) -> bool:
         """Wait until no other Convoy acts and we do: True; or until `stop`: False."""

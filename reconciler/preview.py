@@ -1,7 +1,9 @@
 """A look at what would be done now, from a state directory alone: nothing is changed to find out."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from reconciler.certificates import Certificates
 from reconciler.compare import edited
@@ -10,11 +12,14 @@ from reconciler.core.edits import Edit
 from reconciler.core.facts import Facts
 from reconciler.core.guard import owners
 from reconciler.core.handover import node_id
-from reconciler.core.model import FleetState, ObservedState, Plan, Problem, Ref, Snapshot
+from reconciler.core.kinds.host import Host as HostSpec
+from reconciler.core.model import FleetState, Key, Observed, ObservedState, Plan, Problem, Ref, Snapshot
 from reconciler.core.premises import Premises
 from reconciler.core.prospect import next_force, prospect
 from reconciler.core.status import Status, status
+from reconciler.drivers import DriverError
 from reconciler.guards import Guards
+from reconciler.homes import Homes
 from reconciler.openings import Openings, closed
 from reconciler.releases import Releases
 from reconciler.seams import Seams
@@ -67,6 +72,23 @@ def preview(
     result = status(force.fleet, found.plan, found.seen, found.facts, refused, {}, now)
     changed = edited(store, fleet, wanted.documents)
     return Preview(fleet.revision, fleet, (), found.plan, result, "", problems, changed, owners(fleet, found.seen))
+
+
+def look_once(homes: Homes, fleet: FleetState) -> ObservedState:
+    """What the hosts show at this moment, those that are not declared any more too."""
+    resources: dict[Key, Observed] = {}
+    blind: dict[str, str] = {}
+    foreign: dict[Key, str] = {}
+    specs = {name: HostSpec() for name in homes.known()}
+    specs |= {resource.ref.name: cast(HostSpec, resource.spec) for resource in fleet.of("Host")}
+    for name, spec in specs.items():
+        try:
+            with contextlib.closing(homes.driver(name, spec)) as driver:
+                resources.update({one.key: one for one in driver.observe()})
+                foreign |= {(name, *what): whose for what, whose in driver.foreign().items()}
+        except DriverError as error:
+            blind[name] = str(error)
+    return ObservedState(resources, blind, foreign)
 
 
 def _good(store: Store, fleet: FleetState) -> dict[str, Snapshot]:

@@ -25,7 +25,9 @@ class Prospect:
 
 def next_force(known: Premises, fleet: FleetState, orders: Orders, now: float) -> InForce:
     """What of it would come into force at once: the rest waits for a window, for somebody's word or for a hook."""
-    return decide(known.fleet, fleet, hooks.advance(known.facts.hooks, known.fleet, known.seen, now), orders, now)
+    # On a host that this declares lost no hook is waited for.
+    seen = without_lost(fleet, known.seen)
+    return decide(known.fleet, fleet, hooks.advance(known.facts.hooks, known.fleet, seen, now), orders, now)
 
 
 def prospect(
