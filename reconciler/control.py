@@ -31,6 +31,7 @@ from reconciler.record import Record
 from reconciler.releases import Releases
 from reconciler.requests import Requests
 from reconciler.rundir import XDS_SOCKET, point_to, run_directory
+from reconciler.scraped import serve
 from reconciler.seams import Seams
 from reconciler.secrets import IDENTITY_FILE, Opener
 from reconciler.store import Store, default_url
@@ -240,7 +241,7 @@ class Control:
     def _serve_metrics(self) -> None:
         address, self._metrics_address = self._metrics_address, None
         if address is not None:
-            self._closing.callback(self.metrics.serve(address).close)
+            self._closing.callback(serve(self.metrics, self._seams, address).close)
 
     def _wanted(self, *, recording: bool = True) -> Wanted:
         if self._source is None:

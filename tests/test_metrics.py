@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.core.model import Action, Held, Outcome, Plan, Problem, Ref, Where
 from reconciler.core.status import Status
-from reconciler.metrics import Metrics, MetricsError, Served
+from reconciler.metrics import Metrics
+from reconciler.scraped import MetricsError, Served, serve
 from reconciler.seams import Seams
 from reconciler.xds.counters import Counters
 
@@ -37,7 +38,7 @@ def metrics(clock: Clock) -> Metrics:
 
 @pytest.fixture
 def served(metrics: Metrics) -> Iterator[Served]:
-    server = metrics.serve()
+    server = serve(metrics, Seams())
     yield server
     server.close()
 
@@ -177,10 +178,10 @@ def test_metrics_are_served_on_loopback(metrics: Metrics, served: Served) -> Non
 
 def test_it_closes_while_a_client_hangs(metrics: Metrics) -> None:
     """A client that connects and says nothing keeps nobody from ending, and the port is free again at once."""
-    served = metrics.serve()
+    served = serve(metrics, Seams())
     with socket.create_connection(("127.0.0.1", served.port)):
         served.close()
-        again = metrics.serve(str(served.port))
+        again = serve(metrics, Seams(), str(served.port))
         again.close()
 
 
@@ -188,10 +189,10 @@ def test_it_closes_while_a_client_hangs(metrics: Metrics) -> None:
 def test_an_address_that_is_none_is_told(metrics: Metrics, address: str) -> None:
     """The message shows what an address looks like."""
     with pytest.raises(MetricsError, match=r"127\.0\.0\.1:9090"):
-        metrics.serve(address)
+        serve(metrics, Seams(), address)
 
 
 def test_a_taken_port_is_told(metrics: Metrics, served: Served) -> None:
     """The message names the address."""
     with pytest.raises(MetricsError, match=f"cannot serve metrics at {served.address}"):
-        metrics.serve(served.address)
+        serve(metrics, Seams(), served.address)

@@ -233,7 +233,7 @@ def _for_a_person(error: Exception) -> bool:
         ("reconciler.store", "StoreError"),
         ("reconciler.store", "BackupError"),
         ("reconciler.drivers", "DriverError"),
-        ("reconciler.metrics", "MetricsError"),
+        ("reconciler.scraped", "MetricsError"),
         ("reconciler.web", "WebError"),
         ("reconciler.remote", "RemoteError"),
         ("reconciler.envoy_dump", "DumpError"),
