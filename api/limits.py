@@ -32,7 +32,16 @@ class TooMany(Exception):
 class Limits:
     """Of one process. Thread-safe."""
 
-    def __init__(self, in_a_minute: int = PLANS_IN_A_MINUTE, at_once: int = PLANS_AT_ONCE, bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        in_a_minute: int = PLANS_IN_A_MINUTE,
+        at_once: int = PLANS_AT_ONCE,
+        bytes: int = MOST_BYTES,
+        *,
+        what: str = "plans",
+    ) -> None:
+        """`what` is counted, in words."""
+        self._what = what
         self._rate = RateLimitItemPerMinute(in_a_minute)
         self._asked = MovingWindowRateLimiter(MemoryStorage())
         self._lock = threading.Lock()
@@ -42,7 +51,7 @@ class Limits:
         """One more request of this client; raises TooMany."""
         if not self._asked.hit(self._rate, client):
             reset = self._asked.get_window_stats(self._rate, client).reset_time
-            words = f"this token has asked for more than {self._rate.amount} plans within a minute"
+            words = f"this token has asked for more than {self._rate.amount} {self._what} within a minute"
             raise TooMany(words, max(1, round(reset - time.time())), own=True)
 
     @contextmanager
@@ -50,7 +59,7 @@ class Limits:
         """Room for one request, with the bytes it takes; raises TooMany."""
         with self._lock:
             if self._left <= 0:
-                raise TooMany("as many plans are being made as can be at once", 5, own=False)
+                raise TooMany(f"as many {self._what} are being made as can be at once", 5, own=False)
             self._left -= 1
         held = Held(self)
         try:

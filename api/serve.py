@@ -20,7 +20,8 @@ from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Store
 
-THREADS = 32
+# Plans and changes at once (api/limits.py, api/surfaces/convoy/resources.py), and some for those who ask how things are.
+THREADS = 72
 # What waits for a thread beside those that have one.
 CONNECTIONS = 200
 # A client that says nothing for so long only holds a thread.

@@ -12,6 +12,8 @@ from typing import Any
 NAME = "control.sock"
 # What can be asked: a plan for documents; and with it what differs in them from those in force.
 PLAN, PLAN_AND_DOCUMENTS = "plan", "plan-and-documents"
+# The same for one change to what the branch holds now.
+REHEARSE, REHEARSE_WITH_DOCUMENTS = "rehearse", "rehearse-with-documents"
 # A frame is a head, a JSON object that says what is asked or answered, and a body of bytes; these are their lengths.
 LENGTHS = struct.Struct("!II")
 LARGEST_HEAD = 64 * 1024

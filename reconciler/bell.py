@@ -10,14 +10,16 @@ from pathlib import Path
 from reconciler.rundir import run_directory
 
 NAME = "control.bell"
+# Rung by whoever has put a proposal into the store.
+PROPOSED = "proposals.bell"
 
 
 class Bell:
     """Calls `wake` whenever it is rung, from a thread of its own, until it is closed. Where no socket can be made nothing
     is lost: the loop looks again by itself within seconds."""
 
-    def __init__(self, run: Path, wake: Callable[[], None]) -> None:
-        self._path, self._wake = run / NAME, wake
+    def __init__(self, run: Path, wake: Callable[[], None], name: str = NAME) -> None:
+        self._path, self._wake = run / name, wake
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         # Left by a Convoy that was killed: only one at a time works on a state directory.
         self._path.unlink(missing_ok=True)

@@ -9,8 +9,10 @@ from pathlib import Path
 from types import TracebackType
 
 from reconciler import envoy_binary
+from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS
 from reconciler.bell import Bell
 from reconciler.certificates import Certificates
+from reconciler.committer import Committer, Desk
 from reconciler.core.facts import FLEET, RETAINED, Order
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.model import Connected, FleetState
@@ -29,7 +31,7 @@ from reconciler.preview import Preview, look_once, preview
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.releases import Releases
-from reconciler.requests import Requests
+from reconciler.requests import Answering, Requests
 from reconciler.rundir import XDS_SOCKET, point_to, run_directory
 from reconciler.scraped import serve
 from reconciler.seams import Seams
@@ -60,8 +62,10 @@ class Control:
         metrics_address: str | None,
         xds_addresses: tuple[str, ...],
         http: Http | None = None,
+        desk: Desk | None = None,
     ) -> None:
         self.state = state
+        self._desk = desk
         self._store_url, self._http = store, http
         self._source, self._seams, self._log = source, seams, log
         self._metrics_address, self._xds_addresses = metrics_address, xds_addresses
@@ -226,6 +230,8 @@ class Control:
         answers = dict(trial.requests())
         if isinstance(wanted, Wanted):
             answers["sync"] = Syncs(wanted.look_now, lambda: wanted.accepted, loop, self._wake, self._seams).asked
+            if self._http is not None:
+                answers |= self._committing(trial)
         try:
             requests = Requests(self._run, answers, self.metrics, self._log, self._seams)
         except OSError as error:
@@ -237,6 +243,18 @@ class Control:
             return
         web = Web(self._http, self._store_url, self._run, self.metrics, self._log, self._seams)
         self._closing.callback(web.close)
+
+    def _committing(self, trial: Trial) -> dict[str, Answering]:
+        """What is proposed over HTTP is committed, in a thread of its own; and what a change would do can be asked."""
+        hint = self._source.hint if self._source is not None else self._wake.set
+        committer = Committer(self.store, self._desk, self.leader.may_act, hint, self._log, self._seams)
+        self._closing.callback(committer.close)
+        self._closing.callback(committer.start(self._run).close)
+        shown = partial(trial.answer, reads=True)
+        return {
+            REHEARSE: lambda body, deadline: committer.rehearse(body, deadline, trial.answer),
+            REHEARSE_WITH_DOCUMENTS: lambda body, deadline: committer.rehearse(body, deadline, shown),
+        }
 
     def _serve_metrics(self) -> None:
         address, self._metrics_address = self._metrics_address, None
@@ -281,6 +299,7 @@ def open_control(
     metrics_address: str | None = None,
     xds_addresses: tuple[str, ...] = (),
     http: Http | None = None,
+    desk: Desk | None = None,
 ) -> Control:
     """Open a state directory, made with mode 0700 where it is missing, and the store (a URL; "" for the directory's own).
 
@@ -292,7 +311,15 @@ def open_control(
         if state.stat().st_mode & 0o077:
             raise ControlError(f"{state} can be read by others, and it holds keys: chmod 700 it")
         return Control(
-            state, store or default_url(state), source, seams or Seams(), log or Log(), metrics_address, xds_addresses, http
+            state,
+            store or default_url(state),
+            source,
+            seams or Seams(),
+            log or Log(),
+            metrics_address,
+            xds_addresses,
+            http,
+            desk,
         )
     except OSError as error:
         raise ControlError(f"cannot use {state} for Convoy's state: {error.strerror or error}") from error

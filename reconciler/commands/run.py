@@ -212,6 +212,7 @@ def serve(
                 metrics_address=metrics,
                 xds_addresses=xds,
                 http=address,
+                desk=place.desk(call.state, seams) if address is not None else None,
             ) as control:
                 place.remember(call.state)
                 log.info("serve.started", source=place.shown, state=call.state)

@@ -12,6 +12,7 @@ import click
 from reconciler.commands.options import Failure, call
 
 if TYPE_CHECKING:
+    from reconciler.committer import Desk
     from reconciler.core.model import Problem
     from reconciler.git import Source, Tree
     from reconciler.seams import Seams
@@ -56,6 +57,16 @@ class Place:
             poll_s=poll_s,
             signers=Files(**self.signers),
         )
+
+    def desk(self, state: Path | None, seams: "Seams") -> "Desk | None":
+        """Where what is proposed over the API is committed; None for a folder."""
+        from reconciler.committer import Desk
+        from reconciler.git import Branch
+
+        if not self.branch:
+            return None
+        branch = Branch(self.url, self.branch, self.directory(_needed(state)), seams)
+        return Desk(self.source(_needed(state), seams), branch, bool(self.signers))
 
     def source_at(self, state: Path | None, seams: "Seams", name: str) -> "Source":
         """One commit of it, as a person names it; raises SourceError where there is none of that name.

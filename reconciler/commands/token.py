@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reconciler.store import Token
 
 # The words of reconciler.store.SCOPES, here so that `--help` loads no database.
-SCOPES = ("plan", "read")
+SCOPES = ("plan", "read", "write")
 
 
 @click.group(short_help="Who may ask a running Convoy, by tokens.")
@@ -26,6 +26,7 @@ def token() -> None:
         ("convoy token create ci --may plan --may read", "for the CI of the fleet repository: plans, and what differs"),
         ("convoy token create forks --may plan --expires 30d", "for jobs that must not learn what the fleet's documents say"),
         ("convoy token create wall --may read", "for a screen that shows the status"),
+        ("convoy token create ada --may read --may write", "for Ada's changes, which are commits (`--author`: by whom)"),
     ],
     exits=[(0, "it is made, and printed once"), (1, "there is one of this name, or the store cannot be written")],
 )
@@ -35,7 +36,8 @@ def token() -> None:
     multiple=True,
     required=True,
     type=click.Choice(SCOPES),
-    help="`plan`: ask what a commit would do. `read`: see the status, and what the documents in force say. May be repeated.",
+    help="`plan`: ask what a commit would do. `read`: see the status, and what the documents in force say. `write`: change "
+    "them, by commits. May be repeated.",
 )
 @click.option(
     "--expires",
@@ -46,8 +48,9 @@ def token() -> None:
     metavar="TIME",
     help="90s, 30m, 2h, 7d or ever.",
 )
+@click.option("--author", default="", metavar="'NAME <MAIL>'", help="Who its commits are by.  [the token's name]")
 @common()
-def create(call: Call, name: str, may: tuple[str, ...], lasts_s: float | None) -> None:
+def create(call: Call, name: str, may: tuple[str, ...], lasts_s: float | None, author: str) -> None:
     """Make a token and print it, this once: only a hash of it is kept.
 
     A CI job has it in $CONVOY_TOKEN, for `convoy plan --against URL`. It is good for nothing but what --may says.
@@ -56,9 +59,13 @@ def create(call: Call, name: str, may: tuple[str, ...], lasts_s: float | None) -
 
     from reconciler.core import show
 
+    if author:
+        from reconciler.git import Person
+
+        author = str(Person.parse(author))
     _state(call)
     with closing(call.open_store()) as store:
-        made, shown = store.tokens.create(name, may, lasts_s)
+        made, shown = store.tokens.create(name, may, lasts_s, author)
     # Alone on standard output, so that a script can put it where it belongs.
     call.page((show.text(shown),), {**_json(made, time.time()), "token": shown})
     if not call.json:

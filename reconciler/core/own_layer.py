@@ -32,8 +32,8 @@ def patch_between(now: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str
     """What makes `wanted` of `now`: a merge patch, or a JSON patch where a merge cannot say it (a null, for example)."""
     merge = _difference(now, wanted)
     if merged(copied(now), copied(merge)) == wanted:
-        return {"merge": _literal(merge)}
-    return {"json": _literal(jsonpatch.make_patch(copied(now), copied(wanted)).patch)}
+        return {"merge": literal(merge)}
+    return {"json": literal(jsonpatch.make_patch(copied(now), copied(wanted)).patch)}
 
 
 def _difference(now: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,13 +49,13 @@ def _difference(now: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return patch
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
     """With what would be taken for a variable spelled so that it is none."""
     if isinstance(value, str):
         return value.replace("${var.", "$${var.")
     if isinstance(value, dict):
-        return {key: _literal(one) for key, one in value.items()}
-    return [_literal(one) for one in value] if isinstance(value, list) else value
+        return {key: literal(one) for key, one in value.items()}
+    return [literal(one) for one in value] if isinstance(value, list) else value
 
 
 def with_patch(text: bytes, patch: Mapping[str, Any], comment: str = "") -> bytes:

@@ -9,7 +9,7 @@ from reconciler.core.facts import DELETES, Order, OrderVerb
 from reconciler.core.kinds import KINDS
 from reconciler.core.model import FleetState, Problem, Ref, Resource, Where
 from reconciler.core.parse import locate, parse
-from reconciler.core.trailers import LONGEST_MESSAGE, Trailer, trailers
+from reconciler.core.trailers import ACCOUNT, LONGEST_MESSAGE, REQUEST, Trailer, trailers
 
 CONFIRM, HOLD, RELEASE, ROLLBACK = "Convoy-Confirm", "Convoy-Hold", "Convoy-Release", "Convoy-Rollback"
 OURS = "convoy-"
@@ -88,7 +88,7 @@ def _of(commit: Said, words: list[str]) -> Iterable[Trailer]:
 def _tell(trailer: Trailer, commit: Said, now: dict[About, Order], at: float) -> str:
     """Take one trailer into `now`, or say what is wrong with it."""
     token, value = trailer.token.lower(), trailer.value
-    if token == ROLLBACK.lower():
+    if token in (ROLLBACK.lower(), REQUEST.lower(), ACCOUNT.lower()):
         return ""
     if token not in (CONFIRM.lower(), HOLD.lower(), RELEASE.lower()):
         return f"is no trailer that Convoy knows: there are {CONFIRM}, {HOLD} and {RELEASE}"

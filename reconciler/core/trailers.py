@@ -7,6 +7,8 @@ from dataclasses import dataclass
 GIT_WRITES = ("Signed-off-by: ", "(cherry picked from commit ")
 # What is read of a commit's message: ten times the longest that anybody reads. A thousand of them have to fit into memory.
 LONGEST_MESSAGE = 64 * 1024
+# By which Convoy knows the commits that it made for somebody who asked over the API: which request, and whose.
+REQUEST, ACCOUNT = "Convoy-Request", "Convoy-Account"
 TOKEN = re.compile(r"([A-Za-z0-9-]+)[ \t]*:")
 SPACES = " \t\r\v\f"
 

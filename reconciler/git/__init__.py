@@ -1,6 +1,6 @@
 """The source of wishes: a branch of a Git repository, followed by a mirror of our own, or a plain folder."""
 
-from reconciler.git.branch import Branch, Conflict, Words
+from reconciler.git.branch import Branch, Conflict, Declined, Words
 from reconciler.git.commits import Commits
 from reconciler.git.folder import Directory
 from reconciler.git.mirror import Mirror
@@ -15,6 +15,7 @@ __all__ = [
     "Commit",
     "Commits",
     "Conflict",
+    "Declined",
     "Directory",
     "Files",
     "Mirror",

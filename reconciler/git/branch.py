@@ -1,16 +1,17 @@
 """The one way of writing to the followed branch: a commit on the parent that was expected, or nothing at all."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import ObjectType
+from pygit2.enums import ObjectType, SortMode
 
-from reconciler.core.trailers import LONGEST_MESSAGE
-from reconciler.git.bare import PYGIT2_ERRORS, Bare
+from reconciler.core.trailers import LONGEST_MESSAGE, REQUEST, trailers
+from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
 from reconciler.git.checkout import checked_out
 from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
 from reconciler.git.edit import NotEditable, edited
@@ -30,6 +31,10 @@ class Conflict(Exception):
     def __init__(self, message: str, tip: str) -> None:
         super().__init__(message)
         self.tip = tip
+
+
+class Declined(SourceError):
+    """The other side could be asked, and does not take the commit, or it would be taken badly there. Nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +124,39 @@ class Branch:
                     return
                 if tip != expected:
                     raise Conflict(self._moved(expected, tip), tip) from error
-                raise SourceError(
-                    f"{self.shown} does not take the commit for branch {self.name}: {heard(str(error))}"
-                ) from error
+                raise Declined(f"{self.shown} does not take the commit for branch {self.name}: {heard(str(error))}") from error
 
     def tip(self) -> str:
         """What the branch names now; "" when it is not there."""
         with self._failing(f"look at branch {self.name} of {self.shown}"):
             lines = self._git.run(self._bare.directory, ["ls-remote", "origin", f"refs/heads/{self.name}"], self._settings())
             return next((id for id, _, ref in (line.partition("\t") for line in lines.splitlines()) if self._is(ref)), "")
+
+    def followed(self, revision: str) -> None:
+        """The followed branch is at this revision of our mirror now, so whoever reads it need not bring anything here."""
+        with self._bare.alone(), self._failing(f"note where branch {self.name} of {self.shown} is"):
+            self._bare.opened().references.create(TIP, pygit2.Oid(hex=revision), force=True)
+
+    def tidy(self) -> None:
+        """Pack what was made, where that is worth it; takes up to seconds."""
+        with self._failing(f"pack {self._bare.directory}"):
+            self._bare.tidy(self._git)
+
+    def requested(self, tip: str, ids: Collection[str], most: int) -> dict[str, str]:
+        """Which of these requests the branch's commits answer (by their trailer), and the commit of each; newest first, so many
+        are looked at, those of merged branches too: a person may have merged ours into theirs."""
+        found: dict[str, str] = {}
+        with self._bare.alone(), self._failing(f"read the history of branch {self.name} of {self.shown}"):
+            self._seams.point("git.requested", tip)
+            for commit in islice(self._bare.opened().walk(pygit2.Oid(hex=tip), SortMode.TIME), most):
+                if REQUEST.encode() not in commit.raw_message:
+                    continue
+                for trailer in trailers(commit.raw_message[:LONGEST_MESSAGE].decode("utf-8", "replace")):
+                    if trailer.token == REQUEST and trailer.value in ids:
+                        found[trailer.value] = str(commit.id)
+                if len(found) == len(ids):
+                    break
+        return found
 
     def close(self) -> None:
         self._git.stop()
@@ -159,7 +188,7 @@ class Branch:
         with self._failing(f"look at {self.shown}"):
             tree = checked_out(self._local, self.name)
         if tree:
-            raise SourceError(
+            raise Declined(
                 f"branch {self.name} is checked out in {tree}, and committing under it would be undone by the next commit made "
                 f"there: check out another branch there, follow the repository it is pushed to, or let git bring the working "
                 f"tree along (git -C {tree} config receive.denyCurrentBranch updateInstead)"
@@ -174,7 +203,9 @@ class Branch:
             yield
         except (SourceError, Conflict):
             raise
-        except (GitFailed, NotEditable) as error:
+        except NotEditable as error:
+            raise Declined(f"cannot {attempt}: {error}") from error
+        except GitFailed as error:
             raise SourceError(f"cannot {attempt}: {error}") from error
         except PYGIT2_ERRORS as error:
             raise SourceError(f"cannot {attempt}: {redacted(str(error)) or type(error).__name__}") from error

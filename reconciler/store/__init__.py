@@ -5,6 +5,7 @@ from reconciler.store.database import Damaged, Lease, LeaseLost, NoStore, StoreE
 from reconciler.store.examine import Examined, examine
 from reconciler.store.following import Following, News
 from reconciler.store.happened import Happened
+from reconciler.store.proposals import Full, KeyReused, Proposal, Proposals
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.store import Store
 from reconciler.store.tables import HOME
@@ -19,12 +20,16 @@ __all__ = [
     "Event",
     "Examined",
     "Following",
+    "Full",
     "Happened",
     "KeptCertificate",
+    "KeyReused",
     "Lease",
     "LeaseLost",
     "News",
     "NoStore",
+    "Proposal",
+    "Proposals",
     "Revision",
     "Store",
     "StoreError",

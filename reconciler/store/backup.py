@@ -26,6 +26,7 @@ from reconciler.store.tables import (
     METADATA,
     NOTICES,
     ORDERS,
+    PROPOSALS,
     REFUSED,
     REVISIONS,
     SETS,
@@ -54,6 +55,7 @@ PRECIOUS = (
     TELLINGS,
     TOLD,
     NOTICES,
+    PROPOSALS,
 )
 # The first words of every backup that is not sealed.
 BEGINS = b'{"convoy":"backup"'

@@ -64,6 +64,15 @@ STEPS: tuple[tuple[str, ...], ...] = (
            body TEXT NOT NULL, tries INTEGER NOT NULL, next_at DOUBLE PRECISION NOT NULL, dead INTEGER NOT NULL,
            error TEXT NOT NULL)""",
     ),
+    (
+        """CREATE TABLE proposals (number {number} PRIMARY KEY, at DOUBLE PRECISION NOT NULL, id TEXT NOT NULL,
+           token TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL,
+           revision TEXT NOT NULL, answer TEXT NOT NULL)""",
+        "CREATE INDEX proposals_by_id ON proposals (id)",
+        "CREATE INDEX proposals_by_key ON proposals (token, key)",
+        "CREATE INDEX proposals_by_state ON proposals (state)",
+        "ALTER TABLE tokens ADD COLUMN author TEXT NOT NULL DEFAULT ''",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

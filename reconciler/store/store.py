@@ -24,6 +24,7 @@ from reconciler.store.happened import Happened
 from reconciler.store.logs import append
 from reconciler.store.notices import Notices
 from reconciler.store.past import Past
+from reconciler.store.proposals import Proposals
 from reconciler.store.rows import KeptCertificate
 from reconciler.store.snapshots import Snapshots
 from reconciler.store.tables import EVENTS, GUARDS, STATE, STATUS
@@ -42,6 +43,7 @@ class Store(Past):
         self._lock = threading.RLock()
         self._snapshots = Snapshots(self._database)
         self.tokens = Tokens(self._database, seams)
+        self.proposals = Proposals(self._database, seams)
         self._meta: dict[str, bytes] = {}
         self._current = Current(self._database)
         self._declarations = Declarations(self._database)

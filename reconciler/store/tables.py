@@ -160,6 +160,8 @@ TOKENS = _table(
     _text("hash"),
     Column("at", Double, nullable=False),
     Column("until", Double),
+    # As whom it commits: "Name <mail>", or "" for its own name.
+    Column("author", Text, nullable=False, server_default=""),
 )
 
 # Who is told outward: up to which event and outcome each Notification has read, and when it last had something to tell; what
@@ -189,4 +191,18 @@ NOTICES = _table(
     Column("next_at", Double, nullable=False),
     Column("dead", Integer, nullable=False),
     _text("error"),
+)
+
+# What was asked to be committed, in the order in which it came. A row is written once, and its end (`state`, `revision` and
+# `answer`) once more. `token` is the id of the one that asked, `key` its Idempotency-Key, `digest` that of what it asked for.
+PROPOSALS = _log(
+    "proposals",
+    _text("id"),
+    _text("token"),
+    _text("key"),
+    _text("digest"),
+    _text("body"),
+    _text("state"),
+    _text("revision"),
+    _text("answer"),
 )

@@ -21,8 +21,8 @@ PREFIX = "cvy_"
 ID_BYTES, SECRET_BYTES = 6, 32
 FORM = re.compile(rf"{PREFIX}([0-9a-f]{{{2 * ID_BYTES}}})_([0-9a-f]{{{2 * SECRET_BYTES}}})")
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
-# What a token may be allowed: to ask for plans; to read how the fleet is.
-SCOPES = ("plan", "read")
+# What a token may be allowed: to ask for plans; to read how the fleet is, and what it declares; to change that by commits.
+SCOPES = ("plan", "read", "write")
 MOST = 1_000
 # Compared with where there is no such token, so that this takes as long.
 NONE = hashlib.sha256(b"").hexdigest()
@@ -42,6 +42,7 @@ class Token:
     scopes: frozenset[str]
     at: float
     until: float | None = None
+    author: str = ""
 
     def expired(self, now: float) -> bool:
         return self.until is not None and now >= self.until
@@ -53,12 +54,15 @@ class Tokens:
     def __init__(self, database: Database, seams: Seams) -> None:
         self._database, self._seams = database, seams
 
-    def create(self, name: str, scopes: Iterable[str], lasts_s: float | None) -> tuple[Token, str]:
-        """A new token of this name and what it has to be shown as: that is kept nowhere. Raises TokenError."""
+    def create(self, name: str, scopes: Iterable[str], lasts_s: float | None, author: str = "") -> tuple[Token, str]:
+        """A new token of this name and what it has to be shown as: that is kept nowhere. Raises TokenError.
+
+        `author` is who its commits are by, as "Name <mail>".
+        """
         if not NAME.fullmatch(name):
             raise TokenError(f"{name!r:.80} is no name for a token: use up to 63 of a-z, 0-9, `.`, `_` and `-`")
         now, id, secret = self._seams.now(), secrets.token_hex(ID_BYTES), secrets.token_hex(SECRET_BYTES)
-        token = Token(id, name, "", frozenset(scopes), now, None if lasts_s is None else now + lasts_s)
+        token = Token(id, name, "", frozenset(scopes), now, None if lasts_s is None else now + lasts_s, author)
         with self._database.writing("tokens") as connection:
             names = set(connection.execute(select(TOKENS.c.name)).scalars())
             if name in names:
@@ -66,7 +70,7 @@ class Tokens:
             if len(names) >= MOST:
                 raise TokenError(f"there are {MOST} tokens already: revoke those that nobody uses")
             row = {"id": id, "name": name, "account": "", "scopes": " ".join(sorted(token.scopes)), "hash": _hash(secret)}
-            connection.execute(insert(TOKENS).values(row | {"at": now, "until": token.until}))
+            connection.execute(insert(TOKENS).values(row | {"at": now, "until": token.until, "author": author}))
             self._event(connection, "token.created", name, f"may {' and '.join(sorted(token.scopes))}")
         return token, f"{PREFIX}{id}_{secret}"
 
@@ -106,7 +110,7 @@ class Tokens:
 
 
 def _token(row: "Row[Any]") -> Token:
-    return Token(row.id, row.name, row.account, frozenset(row.scopes.split()), row.at, row.until)
+    return Token(row.id, row.name, row.account, frozenset(row.scopes.split()), row.at, row.until, row.author)
 
 
 def _hash(secret: str) -> str:

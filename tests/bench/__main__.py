@@ -5,10 +5,10 @@ import json
 import sys
 from collections.abc import Callable
 
-from tests.bench import commit, load, xds
+from tests.bench import commit, load, writes, xds
 
 Row = tuple[str, float, str, float | None]
-BENCHES: dict[str, Callable[[bool], list[Row]]] = {"load": load.run, "xds": xds.run, "commit": commit.run}
+BENCHES: dict[str, Callable[[bool], list[Row]]] = {"load": load.run, "xds": xds.run, "commit": commit.run, "writes": writes.run}
 
 
 def main() -> None:

@@ -216,5 +216,12 @@ def test_the_first_format_is_read_for_ever(store: Store) -> None:
     assert store.installation() == found.installation
     assert store.certificate(Ref("Certificate", "web")) == KeptCertificate("digest", b"KEY\x00\xff", b"CHAIN", 5000.0)
     # What later Convoys keep besides.
-    assert {name for name, rows in found.rows.items() if not rows} == {"history", "notices", "tellings", "told", "tokens"}
+    assert {name for name, rows in found.rows.items() if not rows} == {
+        "history",
+        "notices",
+        "proposals",
+        "tellings",
+        "told",
+        "tokens",
+    }
     assert any(isinstance(column.type, LargeBinary) for table in backups.PRECIOUS for column in table.columns)

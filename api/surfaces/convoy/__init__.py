@@ -1,4 +1,5 @@
-"""Convoy's own API, version 1: what `convoy` asks of a Convoy that runs elsewhere. Plans and the fleet's status so far."""
+"""Convoy's own API, version 1: what `convoy` asks of a Convoy that runs elsewhere. Plans, status, and resources, which are
+changed by commits."""
 
 from api.surfaces.convoy.routes import app
 

@@ -9,7 +9,7 @@ from api.bodies import BodyError, read_body
 from api.limits import Held
 from api.people import asker
 from api.reach import Reach
-from api.surfaces.convoy import wire
+from api.surfaces.convoy import resources, wire
 from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, ask
 from reconciler.core import show
 from reconciler.core.against import LARGEST_QUESTION
@@ -22,6 +22,7 @@ PLANNING_S = 90.0
 def app(reach: Reach) -> Flask:
     flask = Flask("convoy.v1", static_folder=None)
     wire.envelope(flask)
+    resources.add(flask, reach)
 
     @flask.post("/v1/plan")
     def plan() -> Response:

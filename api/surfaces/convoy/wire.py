@@ -8,10 +8,12 @@ from flask import Flask, Request, Response
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.bodies import BodyError
+from api.fleet import Found
 from api.limits import TooMany
 from api.people import Forbidden, Unknown
 from reconciler.ask import AskError
-from reconciler.store import StoreError
+from reconciler.core.proposal import Refused, shown
+from reconciler.store import Full, KeyReused, Proposal, StoreError
 
 # What control has no answer for ⇒ the status that says whose turn it is.
 STATUSES = {
@@ -23,6 +25,25 @@ STATUSES = {
     "store": 503,
     "late": 504,
     "unknown-request": 501,
+}
+# What a change is refused for.
+REFUSALS = {
+    "bad-query": 400,
+    "bad-change": 400,
+    "bad-name": 400,
+    "bad-author": 403,
+    "not-found": 404,
+    "conflict": 409,
+    "declined": 409,
+    "no-git": 409,
+    "unwritable": 409,
+    "exists": 412,
+    "precondition": 412,
+    "bad-document": 422,
+    "invalid": 422,
+    "sealed": 422,
+    "expired": 503,
+    "broken": 500,
 }
 # Below this, packing costs more than it saves.
 WORTH_PACKING = 1400
@@ -40,6 +61,58 @@ def error(status: int, code: str, message: str, hint: str = "", **headers: str) 
 
 def answer(said: Any) -> Response:
     return Response(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"), mimetype="application/json")
+
+
+def resource(found: Found) -> dict[str, Any]:
+    """One resource: what is declared of it, as whom and where, and its status."""
+    one, status = found.declared, found.status
+    return {
+        "ref": one.ref,
+        "kind": one.kind,
+        "tenant": one.tenant,
+        "name": one.name,
+        "uid": one.uid,
+        "digest": one.digest,
+        "revision": one.revision,
+        "author": one.author,
+        "n": one.n,
+        "at": one.at,
+        "file": one.file,
+        "line": one.line,
+        "document": shown(one.document),
+        "status": dict(status) if status is not None else None,
+    }
+
+
+def tagged(result: Response, digest: str) -> Response:
+    """With its ETag, which is the document's: how it fares is no part of it."""
+    result.headers["ETag"] = f'"{digest}"'
+    return result
+
+
+def proposed(one: Proposal, ref: str, *, status: int = 0, always: bool = False) -> Response:
+    """What became of a change. `always`: the answer is about the proposal, and 200 whatever became of it."""
+    said: dict[str, Any] = {"proposal": one.id, "ref": ref, "state": one.state, "revision": one.revision}
+    place = f"/convoy/v1/proposals/{one.id}"
+    if one.state == "committed":
+        said |= {name: one.answer.get(name) for name in ("digest", "file", "changed", "created")}
+        result = answer(said)
+        result.status_code = status or (201 if one.answer.get("created") and not always else 200)
+        if one.answer.get("digest"):
+            result.headers["ETag"] = f'"{one.answer["digest"]}"'
+    elif one.state == "refused":
+        code, problems = str(one.answer.get("code", "")), one.answer.get("problems") or []
+        words = {"code": code, "message": str(one.answer.get("what", "")), "hint": str(one.answer.get("hint", ""))}
+        about = words | ({"problems": problems} if problems else {})
+        result = answer({**said, "error": about} if always else {"error": about})
+        result.status_code = 200 if always else REFUSALS.get(code, 409)
+    elif always:
+        result = answer(said)
+    else:
+        hint = f"it waits, and is committed once that can be done: ask at {place}, and do not send it again without its key"
+        result = error(503, "waiting", f"{ref} could not be committed yet (proposal {one.id})", hint, Retry_After=str(AGAIN_S))
+    result.headers["Location"] = place
+    return result
 
 
 def passed_on(body: bytes, request: Request) -> Response:
@@ -73,9 +146,21 @@ def envelope(flask: Flask) -> None:
 
     @flask.errorhandler(AskError)
     def asked(why: AskError) -> Response:
-        status = STATUSES.get(why.code, 500)
+        status = STATUSES.get(why.code) or REFUSALS.get(why.code, 500)
         again = {"Retry_After": str(AGAIN_S)} if status == 503 else {}
         return error(status, why.code, why.what, why.hint, **again)
+
+    @flask.errorhandler(Refused)
+    def refused(why: Refused) -> Response:
+        return error(REFUSALS.get(why.code, 409), why.code, why.what, why.hint)
+
+    @flask.errorhandler(Full)
+    def full(why: Full) -> Response:
+        return error(503, "busy", str(why), "the repository is away, or slow: ask again soon", Retry_After=str(AGAIN_S))
+
+    @flask.errorhandler(KeyReused)
+    def reused(why: KeyReused) -> Response:
+        return error(422, "key-reused", str(why), "use a new key for each change")
 
     @flask.errorhandler(StoreError)
     def store(_: StoreError) -> Response:
@@ -89,7 +174,7 @@ def envelope(flask: Flask) -> None:
     def http(why: HTTPException) -> Response:
         words = {404: ("not-found", "there is nothing here"), 405: ("method", "this cannot be asked in that way")}
         code, message = words.get(why.code or 500, ("http", why.name))
-        result = error(why.code or 500, code, message, "docs/plan-against.md says what there is")
+        result = error(why.code or 500, code, message, "docs/api.md says what there is")
         allowed = dict(why.get_headers()).get("Allow")
         if allowed:
             result.headers["Allow"] = allowed

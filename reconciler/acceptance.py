@@ -1,0 +1,160 @@
+"""Which proposals a branch takes: those that add no Problem. They are checked together, and in halves where that fails."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reconciler.core.envelope import digest_of
+from reconciler.core.model import Problem, Ref
+from reconciler.core.parse import Document
+from reconciler.core.proposal import Change, Refused, read_body
+from reconciler.core.show_layout import harmless
+from reconciler.core.told import brought_back
+from reconciler.core.written import Files, Made, made
+from reconciler.git import Person, Source, SourceError, Tree
+from reconciler.load import Loader
+from reconciler.log import Log
+from reconciler.seams import Seams
+from reconciler.store import Proposal, Store, StoreError
+
+LONGEST_WORDS, MOST_PROBLEMS = 1000, 50
+# State, revision and answer, as the store keeps them.
+End = tuple[Any, str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A fleet with what is wrong with it, in words; `texts` are contents that no commit holds yet."""
+
+    files: Files
+    problems: Mapping[tuple[object, ...], str]
+    texts: Mapping[str, bytes]
+
+    @property
+    def empty(self) -> bool:
+        return not self.files.documents
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    proposal: Proposal
+    change: Change
+    made: Made
+
+
+class Acceptance:
+    """Remembers the branch's tip as it was read last. Not thread-safe. Raises SourceError and StoreError."""
+
+    def __init__(self, source: Source, store: Store, log: Log, seams: Seams) -> None:
+        self._source, self._store, self._log, self._seams = source, store, log, seams
+        self._loader = Loader(None, seams)
+        self._tip: tuple[Tree, State] | None = None
+
+    def became(self, tree: Tree, head: str, state: State) -> None:
+        """The branch is there now; the mirror has what its commits hold."""
+        self._tip = replace(tree, revision=head, files=state.files.files), replace(state, texts={})
+
+    def based(self, tip: str) -> tuple[Tree, State]:
+        """The fleet at the tip of the branch."""
+        if self._tip is not None and self._tip[0].revision == tip and self._tip[1].files.documents is not None:
+            return self._tip
+        signature = self._source.signature(tip, self._seams.now(), "")
+        if signature.problem is not None:
+            # A signed commit on top of it would vouch for it.
+            raise SourceError(f"the tip of the branch, {tip[:12]}, is not read: {signature.problem.what}")
+        tree = self._source.tree(tip)
+        files = Files(tree.files, tree.root, tree.layers)
+        self._tip = tree, self._loaded(tree, files, {})
+        return self._tip
+
+    def _loaded(self, tree: Tree, files: Files, texts: Mapping[str, bytes]) -> State:
+        """The same with what is wrong with it, and with what its resources are made from."""
+        read = _reading(self._source, texts)
+        there = replace(tree, files=files.files)
+        loaded = self._loader.load(there, read)
+        problems: tuple[Problem, ...] = loaded.problems
+        documents: Mapping[Ref, Document] | None = loaded.documents if loaded.fleet is not None else None
+        if loaded.fleet is not None:
+            holds = {order.subject: order for order in self._store.orders() if order.verb == "hold"}
+            problems = (*problems, *brought_back(loaded.fleet, holds, lambda blob: read([blob])[blob]))
+        if documents is None:
+            found = ((files.ref(one), one) for one in self._loader.render(there, read).documents)
+            documents = {ref: one for ref, one in found if ref is not None}
+        # The same Problem, whatever lines moved.
+        words: dict[tuple[object, ...], str] = {(one.where.file, one.what, one.ref): str(one) for one in problems}
+        return State(replace(files, documents=documents), words, texts)
+
+    def accept(
+        self, state: State, tree: Tree, waiting: Sequence[Proposal], ends: dict[str, End]
+    ) -> tuple[list[Accepted], State]:
+        """As many as add no Problem, one after the other; the others get their end."""
+        files, texts, accepted = state.files, dict(state.texts), list[Accepted]()
+        refused: dict[str, End] = {}
+        for one in waiting:
+            try:
+                change = read_body(one.body)
+                author_of(change)
+                result = made(change, files, lambda blob: self.text(blob, texts))
+            except Refused as error:
+                refused[one.id] = refused_by(error)
+                continue
+            except (SourceError, StoreError):
+                raise
+            except Exception as error:  # noqa: BLE001 - one that we cannot bear must not end the committing of others
+                self._log.error("proposal.broken", id=one.id, error=f"{type(error).__name__}: {error}")
+                refused[one.id] = refused_by(Refused("broken", "Convoy has failed on this; its log says how"))
+                continue
+            if result.path:
+                if result.text is not None:
+                    texts[result.files.files[result.path]] = result.text
+                if result.files.documents is None:
+                    loaded = self._loaded(tree, result.files, texts)
+                    result = replace(result, files=loaded.files, digest=_digest(loaded.files, change.ref))
+                files = result.files
+            accepted.append(Accepted(one, change, result))
+        if not any(one.made.path for one in accepted):
+            ends.update(refused)
+            return accepted, state
+        after = self._loaded(tree, files, texts)
+        new = [words for key, words in after.problems.items() if key not in state.problems]
+        if not new and (not after.empty or state.empty):
+            ends.update(refused)
+            return accepted, after
+        if len(waiting) > 1:
+            half = len(waiting) // 2
+            first, between = self.accept(state, tree, waiting[:half], ends)
+            last, after = self.accept(between, tree, waiting[half:], ends)
+            return first + last, after
+        words = new or ["nothing would be declared any more, and an emptied repository never empties a fleet"]
+        ends[waiting[0].id] = refused_by(Refused("invalid", words[0], "", tuple(words)))
+        return [], state
+
+    def text(self, blob: str, texts: Mapping[str, bytes]) -> bytes:
+        return texts[blob] if blob in texts else self._source.read([blob])[blob]
+
+
+def _digest(files: Files, ref: Ref) -> str:
+    found = (files.documents or {}).get(ref)
+    return digest_of(found.value) if found is not None else ""
+
+
+def _reading(source: Source, texts: Mapping[str, bytes]) -> Callable[[Iterable[str]], Mapping[str, bytes]]:
+    def read(blobs: Iterable[str]) -> Mapping[str, bytes]:
+        wanted = set(blobs)
+        known = {blob: texts[blob] for blob in wanted if blob in texts}
+        left = wanted - known.keys()
+        return {**known, **(source.read(left) if left else {})}
+
+    return read
+
+
+def author_of(change: Change) -> Person:
+    try:
+        return Person.parse(change.author)
+    except SourceError as error:
+        raise Refused("bad-author", str(error), "make another token, with --author") from None
+
+
+def refused_by(error: Refused) -> End:
+    problems = [harmless(one)[:LONGEST_WORDS] for one in error.problems[:MOST_PROBLEMS]]
+    return ("refused", "", {"code": error.code, "what": harmless(error.what), "hint": error.hint, "problems": problems})

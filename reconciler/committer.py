@@ -1,0 +1,230 @@
+"""The one writer of the followed branch: takes what was proposed from the store, all that waits at once, and pushes once.
+
+A proposal is accepted if it adds no Problem. Each is a commit of its own. What was pushed is known again by its trailer, so
+that being killed anywhere neither loses nor doubles one.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconciler.acceptance import LONGEST_WORDS, Acceptance, Accepted, End, author_of, refused_by
+from reconciler.ask import AskError
+from reconciler.bell import PROPOSED, Bell
+from reconciler.core.against import Answer, Question, answer_json
+from reconciler.core.proposal import Refused, message, read_body
+from reconciler.core.show_layout import harmless
+from reconciler.core.written import made
+from reconciler.git import Branch, Conflict, Declined, Person, Source, SourceError, Tree, Words
+from reconciler.log import Log
+from reconciler.seams import Seams
+from reconciler.store import Proposal, Store, StoreError
+
+# A batch that is larger would make those who came first wait for the last.
+MOST_AT_ONCE = 100
+# How often it looks without being rung for; and how long it leaves a remote alone that could not be reached, up to the longest.
+LOOK_S, AGAIN_S, LONGEST_AGAIN_S = 2.0, 0.5, 30.0
+# How often a batch is made anew because others push meanwhile, before it is left for the next look.
+MOST_TRIES = 5
+# Pushes after which what they have made is packed although others wait; else that is done when nobody does.
+MOST_UNTIDIED = 100
+# Commits in which our own are looked for after a start, and after a push of which nobody knows how it ended.
+MOST_WALKED = 20_000
+# Whoever asked has long gone; what they meant may be meant no more.
+LONGEST_WAITING_S = 3600.0
+CONVOY = Person("Convoy", "convoy@localhost")
+NO_GIT = Refused(
+    "no-git",
+    "this fleet is followed as a folder, and a change is a commit",
+    "edit its files, or let `convoy serve` follow a repository (--source, --branch)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where is written: the branch, a Source of its own for it, and whether its commits have to be signed."""
+
+    source: Source
+    branch: Branch
+    sign: bool = False
+
+    def close(self) -> None:
+        self.source.close()
+        self.branch.close()
+
+
+class Committer:
+    """Works in a thread of its own until it is closed, and only while `may_act`. `pushed` is called after each push."""
+
+    def __init__(
+        self, store: Store, desk: Desk | None, may_act: Callable[[], bool], pushed: Callable[[], None], log: Log, seams: Seams
+    ) -> None:
+        self._store, self._desk, self._may_act, self._pushed = store, desk, may_act, pushed
+        self._log, self._seams = log, seams
+        self._accepting = Acceptance(desk.source, store, log, seams) if desk is not None else None
+        self._lock = threading.Lock()
+        # Pushes since what they have made was packed.
+        self._untidied = 0
+        # Nobody knows what an earlier life has pushed.
+        self._unsure = True
+        self._closed, self._rung = threading.Event(), threading.Event()
+        self._thread = seams.thread(self._work, "committer")
+
+    def start(self, run: Path) -> Bell:
+        """Begin; the bell by which others tell of a proposal is in this directory."""
+        self._thread.start()
+        return Bell(run, self._rung.set, PROPOSED)
+
+    def close(self) -> None:
+        self._closed.set()
+        self._rung.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._desk is not None:
+            self._desk.close()
+
+    def _work(self) -> None:
+        again_s = AGAIN_S
+        while not self._closed.is_set():
+            self._rung.clear()
+            try:
+                more = self.drain()
+                again_s = AGAIN_S
+                if self._desk is not None and self._untidied >= (MOST_UNTIDIED if more else 1):
+                    self._untidied = 0
+                    self._desk.branch.tidy()
+                if not more:
+                    self._seams.wait(self._rung, LOOK_S)
+            except (SourceError, StoreError) as error:
+                self._log.warning("committer.waits", error=str(error), again_in_s=again_s)
+                self._seams.wait(self._closed, again_s)
+                again_s = min(2 * again_s, LONGEST_AGAIN_S)
+            except Exception as error:  # noqa: BLE001 - one proposal that we cannot bear must not end the committing of others
+                self._log.error("committer.broken", error=f"{type(error).__name__}: {error}")
+                self._seams.wait(self._closed, again_s)
+                again_s = min(2 * again_s, LONGEST_AGAIN_S)
+
+    def drain(self) -> bool:
+        """Take what waits, as one batch; whether there was anything. Raises SourceError and StoreError: it waits then."""
+        waiting = self._store.proposals.waiting(MOST_AT_ONCE)
+        if not waiting or not self._may_act():
+            return False
+        if self._desk is None or self._accepting is None:
+            self._store.proposals.decide({one.id: refused_by(NO_GIT) for one in waiting})
+            return True
+        with self._lock:
+            for _ in range(MOST_TRIES):
+                try:
+                    self._batch(self._desk, self._accepting, waiting)
+                    return True
+                except Conflict as moved:
+                    # Nothing of it is there, or all of it and more behind it: the next look at the branch tells.
+                    self._unsure = True
+                    self._log.info("committer.again", why=str(moved))
+                    waiting = self._store.proposals.waiting(MOST_AT_ONCE)
+                except (SourceError, StoreError):
+                    self._unsure = True
+                    raise
+        return True
+
+    def _batch(self, desk: Desk, accepting: Acceptance, waiting: Sequence[Proposal]) -> None:
+        tip = desk.source.fetch()
+        waiting = self._unmade(desk, tip, waiting)
+        if not waiting:
+            return
+        tree, state = accepting.based(tip)
+        ends: dict[str, End] = {}
+        late = self._seams.now() - LONGEST_WAITING_S
+        for one in waiting:
+            if one.at < late:
+                ends[one.id] = refused_by(Refused("expired", "this has waited too long for the repository", "ask again"))
+        accepted, after = accepting.accept(state, tree, [one for one in waiting if one.id not in ends], ends)
+        head = self._commit(desk, accepting, tree, accepted, ends)
+        if head and head != tip:
+            accepting.became(tree, head, after)
+
+    def _unmade(self, desk: Desk, tip: str, waiting: Sequence[Proposal]) -> Sequence[Proposal]:
+        """Those that are not on the branch already; of the others it is written down that they are."""
+        if not self._unsure:
+            return waiting
+        known = desk.branch.requested(tip, {one.id for one in waiting}, MOST_WALKED)
+        if known:
+            self._store.proposals.decide({id: ("committed", revision, {"found": True}) for id, revision in known.items()})
+            self._pushed()
+        self._unsure = False
+        return [one for one in waiting if one.id not in known]
+
+    def _commit(self, desk: Desk, accepting: Acceptance, tree: Tree, accepted: Sequence[Accepted], ends: dict[str, End]) -> str:
+        """Make the commits, push them at once, and write down how each ended; what the branch names then, "" where that has to
+        be looked at. Raises Conflict, SourceError and StoreError."""
+        try:
+            revisions = self._made(desk, tree.revision, accepted)
+            head = revisions[-1] if revisions else tree.revision
+            if head != tree.revision:
+                if not self._may_act():
+                    raise SourceError("another Convoy acts now")
+                desk.branch.push(head, tree.revision)
+        except Declined as error:
+            if len(accepted) == 1:
+                words = harmless(" ".join(str(error).split()))[:LONGEST_WORDS]
+                ends[accepted[0].proposal.id] = refused_by(Refused("declined", words))
+            self._store.proposals.decide(ends)
+            # One of several may be what the other side does not take.
+            half = len(accepted) // 2
+            for part in (accepted[:half], accepted[half:]) if half else ():
+                self._batch(desk, accepting, [one.proposal for one in part])
+            return ""
+        for one, revision in zip(accepted, revisions, strict=True):
+            ends[one.proposal.id] = ("committed", revision, _answer(one))
+        self._store.proposals.decide(ends)
+        if head != tree.revision:
+            self._untidied += 1
+            with contextlib.suppress(SourceError):
+                # Else it is fetched as anything else that is new.
+                desk.branch.followed(head)
+            self._log.info("committer.pushed", revision=head, commits=sum(bool(one.made.path) for one in accepted))
+            self._pushed()
+        return head
+
+    def _made(self, desk: Desk, tip: str, accepted: Sequence[Accepted]) -> list[str]:
+        """The commit of each; of one that changes nothing, the one before."""
+        head, revisions = tip, list[str]()
+        for one in accepted:
+            if one.made.path:
+                words = Words(message(one.change, one.proposal.id), author_of(one.change), CONVOY, desk.sign)
+                head = desk.branch.make({one.made.path: one.made.text}, head, words)
+            revisions.append(head)
+        return revisions
+
+    def rehearse(self, body: bytes, deadline: float, trial: Callable[[Question, float], Answer]) -> bytes:
+        """What a change would do, as JSON; nothing is kept of it. Raises AskError."""
+        if self._desk is None or self._accepting is None:
+            raise AskError(NO_GIT.code, NO_GIT.what, NO_GIT.hint)
+        try:
+            change = read_body(json.loads(body))
+            with self._lock:
+                source = self._desk.source
+                tree, state = self._accepting.based(source.fetch())
+                result = made(change, state.files, lambda blob: source.read([blob])[blob])
+                blobs = dict(result.files.files)
+                contents = source.read({one for path, one in blobs.items() if path != result.path})
+            files = {path: contents[blob] for path, blob in blobs.items() if blob in contents}
+            if result.path and result.text is not None:
+                files[result.path] = result.text
+            said = message(change, "")
+            answer = trial(Question(files, tree.root, tree.revision, said, change.author, form="json"), deadline)
+        except Refused as error:
+            raise AskError(error.code, error.what, error.hint) from None
+        except (SourceError, ValueError) as error:
+            raise AskError("away", f"the repository cannot be read: {error}", "ask again soon") from None
+        return json.dumps(answer_json(answer, "json"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _answer(one: Accepted) -> dict[str, Any]:
+    made = one.made
+    answer = {"digest": made.digest, "file": made.path, "changed": bool(made.path), "created": made.created}
+    return {**answer, "ref": str(one.change.ref)}

@@ -1,0 +1,165 @@
+"""A fleet's files with one change made to them: in the document's own lines, in a new file, or in the environment's layer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reconciler.core.against import blob_id
+from reconciler.core.as_yaml import as_yaml
+from reconciler.core.envelope import check, digest_of, ref_of, tenant_of
+from reconciler.core.kinds import KINDS
+from reconciler.core.layers import ENVIRONMENT, Layer, root_of
+from reconciler.core.model import DEFAULT_TENANT, Ref
+from reconciler.core.own_layer import NotWritten, literal, patch_between, with_patch
+from reconciler.core.parse import MARKER, Document, chunks, parse
+from reconciler.core.proposal import Change, Refused, file_of, wanted
+from reconciler.core.rewrite import NotRewritten, rewritten
+from reconciler.core.splice import NotSpliced, Written, spliced
+
+Text = Callable[[str], bytes]
+BY_HAND = "change the file by a pull request"
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """One state of a fleet: `files` path ⇒ blob, and what its resources are made from. Nothing may change either.
+
+    `documents` is None where it has to be found out by rendering.
+    """
+
+    files: Mapping[str, str]
+    root: str = ""
+    layers: tuple[Layer, ...] = ()
+    documents: Mapping[Ref, Document] | None = None
+
+    @property
+    def roots(self) -> "str | tuple[str, ...]":
+        return tuple(layer.root for layer in self.layers) or self.root
+
+    def ref(self, document: Document) -> Ref | None:
+        tenant = tenant_of(document.source.file, root_of(document.source.file, self.roots))[0]
+        return ref_of(document.value, tenant, KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The files after a change. `path` got `text` (None: it is gone); both are empty where nothing changes."""
+
+    files: Files
+    path: str = ""
+    text: bytes | None = b""
+    digest: str = ""
+    created: bool = False
+
+
+def made(change: Change, before: Files, text: Text) -> Made:
+    """`text`: blob ⇒ content. Raises Refused."""
+    ref, documents = change.ref, before.documents or {}
+    here = documents.get(ref)
+    after = wanted(change, here.value if here is not None else None)
+    if here is not None and after == here.value:
+        return Made(before, digest=digest_of(after))
+    try:
+        path, new = _changed(ref, before, here, after, text)
+    except (NotRewritten, NotSpliced, NotWritten) as error:
+        raise Refused("unwritable", f"{ref} cannot be written: {error}", BY_HAND) from None
+    files = dict(before.files)
+    if new is None:
+        del files[path]
+    else:
+        files[path] = blob_id(new)
+    known = None if before.layers else _known(ref, before, documents, path, files.get(path, ""), new)
+    if known is not None:
+        _unflawed(ref, known.get(ref), here)
+    result = Files(files, before.root, before.layers, known)
+    return Made(result, path, new, digest_of(after) if after is not None else "", here is None)
+
+
+def _own(files: Files, document: Document) -> bool:
+    """Whether it is just a document in the fleet's own directory."""
+    return document.trail is None and root_of(document.source.file, files.roots) == files.root
+
+
+def _changed(
+    ref: Ref, before: Files, here: Document | None, after: Mapping[str, Any] | None, text: Text
+) -> tuple[str, bytes | None]:
+    if here is None:
+        return _new(ref, before, after or {}, text)
+    if before.layers and not _own(before, here):
+        return _patched(ref, before, here, after, text)
+    path = here.source.file
+    old = text(before.files[path])
+    return path, _without(old, here) if after is None else _with(old, here, _spelled(before, after), ref)
+
+
+def _spelled(files: Files, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where variables are filled in, what looks like one and is meant as it is has to be spelled otherwise."""
+    return {key: literal(value) for key, value in document.items()} if files.layers else document
+
+
+def _new(ref: Ref, before: Files, after: Mapping[str, Any], text: Text) -> tuple[str, bytes]:
+    after = _spelled(before, after)
+    path, raw = file_of(ref, before.root, before.files), as_yaml(after).encode()
+    if path not in before.files:
+        return path, raw
+    # Somebody keeps other documents there.
+    return path, spliced(text(before.files[path]), None, Written(path, "", 1, 0, 0, raw, digest_of(after)), ref)
+
+
+def _with(old: bytes, here: Document, after: Mapping[str, Any], ref: Ref) -> bytes:
+    source = here.source
+    raw = rewritten(here.raw, here.value, after)
+    last = source.end == len(old)
+    if here.column == 0 and MARKER.search(raw) is None and (last or raw.endswith(b"\n")):
+        return old[: source.start] + raw + old[source.end :]
+    there = Written(source.file, source.blob, source.line, source.start, source.end, here.raw, digest_of(here.value))
+    return spliced(old, there, replace(there, raw=raw, digest=digest_of(after)), ref)
+
+
+def _without(old: bytes, here: Document) -> bytes | None:
+    """The file without this document; None where nothing else is in it."""
+    start, end = here.source.start, here.source.end
+    parts = [chunk for chunk in chunks(old) if not chunk.preamble]
+    if len(parts) == 1:
+        return None
+    # The marker that begins it goes with it; the one that ends it begins the next.
+    before = old[:start].removesuffix(b"---")
+    result = before + old[end:]
+    if [one.value for one in parse("", "", result).documents] != [
+        one.value for one in parse("", "", old).documents if one.source.start != start
+    ]:
+        raise NotSpliced("the other documents of its file would not stay as they are")
+    return result
+
+
+def _patched(ref: Ref, before: Files, here: Document, after: Mapping[str, Any] | None, text: Text) -> tuple[str, bytes]:
+    """One more patch in the environment's own layer: what others share stays as it is."""
+    path = before.root + ENVIRONMENT
+    target = {"kind": ref.kind, "name": ref.name}
+    if ref.tenant != DEFAULT_TENANT:
+        target["tenant"] = ref.tenant
+    patch: dict[str, Any] = {"delete": True} if after is None else patch_between(here.value, after)
+    return path, with_patch(text(before.files[path]), {"target": target, **patch})
+
+
+def _known(
+    ref: Ref, before: Files, documents: Mapping[Ref, Document], path: str, blob: str, text: bytes | None
+) -> dict[Ref, Document]:
+    """What the resources are made from now; only this file is read."""
+    known = dict(documents)
+    known.pop(ref, None)
+    for one in parse(path, blob, text).documents if text is not None else ():
+        named = before.ref(one)
+        if named is not None:
+            known[named] = one
+    return known
+
+
+def _unflawed(ref: Ref, now: Document | None, before: Document | None) -> None:
+    """What is wrong with the document by itself is said at once. Raises Refused."""
+    if now is None:
+        return
+    was = {problem.what for problem in check(before, ref.tenant, KINDS).problems} if before is not None else set[str]()
+    problems = [one for one in check(now, ref.tenant, KINDS).problems if one.what not in was]
+    if problems:
+        raise Refused("invalid", str(problems[0]), problems[0].hint, tuple(map(str, problems)))

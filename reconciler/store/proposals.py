@@ -1,0 +1,109 @@
+"""Proposals: changes that somebody asked for over the API, each decided once: committed, or refused."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import delete, func, insert, select, update
+
+from reconciler.seams import Seams
+from reconciler.store.database import Database, StoreError
+from reconciler.store.rows import as_json, chunks, read_object
+from reconciler.store.tables import PROPOSALS
+
+State = Literal["waiting", "committed", "refused"]
+# Beyond these nobody is taken in: a remote that is away must not fill the disk.
+MOST_WAITING = 1_000
+# Decided ones that are kept, about: for those who ask again under the same key.
+KEPT = 20_000
+TRIMMED_EVERY = 500
+
+
+class Full(StoreError):
+    """As many wait as may."""
+
+
+class KeyReused(StoreError):
+    """Another change was asked for under this key before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One change. `body` says which (core/proposal.py reads it); `answer` how it ended, as plain JSON values."""
+
+    number: int
+    id: str
+    at: float
+    token: str
+    body: Mapping[str, Any] = field(repr=False)
+    state: State = "waiting"
+    revision: str = ""
+    answer: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Proposals:
+    """Those of one store. Thread-safe; raises StoreError."""
+
+    def __init__(self, database: Database, seams: Seams) -> None:
+        self._database, self._seams = database, seams
+
+    def add(self, token: str, key: str, digest: str, body: Mapping[str, Any]) -> Proposal:
+        """A new one; under a key (not "") that this token has used before, the one of then. Raises Full and KeyReused."""
+        table = PROPOSALS.c
+        with self._database.writing("proposals") as connection:
+            if key:
+                known = connection.execute(
+                    select(PROPOSALS).where((table.token == token) & (table.key == key)).order_by(table.number.desc()).limit(1)
+                ).one_or_none()
+                if known is not None and known.digest != digest:
+                    raise KeyReused("this Idempotency-Key was used for another change before")
+                if known is not None:
+                    return _proposal(known)
+            waiting = select(func.count()).select_from(PROPOSALS).where(table.state == "waiting")
+            if connection.execute(waiting).scalar_one() >= MOST_WAITING:
+                raise Full(f"{MOST_WAITING} changes wait to be committed already")
+            number = (connection.execute(select(func.max(table.number))).scalar_one() or 0) + 1
+            one = Proposal(number, uuid.uuid4().hex, self._seams.now(), token, body)
+            row = {"number": number, "at": one.at, "id": one.id, "token": token, "key": key, "digest": digest}
+            connection.execute(
+                insert(PROPOSALS).values(row | {"body": as_json(body), "state": "waiting", "revision": "", "answer": "{}"})
+            )
+            if number % TRIMMED_EVERY == 0:
+                connection.execute(delete(PROPOSALS).where((table.number <= number - KEPT) & (table.state != "waiting")))
+        return one
+
+    def waiting(self, most: int) -> tuple[Proposal, ...]:
+        """In the order in which they came, at most so many."""
+        table = PROPOSALS.c
+        query = select(PROPOSALS).where(table.state == "waiting").order_by(table.number).limit(most)
+        with self._database.reading("proposals") as connection:
+            return tuple(_proposal(row) for row in connection.execute(query))
+
+    def get(self, id: str) -> Proposal | None:
+        with self._database.reading("proposals") as connection:
+            row = connection.execute(select(PROPOSALS).where(PROPOSALS.c.id == id)).one_or_none()
+        return _proposal(row) if row is not None else None
+
+    def decided(self, ids: Iterable[str]) -> dict[str, Proposal]:
+        """Those of these that wait no more."""
+        found: dict[str, Proposal] = {}
+        with self._database.reading("proposals") as connection:
+            for part in chunks(ids):
+                query = select(PROPOSALS).where(PROPOSALS.c.id.in_(part) & (PROPOSALS.c.state != "waiting"))
+                found |= {row.id: _proposal(row) for row in connection.execute(query)}
+        return found
+
+    def decide(self, ends: Mapping[str, tuple[State, str, Mapping[str, Any]]]) -> None:
+        """Id ⇒ how it ended: state, revision, answer. What was decided before stays as it was."""
+        with self._database.writing("proposals") as connection:
+            for id, (state, revision, answer) in ends.items():
+                where = (PROPOSALS.c.id == id) & (PROPOSALS.c.state == "waiting")
+                values = {"state": state, "revision": revision, "answer": as_json(answer)}
+                connection.execute(update(PROPOSALS).where(where).values(values))
+
+
+def _proposal(row: Any) -> Proposal:
+    """What somebody has spoiled is one that asks for nothing, and is refused."""
+    body, answer = read_object(row.body) or {}, read_object(row.answer) or {}
+    return Proposal(row.number, row.id, row.at, row.token, body, row.state, row.revision, answer)

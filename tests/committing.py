@@ -1,0 +1,140 @@
+"""A repository, a store, the committer and the app in front of it; in force is what `follow` was last told."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from werkzeug.test import Client, TestResponse
+
+from api import create_app
+from api.limits import Limits
+from api.reach import Reach
+from reconciler.bell import Bell
+from reconciler.committer import Committer, Desk
+from reconciler.core.declared import Declaration, Maker
+from reconciler.git import Branch, Files, Mirror
+from reconciler.load import Loader
+from reconciler.log import Log
+from reconciler.seams import Seams
+from reconciler.store import Store
+from tests.repos import Origin, git
+
+HEAD = "apiVersion: convoy/v1\nkind: {}\nmetadata:\n  name: {}\n"
+
+
+def cluster(name: str, port: int = 1, more: str = "") -> str:
+    return HEAD.format("Cluster", name) + f"spec:\n  endpoints: # where it is\n    - 127.0.0.1:{port}\n{more}"
+
+
+def value(name: str, port: int = 1) -> dict[str, Any]:
+    return {"spec": {"endpoints": [f"127.0.0.1:{port}"]}, "metadata": {"name": name}}
+
+
+class Committing:
+    """Everything opened; `close` it. Without `origin` the fleet is followed as a folder."""
+
+    def __init__(
+        self,
+        directory: Path,
+        run: Path,
+        origin: Origin | None,
+        *,
+        subdirectory: str = "",
+        seams: Seams | None = None,
+        signers: Path | None = None,
+        start: bool = True,
+        name: str = "ada",
+    ) -> None:
+        self.origin, self.run, self.seams = origin, run, seams or Seams()
+        self.store = Store(f"sqlite:///{directory / 'convoy.db'}", self.seams)
+        self.acting, self.pushes = True, 0
+        self.desk: Desk | None = None
+        if origin is not None:
+            mirror, files = directory / "mirror", Files(ssh=signers)
+            source = Mirror(str(origin.path), "main", mirror, self.seams, subdirectory=subdirectory, signers=files)
+            self.desk = Desk(source, Branch(str(origin.path), "main", mirror, self.seams), signers is not None)
+            self._followed = Mirror(str(origin.path), "main", mirror, self.seams, subdirectory=subdirectory)
+        self._loader = Loader(None, self.seams)
+        self.committer = Committer(self.store, self.desk, lambda: self.acting, self._pushed, Log(level="error"), self.seams)
+        self._bell: Bell | None = self.committer.start(run) if start else None
+        self.app = create_app(Reach(self.store, run, Log(level="error"), Limits()))
+        self.token = self.store.tokens.create(name, ("read", "write"), None, "Ada <ada@example.com>")[1]
+        if origin is not None and origin.tip():
+            self.follow()
+
+    def _pushed(self) -> None:
+        self.pushes += 1
+
+    def follow(self) -> str:
+        """What the branch holds comes into force."""
+        tip = self._followed.fetch()
+        loaded = self._loader.load(self._followed.tree(tip), self._followed.read)
+        assert loaded.fleet is not None, loaded.problems
+        documents = loaded.documents
+        declaration = Declaration(
+            tip,
+            loaded.fleet.resources,
+            lambda ref: documents[ref].value,
+            lambda _, files: {file: Maker(tip, "somebody") for file in files},
+        )
+        self.store.record_revision(tip, "good", (), declaration=declaration)
+        return tip
+
+    def close(self) -> None:
+        self.committer.close()
+        if self._bell is not None:
+            self._bell.close()
+        if self.origin is not None:
+            self._followed.close()
+        self.store.close()
+
+    def __call__(
+        self, method: str, what: str, body: object = None, query: str = "", token: str | None = None, **headers: str
+    ) -> TestResponse:
+        """`what` as in `Cluster/a`, or a path."""
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        named = {"Authorization": f"Bearer {token or self.token}"} | named
+        data = None
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            named = {"Content-Type": "application/json"} | named
+        path = what if what.startswith("/") else f"/convoy/v1/resources/{what}"
+        return Client(self.app).open(path + query, method=method, data=data, headers=named)
+
+    def file(self, path: str) -> str:
+        assert self.origin is not None
+        return git(self.origin.path, "show", f"main:{path}") + "\n"
+
+    def files(self) -> list[str]:
+        assert self.origin is not None
+        return git(self.origin.path, "ls-tree", "-r", "--name-only", "main").splitlines()
+
+    def log(self, form: str = "%s") -> list[str]:
+        assert self.origin is not None
+        return git(self.origin.path, "log", f"--format={form}", "main").splitlines()
+
+
+def together(*runs: Callable[[], Any]) -> list[Any]:
+    """All at once, each in a thread of its own."""
+    results: dict[int, Any] = {}
+
+    def one(number: int, run: Callable[[], Any]) -> None:
+        results[number] = run()
+
+    threads = [threading.Thread(target=one, args=(number, run)) for number, run in enumerate(runs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return [results[number] for number in range(len(runs))]
+
+
+def error(answer: TestResponse) -> Mapping[str, Any]:
+    """The one envelope."""
+    said = json.loads(answer.get_data())
+    assert said.keys() == {"error"}, said
+    found: Mapping[str, Any] = said["error"]
+    assert found.keys() - {"problems"} == {"code", "message", "hint"}
+    return found

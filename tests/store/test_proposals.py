@@ -1,0 +1,64 @@
+"""Proposals, on each database: in their order, decided once, one for each key, and part of a backup."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from reconciler.seams import Seams
+from reconciler.store import Full, KeyReused, Store, proposals
+from reconciler.store import backup as backups
+from tests.postgres import Place
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[Store]:
+    with closing(Store(place.url, Seams())) as opened:
+        yield opened
+
+
+def test_each_is_decided_once(store: Store) -> None:
+    """In the order in which they came; the first word about one stays."""
+    made = [store.proposals.add("t", "", "d", {"n": n}) for n in range(5)]
+    assert [one.body["n"] for one in store.proposals.waiting(3)] == [0, 1, 2]
+    store.proposals.decide({made[0].id: ("committed", "r", {"x": 1}), made[1].id: ("refused", "", {})})
+    store.proposals.decide({made[0].id: ("refused", "", {})})
+    assert [one.body["n"] for one in store.proposals.waiting(10)] == [2, 3, 4]
+    ended = store.proposals.decided([one.id for one in made])
+    assert ended.keys() == {made[0].id, made[1].id}
+    found = store.proposals.get(made[0].id)
+    assert found is not None
+    assert (found.state, found.revision, found.answer) == ("committed", "r", {"x": 1})
+    assert store.proposals.get("none") is None
+
+
+def test_one_for_each_key_of_a_token(store: Store) -> None:
+    """The same is found again, something else is an error, and another token's keys are its own."""
+    first = store.proposals.add("t", "k", "d", {})
+    assert store.proposals.add("t", "k", "d", {}).id == first.id
+    assert store.proposals.add("u", "k", "e", {}).id != first.id
+    with pytest.raises(KeyReused):
+        store.proposals.add("t", "k", "e", {})
+
+
+def test_limits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many may wait; of those that are decided the oldest go."""
+    for name, number in {"MOST_WAITING": 3, "KEPT": 4, "TRIMMED_EVERY": 2}.items():
+        monkeypatch.setattr(proposals, name, number)
+    ids = [store.proposals.add("t", "", "d", {}).id for _ in range(3)]
+    with pytest.raises(Full):
+        store.proposals.add("t", "", "d", {})
+    for _ in range(8):
+        store.proposals.decide({ids[-1]: ("refused", "", {})})
+        ids.append(store.proposals.add("t", "", "d", {}).id)
+    kept = [id for id in ids if store.proposals.get(id) is not None]
+    assert kept[:2] == ids[:2]
+    assert len(kept) <= 8
+
+
+def test_backups_hold_them(store: Store, place: Place) -> None:
+    """What waited still waits where it is restored; its commit is known again there by its trailer."""
+    waiting = store.proposals.add("t", "k", "d", {"x": 1})
+    saved = store.backup({})
+    store.restore(backups.Backup(saved.installation, saved.at, saved.rows), force=True)
+    assert store.proposals.waiting(10) == (waiting,)
