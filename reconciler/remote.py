@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from reconciler.core.against import LARGEST_SENT
 from reconciler.core.show_layout import harmless
+from reconciler.hangup import Line
 from reconciler.seams import Seams
 
 # Longer than the other side may take over a plan, so that it is the one who says so.
@@ -60,12 +61,13 @@ def post(remote: Remote, path: str, body: bytes, seams: Seams) -> bytes:
     if len(packed) > LARGEST_SENT:
         # Said here: who is hung up on in the middle of sending does not hear why.
         raise RemoteError(f"what would be sent is more than {LARGEST_SENT} bytes, packed: split the fleet into several")
-    opener = _opener(remote)
+    line = Line()
+    opener = _opener(remote, line)
     for left in range(TRIES - 1, -1, -1):
         # S310: _checked lets http and https through and nothing else.
         request = urllib.request.Request(url, packed, headers, method="POST")  # noqa: S310
         try:
-            with opener.open(request, timeout=ANSWERING_S) as answer:
+            with line.within(ANSWERING_S), opener.open(request, timeout=ANSWERING_S) as answer:
                 return _read(answer, LARGEST_ANSWER)
         except urllib.error.HTTPError as error:
             with contextlib.closing(error):
@@ -86,9 +88,10 @@ def _checked(remote: Remote) -> str:
         parts = urlsplit(remote.url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        raise RemoteError(f"{remote.url!r:.200} is no URL: {like}") from None
+        raise RemoteError(f"what is given as the URL of a Convoy is none: {like}") from None
     if parts.scheme not in ("http", "https") or not host or not remote.url.isascii() or not remote.url.isprintable():
-        raise RemoteError(f"{remote.url!r:.200} is not the URL of a Convoy: {like}")
+        # It is not shown: somebody may have put a password into it.
+        raise RemoteError(f"what is given as the URL of a Convoy is none: {like}")
     if parts.username is not None or parts.password is not None:
         raise RemoteError(
             "the URL of a Convoy holds no user and no password: the token is in $CONVOY_TOKEN, or in --token-file"
@@ -122,14 +125,14 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _opener(remote: Remote) -> urllib.request.OpenerDirector:
+def _opener(remote: Remote, line: Line) -> urllib.request.OpenerDirector:
     try:
         context = ssl.create_default_context(cafile=str(remote.ca_file) if remote.ca_file else None)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise RemoteError(f"cannot read the certificates in {remote.ca_file}: {why}; it is a PEM file") from None
     # Proxies are those of the environment, as urllib has them by itself.
-    return urllib.request.build_opener(_Stay, urllib.request.HTTPSHandler(context=context))
+    return urllib.request.build_opener(_Stay, *line.handlers(context))
 
 
 def _read(answer: Any, largest: int) -> bytes:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.show_layout import harmless
+from reconciler.hangup import Line
 from reconciler.seams import Seams
 
 # Gitea answers with all comments of a pull request at once, each of up to 64 KiB.
@@ -76,7 +77,8 @@ class Wire:
         self._patience_s, self._until = patience_s, seams.monotonic() + patience_s
         # A proxy is for what is elsewhere: without TLS it would read the token.
         proxies = [urllib.request.ProxyHandler({})] if _local(self._host) else []
-        self._opener = urllib.request.build_opener(_Stay(), *proxies)
+        self._line = Line()
+        self._opener = urllib.request.build_opener(_Stay(), *proxies, *self._line.handlers())
 
     def send(self, method: str, path: str, body: object = None) -> Answer:
         """`path` below the API's root, or an address of the same origin. Answers of 2xx; everything else raises."""
@@ -140,15 +142,17 @@ class Wire:
         request.add_unredirected_header("User-Agent", "convoy")
         if data is not None:
             request.add_unredirected_header("Content-Type", "application/json")
-        try:
-            response = self._opener.open(request, timeout=min(REQUEST_S, self._left()))
-        except urllib.error.HTTPError as error:
-            response = error
-        except urllib.error.URLError as error:
-            raise error.reason if isinstance(error.reason, OSError) else OSError(str(error.reason)) from error
-        with response:
+        with self._line.within(self._left()), self._opened(request) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status, headers, _value(self._read(response)))
+
+    def _opened(self, request: urllib.request.Request) -> Any:
+        try:
+            return self._opener.open(request, timeout=min(REQUEST_S, self._left()))
+        except urllib.error.HTTPError as error:
+            return error
+        except urllib.error.URLError as error:
+            raise error.reason if isinstance(error.reason, OSError) else OSError(str(error.reason)) from error
 
     def _left(self) -> float:
         """Seconds; raises ForgeError where there are none."""

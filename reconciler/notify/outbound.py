@@ -9,14 +9,23 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
+from reconciler.hangup import shut
+
 # In all, whatever the receiver does; the end of a Convoy may have to wait for it.
 PATIENCE_S = 10.0
 MOST_ANSWERED = 64 * 1024
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-# https://www.rfc-editor.org/rfc/rfc6052: IPv4 addresses inside IPv6 ones, where a network translates.
-TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-# Addresses of a provider's own network (RFC 6598), and those under which Alibaba's and Amazon's clouds tell their secrets.
-SECRETS = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254", "168.63.129.16")))
+# IPv4 addresses in the last bits of IPv6 ones, where a network translates: RFC 6052, RFC 8215, RFC 2765, RFC 4291.
+TRANSLATED = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")))
+# Nobody's in public, though Python 3.11 takes them for that: RFC 6890, RFC 7526, RFC 3879, RFC 8215, RFC 9602.
+INSIDE = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "fec0::/10", "64:ff9b:1::/48", "5f00::/16")))
+# Under which the clouds of Alibaba, Amazon, Microsoft, Google, Oracle and Scaleway tell their secrets, beside link-local ones.
+SECRETS = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("100.100.100.200", "fd00:ec2::254", "168.63.129.16", "fd20:ce::254", "192.0.0.192", "fd00:42::42"),
+    )
+)
 
 
 class NotTold(Exception):
@@ -25,14 +34,13 @@ class NotTold(Exception):
 
 def forbidden(address: Address, allow_private: bool) -> bool:
     """Whether nobody is to be told there: a link-local address or a cloud's own in any case, a private one unless allowed."""
+    inside = not address.is_global or any(address in network for network in INSIDE)
     inner = _inner(address)
     if inner is not None:
-        return forbidden(inner, allow_private)
+        return forbidden(inner, allow_private) or (not allow_private and any(address in network for network in INSIDE))
     if address.is_link_local or address.is_multicast or address.is_unspecified or address in SECRETS:
         return True
-    if address.is_private or address.is_loopback or not address.is_global:
-        return not allow_private
-    return False
+    return not allow_private and (inside or address.is_private or address.is_loopback)
 
 
 def _inner(address: Address) -> ipaddress.IPv4Address | None:
@@ -43,7 +51,7 @@ def _inner(address: Address) -> ipaddress.IPv4Address | None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
         return address.sixtofour
-    if address in TRANSLATED:
+    if any(address in network for network in TRANSLATED):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return None
 
@@ -82,12 +90,6 @@ def within(seconds: float, cut: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def shut(made: socket.socket | None) -> None:
-    if made is not None:
-        with contextlib.suppress(OSError):
-            made.shutdown(socket.SHUT_RDWR)
 
 
 def tls() -> ssl.SSLContext:

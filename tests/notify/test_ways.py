@@ -140,6 +140,17 @@ def test_private_addresses_only_where_they_are_allowed(receiver: str) -> None:
         ("::", True, True),
         ("224.0.0.1", True, True),
         ("::ffff:10.0.0.1", True, False),
+        ("::169.254.169.254", True, True),
+        ("::127.0.0.1", True, False),
+        ("::ffff:0:a9fe:a9fe", True, True),
+        ("64:ff9b:1::a9fe:a9fe", True, True),
+        ("64:ff9b::808:808", False, False),
+        ("64:ff9b:1::808:808", True, False),
+        ("fec0::1", True, False),
+        ("192.0.0.8", True, False),
+        ("192.0.0.192", True, True),
+        ("fd20:ce::254", True, True),
+        ("fd00:42::42", True, True),
     ],
 )
 def test_where_nobody_is_told(address: str, by_default: bool, allowed: bool) -> None:

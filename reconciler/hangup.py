@@ -1,0 +1,75 @@
+"""Ends a conversation by HTTP that takes too long, whatever the other side does in it: a byte now and then is no answer."""
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+
+class Line:
+    """The connections that one opener makes, while they are spoken on. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._made: list[socket.socket] = []
+
+    def handlers(self, context: ssl.SSLContext | None = None) -> tuple[urllib.request.BaseHandler, ...]:
+        """In the places of urllib's own, for http and https."""
+        line = self
+
+        class Plain(http.client.HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                line._made.append(self.sock)
+
+        class Secure(http.client.HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                line._made.append(self.sock)
+
+        class Http(urllib.request.HTTPHandler):
+            def http_open(self, request: urllib.request.Request) -> Any:
+                return self.do_open(Plain, request)
+
+        class Https(urllib.request.HTTPSHandler):
+            def https_open(self, request: urllib.request.Request) -> Any:
+                return self.do_open(Secure, request, context=context)
+
+        return Http(), Https()
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """What has not ended inside after so long is cut off: TimeoutError, also where what came looked whole."""
+        over = threading.Event()
+
+        def cut() -> None:
+            over.set()
+            for made in [*self._made]:
+                shut(made)
+
+        timer = threading.Timer(seconds, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (OSError, http.client.HTTPException):
+            if over.is_set():
+                raise TimeoutError("timed out") from None
+            raise
+        finally:
+            timer.cancel()
+            self._made.clear()
+        if over.is_set():
+            raise TimeoutError("timed out")
+
+
+def shut(made: socket.socket | None) -> None:
+    """Whoever reads from it or writes to it in another thread fails. By the system's own call: TLS's would first take its
+    secrecy away, and what is written at that moment would be seen."""
+    with contextlib.suppress(OSError):
+        if made is None:
+            return
+        socket.socket.shutdown(made, socket.SHUT_RDWR)

@@ -1,0 +1,69 @@
+"""Whoever answers a byte now and then is hung up on: in the middle of a head, too, and by whoever asks."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from reconciler import remote
+from reconciler.forge import ForgeError, Wire
+from reconciler.remote import Remote, RemoteError
+from reconciler.seams import Seams
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """The URL of a server whose answers have no end of headers."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = server.accept()
+                    with peer, contextlib.suppress(OSError):
+                        peer.sendall(HEAD)
+                        while not over.wait(0.05):
+                            peer.sendall(b"X-A: b\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            over.set()
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_a_forge_that_drips(dripping: str) -> None:
+    """Its headers are not waited for for ever, and what came of them is no answer."""
+    begun = time.monotonic()
+    with pytest.raises(ForgeError, match="timed out"):
+        Wire(dripping, "token", {}, Seams(), patience_s=0.5).send("GET", "/x")
+    assert time.monotonic() - begun < 2
+
+
+def test_a_convoy_that_drips(dripping: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither are those of whoever is behind `--against`."""
+    monkeypatch.setattr(remote, "ANSWERING_S", 0.5)
+    begun = time.monotonic()
+    with pytest.raises(RemoteError, match="has not answered within"):
+        remote.post(Remote(dripping, "cvy_x"), "/plan", b"{}", Seams())
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://u:hunter2@h", "https://u:h\u00fcnter2@h", "https://u:hunter2@h:99999", "//u:hunter2@h", "https://u:hunter2@[h"],
+)
+def test_a_password_in_a_url_is_not_repeated(url: str) -> None:
+    """Whatever is wrong with it."""
+    with pytest.raises(RemoteError) as raised:
+        remote.post(Remote(url, "cvy_x"), "/plan", b"{}", Seams())
+    assert "nter2" not in str(raised.value)
