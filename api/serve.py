@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from api import create_app
+from api.bodies import SENDING_S
 from api.limits import Limits
 from api.reach import Reach
 from reconciler.log import Log
@@ -27,12 +29,50 @@ CONNECTIONS = 200
 # A client that says nothing for so long only holds a thread.
 SILENT_S = 15
 ENDING_S = 7
+# A client that says a little now and then would hold one too: until its request's head is there, and its body, and until it
+# has taken the answer, which may take as long as a plan.
+HEAD_S, BODY_S, ANSWER_S = 8.0, SENDING_S + 15.0, SENDING_S + 210.0
 
 
 class Worker(ThreadWorker):
-    """Gunicorn's own, with an end to how long a client may be silent in the middle of a request."""
+    """Gunicorn's own, with an end to how long a client may be silent in the middle of a request, and how long one may take."""
+
+    def init_process(self) -> None:
+        # Who is being served ⇒ a socket of our own to the same client, and when what of it is ended.
+        self._due: dict[TConn, tuple[socket.socket, list[tuple[float, int]]]] = {}
+        threading.Thread(target=self._end_the_slow, name="slow", daemon=True).start()
+        super().init_process()
+
+    def _end_the_slow(self) -> None:
+        while True:
+            time.sleep(0.5)
+            now = time.monotonic()
+            for peer, steps in [*self._due.values()]:
+                while steps and steps[0][0] <= now:
+                    # What waits for more of it is told that nothing comes.
+                    with contextlib.suppress(OSError):
+                        peer.shutdown(steps.pop(0)[1])
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        now, due = time.monotonic(), self._due.get(conn)
+        if due is not None:
+            due[1][:] = [(now + BODY_S, socket.SHUT_RD), (now + ANSWER_S, socket.SHUT_RDWR)]
+        return super().handle_request(req, conn)
 
     def handle(self, conn: TConn) -> Any:
+        try:
+            # A second one: by TLS, gunicorn puts another in the place of its own.
+            peer = socket.fromfd(conn.sock.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        except OSError:
+            return False
+        self._due[conn] = peer, [(time.monotonic() + HEAD_S, socket.SHUT_RDWR)]
+        try:
+            return self._handled(conn)
+        finally:
+            del self._due[conn]
+            peer.close()
+
+    def _handled(self, conn: TConn) -> Any:
         with contextlib.suppress(OSError):
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", SILENT_S, 0))
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SILENT_S, 0))
