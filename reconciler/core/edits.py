@@ -78,7 +78,7 @@ def _told(document: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in document.items() if name not in ("apiVersion", "kind")}
     if isinstance(metadata, Mapping):
         rest["metadata"] = {name: value for name, value in metadata.items() if name != "name"}
-    return rest
+    return {name: value for name, value in rest.items() if name != "metadata" or value}
 
 
 def _where(resource: Resource) -> Where:
