@@ -64,7 +64,10 @@ def receive(of: socket.socket, deadline: float) -> tuple[dict[str, Any], bytes]:
     head_bytes, body_bytes = LENGTHS.unpack(lengths)
     if head_bytes > LARGEST_HEAD or body_bytes > LARGEST_BODY:
         raise ValueError("a frame that is too large")
-    head = json.loads(_read(of, head_bytes, deadline))
+    try:
+        head = json.loads(_read(of, head_bytes, deadline))
+    except RecursionError:
+        raise ValueError("a frame whose head is nested too deeply") from None
     if not isinstance(head, dict):
         raise ValueError("a frame without a head")
     return head, _read(of, body_bytes, deadline)

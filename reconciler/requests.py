@@ -97,7 +97,7 @@ class Requests:
             except AskError as error:
                 answer, head, outcome = b"", _told(error), error.code
             send(peer, head, answer, max(deadline, self._seams.monotonic() + 1.0))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, OverflowError):
             # Whoever asked has gone away, or is none of ours.
             outcome = "gone"
         except Exception as error:  # noqa: BLE001 - one question that we cannot bear must not end the answering of others

@@ -85,6 +85,8 @@ def test_what_has_no_answer_is_told_why(sockets: Path, capsys: pytest.CaptureFix
         LENGTHS.pack(4, 0) + b"\xff\xfe\xfd\xfc",
         LENGTHS.pack(2, 100) + b"{}short",
         LENGTHS.pack(25, 0) + b'{"deadlineSeconds":"now"}',
+        LENGTHS.pack(20 + 400, 0) + b'{"deadlineSeconds":' + b"9" * 400 + b"}",
+        LENGTHS.pack(60_000, 0) + b"[" * 60_000,
     ],
 )
 def test_what_is_no_request_is_hung_up_on(sent: bytes, sockets: Path) -> None:
