@@ -381,6 +381,10 @@ def looked_at(world: World) -> None:
         for ref in world.rows():
             assert ref in world.typed("explain", ref, "-o", form)
             assert ref in world.typed("get", ref, "-o", form)
+        assert "accepted" in world.typed("history", "-o", form)
+        assert "created" in world.typed("history", "Container/loud", "-o", form)
+        assert "Proxy/edge-1" in world.typed("diff", "--fields", "-o", form)
+        assert "error" not in world.typed("diff", "Application/web", "--fields", "-o", form)
     # The program prints all its secrets: what is shown of it has none.
     assert "login with [hidden]" in world.typed("logs", "container/loud")
     assert "login with [hidden]" in world.typed("logs", "container/loud", "--previous", "-o", "json", "-t")
