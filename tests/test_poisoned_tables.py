@@ -1,4 +1,4 @@
-"""What somebody has put into the tables for history, notifications and tokens stops nobody: it is as if it were not there."""
+"""What somebody has put into the tables for history, notifications, tokens and hooks stops nobody: as if it were not there."""
 
 import contextlib
 import shutil
@@ -9,8 +9,21 @@ from pathlib import Path
 import pytest
 
 from reconciler.seams import Seams
-from reconciler.store import Store, StoreError
-from reconciler.store.tables import EVENTS, HISTORY, METADATA, NOTICES, OUTCOMES, RESOURCES, TELLINGS, TOKENS, TOLD
+from reconciler.store import Heard, Store, StoreError, examine
+from reconciler.store.tables import (
+    EVENTS,
+    HISTORY,
+    HOOK_DELIVERIES,
+    HOOK_SECRETS,
+    HOOKS,
+    METADATA,
+    NOTICES,
+    OUTCOMES,
+    RESOURCES,
+    TELLINGS,
+    TOKENS,
+    TOLD,
+)
 from tests import test_poisoned_store
 from tests.notify.test_courier import World, receiver
 from tests.notify.test_ways import Receiver
@@ -22,6 +35,7 @@ GARBAGE = ("", '{"id": 5}', 2**63 - 1, 1e300, b"\xff\x00")
 # Whose values are names and keys of the installation, or are looked at elsewhere: tests/store, tests/test_leases.py.
 ELSEWHERE = {"meta", "leases", "revisions", "orders", "blobs", "certificates", "certificate_keys"}
 DECLARED = [(table.name, column.name) for table in (RESOURCES, HISTORY) for column in table.columns]
+HOOKED = [(table.name, column.name) for table in (HOOKS, HOOK_SECRETS, HOOK_DELIVERIES) for column in table.columns]
 NOTIFIED = [(table.name, column.name) for table in (EVENTS, OUTCOMES, TELLINGS, TOLD, NOTICES) for column in table.columns]
 
 
@@ -35,7 +49,7 @@ def spoil(database: Path, table: str, column: str, garbage: object) -> None:
 def test_no_table_is_forgotten() -> None:
     """Each table is spoiled in a test: a new one needs a line here or in test_poisoned_store.py."""
     there = {table for table, _ in (*test_poisoned_store.ROWS, *test_poisoned_store.CACHES, *DECLARED, *NOTIFIED)}
-    assert there | ELSEWHERE | {"tokens"} == set(METADATA.tables)
+    assert there | ELSEWHERE | {"tokens"} | {table for table, _ in HOOKED} == set(METADATA.tables)
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +133,25 @@ def test_a_token_that_somebody_has_spoiled_opens_nothing_and_breaks_nothing(tmp_
             except StoreError:
                 continue
             assert store.tokens.shown(other) is not None
+
+
+@pytest.mark.parametrize(("table", "column"), HOOKED)
+def test_a_hook_that_somebody_has_spoiled_hears_nobody_and_breaks_nothing(tmp_path: Path, table: str, column: str) -> None:
+    """It is not there, or heard as before where what was spoiled says nothing of that; lists and new hooks go on."""
+    for number, garbage in enumerate((*GARBAGE, '{"woken": 1e300}', "[[1, 2, 3, 4]]", '[[1e999, "", "", ""]]')):
+        place = tmp_path / f"{number}.db"
+        with closing(Store(f"sqlite:///{place}", Seams())) as store:
+            hook, last, secret = store.hooks.create("fleet", "github")
+            store.hooks.put_heard({hook.id: [Heard(1.0, "push", "woken")]})
+            spoil(place, table, column, garbage)
+            found = store.hooks.at("github", last)
+            trusted = {("hooks", "id"), ("hooks", "hash"), ("hooks", "provider"), ("hook_secrets", "id")}
+            assert found is None or (table, column) not in trusted, garbage
+            assert found is None or found[1] in (secret.encode(), garbage)
+            store.hooks.every(), store.hooks.heard(), store.hooks.counts()
+            store.hooks.put_heard({hook.id: [Heard(2.0, "push", "woken")]})
+            store.hooks.put_heard({hook.id: [Heard(3.0, "push", "woken")]})
+            assert table == "hooks" or store.hooks.counts()["fleet"]["woken"] >= 2
+            other, at, _ = store.hooks.create("other", "gitea")
+            assert store.hooks.at("gitea", at) is not None
+            assert other in examine(f"sqlite:///{place}").hooks

@@ -5,6 +5,7 @@ from reconciler.store.database import Damaged, Lease, LeaseLost, NoStore, StoreE
 from reconciler.store.examine import Examined, examine
 from reconciler.store.following import Following, News
 from reconciler.store.happened import Happened
+from reconciler.store.hooks import PROVIDERS, Heard, Hook, HookError, Kept
 from reconciler.store.proposals import Full, KeyReused, Proposal, Proposals
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.store import Store
@@ -13,6 +14,7 @@ from reconciler.store.tokens import SCOPES, Token, TokenError
 
 __all__ = [
     "HOME",
+    "PROVIDERS",
     "SCOPES",
     "Backup",
     "BackupError",
@@ -22,6 +24,10 @@ __all__ = [
     "Following",
     "Full",
     "Happened",
+    "Heard",
+    "Hook",
+    "HookError",
+    "Kept",
     "KeptCertificate",
     "KeyReused",
     "Lease",

@@ -16,7 +16,19 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from reconciler.core.model import Ref
 from reconciler.store import migrations, postgresql
 from reconciler.store.database import NoStore, StoreError, understood
-from reconciler.store.tables import CERTIFICATES, EVENTS, LEASES, META, NOTICES, PLANS, STATE, STATUS
+from reconciler.store.hooks import Hook, Kept, read_hooks, read_kept
+from reconciler.store.tables import (
+    CERTIFICATES,
+    EVENTS,
+    HOOK_DELIVERIES,
+    HOOKS,
+    LEASES,
+    META,
+    NOTICES,
+    PLANS,
+    STATE,
+    STATUS,
+)
 
 # As long as anybody would wait for a page of words.
 PATIENCE_S = 5.0
@@ -43,6 +55,9 @@ class Examined:
     state: Mapping[str, Any] = field(default_factory=dict)
     status: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     certificates: Mapping[Ref, float] = field(default_factory=dict)
+    # Inbound webhooks, and by their ids what has come.
+    hooks: tuple[Hook, ...] = ()
+    heard: Mapping[str, Kept] = field(default_factory=dict)
     # Notification ⇒ how many of its messages were tried in vain, and were given up, and why the last was.
     untold: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)
 
@@ -100,6 +115,8 @@ def _examined(connection: Connection, shown: str, dialect: Any) -> Examined:
         ("state", STATE, lambda c: _bodies(c, STATE).get("fleet", {})),
         ("status", STATUS, lambda c: _bodies(c, STATUS)),
         ("certificates", CERTIFICATES, _certificates),
+        ("hooks", HOOKS, read_hooks),
+        ("heard", HOOK_DELIVERIES, lambda c: {row.id: read_kept(row) for row in c.execute(select(HOOK_DELIVERIES))}),
         ("untold", NOTICES, _untold),
     ):
         if table.name not in there:

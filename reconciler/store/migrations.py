@@ -73,6 +73,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX proposals_by_state ON proposals (state)",
         "ALTER TABLE tokens ADD COLUMN author TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        """CREATE TABLE hooks (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, provider TEXT NOT NULL, repository TEXT NOT NULL,
+           hash TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)""",
+        """CREATE TABLE hook_secrets (id TEXT PRIMARY KEY REFERENCES hooks (id) ON DELETE CASCADE, secret {bytes} NOT NULL)""",
+        """CREATE TABLE hook_deliveries (id TEXT PRIMARY KEY REFERENCES hooks (id) ON DELETE CASCADE, counts TEXT NOT NULL,
+           last TEXT NOT NULL)""",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

@@ -21,6 +21,7 @@ from reconciler.store.database import Database, Lease
 from reconciler.store.declarations import Declarations
 from reconciler.store.following import Following
 from reconciler.store.happened import Happened
+from reconciler.store.hooks import Hooks
 from reconciler.store.logs import append
 from reconciler.store.notices import Notices
 from reconciler.store.past import Past
@@ -44,6 +45,7 @@ class Store(Past):
         self._snapshots = Snapshots(self._database)
         self.tokens = Tokens(self._database, seams)
         self.proposals = Proposals(self._database, seams)
+        self.hooks = Hooks(self._database, seams)
         self._meta: dict[str, bytes] = {}
         self._current = Current(self._database)
         self._declarations = Declarations(self._database)

@@ -164,6 +164,31 @@ TOKENS = _table(
     Column("author", Text, nullable=False, server_default=""),
 )
 
+# Who may wake us from outside. `hash` is of the part of a hook's address that nobody guesses; `repository` what the forge calls
+# the repository, "" where that is the URL that is followed.
+HOOKS = _table(
+    "hooks",
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    _text("provider"),
+    _text("repository"),
+    _text("hash"),
+    Column("at", Double, nullable=False),
+)
+# Apart from everything else, as the certificates' keys are.
+HOOK_SECRETS = _table(
+    "hook_secrets",
+    Column("id", Text, ForeignKey("hooks.id", ondelete="CASCADE"), primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+)
+# What of each has come: how often, and the last few. May be lost.
+HOOK_DELIVERIES = _table(
+    "hook_deliveries",
+    Column("id", Text, ForeignKey("hooks.id", ondelete="CASCADE"), primary_key=True),
+    _text("counts"),
+    _text("last"),
+)
+
 # Who is told outward: up to which event and outcome each Notification has read, and when it last had something to tell; what
 # it told last of each subject; and the messages that are under way, or were given up (`dead`).
 TELLINGS = _table(
