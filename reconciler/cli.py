@@ -51,6 +51,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Keeping it": {"backup": "backup:backup", "restore": "backup:restore"},
     "More": {
         "token": "token:token",
+        "hook": "hook:hook",
         "secret": "secret:secret",
         "demo": "demo:demo",
         "notify": "notify:notify",

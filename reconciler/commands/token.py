@@ -63,7 +63,7 @@ def create(call: Call, name: str, may: tuple[str, ...], lasts_s: float | None, a
         from reconciler.git import Person
 
         author = str(Person.parse(author))
-    _state(call)
+    made_state(call)
     with closing(call.open_store()) as store:
         made, shown = store.tokens.create(name, may, lasts_s, author)
     # Alone on standard output, so that a script can put it where it belongs.
@@ -74,7 +74,8 @@ def create(call: Call, name: str, may: tuple[str, ...], lasts_s: float | None, a
         )
 
 
-def _state(call: Call) -> None:
+def made_state(call: Call) -> None:
+    """The state directory, made where there is none and the store is in it. Raises Failure."""
     if call.store:
         return
     try:

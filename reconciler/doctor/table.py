@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reconciler.core.show_doctor import Diagnosis, Finding
-from reconciler.doctor import keeping, machine, running, wishes
+from reconciler.doctor import hooks, keeping, machine, running, wishes
 from reconciler.doctor.ground import Ground, Nothing
 
 # What none of them needs: a repository that does not answer is given up after 8 s.
@@ -47,6 +47,7 @@ CHECKS: Sequence[Check] = (
     Check("processes", "instances and processes that lost each other", running.shims),
     Check("ports", "fixed ports that somebody else has", running.ports),
     Check("proxies", "whether they run what they were told", running.proxies),
+    Check("webhooks", "whether what forges send arrives, and counts", hooks.webhooks),
     Check("notifications", "whether messages arrive", running.notifications),
 )
 
