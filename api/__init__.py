@@ -5,6 +5,7 @@ from typing import Any
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from api import hooks
 from api.outer import Outer
 from api.reach import Reach
 from api.surfaces import SURFACES, root
@@ -13,6 +14,8 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def create_app(reach: Reach) -> Wsgi:
-    """Each surface is a small app of its own under `/<name>/`; `/health` is everybody's. `reach` is what they may use."""
+    """Each surface is a small app of its own under `/<name>/`; `/health` is everybody's, `/hooks` the forges'. `reach` is what
+    they may use."""
     surfaces: dict[str, Any] = {f"/{name}": surface.app(reach) for name, surface in SURFACES.items()}
+    surfaces["/hooks"] = hooks.App(reach)
     return Outer(DispatcherMiddleware(root.app(), surfaces), reach.log, reach.secure)

@@ -5,6 +5,8 @@ import zlib
 from collections.abc import Callable
 from typing import IO
 
+from gunicorn.http.errors import ParseException
+
 from reconciler.core.against import LARGEST_SENT
 
 PIECE = 64 * 1024
@@ -21,18 +23,20 @@ class BodyError(Exception):
         self.status, self.code, self.what, self.hint = status, code, what, hint
 
 
-def read_body(stream: IO[bytes], encoding: str, largest: int, take: Callable[[int], None]) -> bytes:
+def read_body(
+    stream: IO[bytes], encoding: str, largest: int, take: Callable[[int], None], within_s: float = SENDING_S
+) -> bytes:
     """All of it, unpacked. `take` is told of every byte that will be held. Raises BodyError, and what `take` raises."""
     if encoding not in ("", "identity", "gzip"):
         raise BodyError(415, "encoding", "the body is packed in a way that is not known here", "send it plain, or with gzip")
     unpack = zlib.decompressobj(GZIP) if encoding == "gzip" else None
-    deadline = time.monotonic() + SENDING_S
+    deadline = time.monotonic() + within_s
     pieces: list[bytes] = []
     sent = held = 0
     while True:
         piece = _piece(stream)
         if time.monotonic() > deadline:
-            raise BodyError(408, "slow", f"the body has not come within {SENDING_S:g} s")
+            raise BodyError(408, "slow", f"the body has not come within {within_s:g} s")
         sent += len(piece)
         if sent > LARGEST_SENT:
             raise BodyError(413, "too-large", f"the body is longer than {LARGEST_SENT} bytes", "split the fleet into several")
@@ -55,6 +59,8 @@ def _piece(stream: IO[bytes]) -> bytes:
         return stream.read(PIECE)
     except TimeoutError:
         raise BodyError(408, "slow", "nothing more of the body has come") from None
+    except ParseException:
+        raise BodyError(400, "bad-body", "the body's chunks are not what they say they are") from None
     except OSError as error:
         # A socket that is told to wait only so long says so in these words too.
         raise BodyError(408, "slow", f"the rest of the body has not come ({error.strerror or 'cut short'})") from None

@@ -53,6 +53,8 @@ class Outer:
         path, method = environ.get("PATH_INFO", ""), environ.get("REQUEST_METHOD", "")
         if environ.get("SCRIPT_NAME"):
             path = environ["SCRIPT_NAME"] + path
+        # Where part of it is a secret, its app says what may be shown.
+        path = environ.get("convoy.path", path)
         say = self._log.debug if path in QUIET else self._log.info
         took = round(1000 * (time.monotonic() - begun), 1)
         say("http.request", id=id, method=method, path=path, status=status[0], ms=took, by=environ.get("convoy.by", ""))

@@ -10,10 +10,12 @@ from reconciler.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """`run` is the directory of control's socket; `secure` where clients come by TLS."""
+    """`run` is the directory of control's socket; `secure` where clients come by TLS; `followed` the URL and the branch that
+    Convoy follows, "" where it follows a folder."""
 
     store: Store
     run: Path
     log: Log
     limits: Limits
     secure: bool = False
+    followed: tuple[str, str] = ("", "")

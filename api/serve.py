@@ -115,7 +115,7 @@ class Application(BaseApplication):
         told = self._told
         log = Log(form=told["form"], level=told["level"], colour=told["colour"])
         store = Store(told["store"], Seams(), make=False)
-        return create_app(Reach(store, Path(told["run"]), log, Limits(), bool(told["certificate"])))
+        return create_app(Reach(store, Path(told["run"]), log, Limits(), bool(told["certificate"]), tuple(told["followed"])))
 
 
 def modern(_: Any, make: Any) -> ssl.SSLContext:

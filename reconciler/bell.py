@@ -12,6 +12,8 @@ from reconciler.rundir import run_directory
 NAME = "control.bell"
 # Rung by whoever has put a proposal into the store.
 PROPOSED = "proposals.bell"
+# Rung when the source may have something new.
+SOURCE = "source.bell"
 
 
 class Bell:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from reconciler import envoy_binary
 from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS
-from reconciler.bell import Bell
+from reconciler.bell import SOURCE, Bell
 from reconciler.certificates import Certificates
 from reconciler.committer import Committer, Desk
 from reconciler.core.facts import FLEET, RETAINED, Order
@@ -220,6 +220,8 @@ class Control:
         for name in self._homes.known():
             loop.know_host(name, HostSpec())
         self._closing.callback(Bell(self._run, self._wake.set).close)
+        if self._source is not None:
+            self._closing.callback(Bell(self._run, self._source.hint, SOURCE).close)
         self._serve_metrics()
         self._answer(loop, wanted)
         return loop
@@ -241,6 +243,7 @@ class Control:
         self._closing.callback(requests.close)
         if self._http is None:
             return
+        self.metrics.hooks(self.store.hooks.counts)
         web = Web(self._http, self._store_url, self._run, self.metrics, self._log, self._seams)
         self._closing.callback(web.close)
 

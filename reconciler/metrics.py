@@ -1,7 +1,7 @@
 """Metrics for Prometheus: how long each stage takes, what is wanted and seen, what was done, and what the xDS server sends."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -120,6 +120,10 @@ class Metrics:
     def commit_acked(self, seconds: float) -> None:
         self._acked.observe(max(0.0, seconds))
 
+    def hooks(self, counted: Callable[[], Mapping[str, Mapping[str, int]]]) -> None:
+        """Where deliveries of webhooks are counted, by another process: hook ⇒ verdict ⇒ how many. Asked at each scrape."""
+        self._now.hooks = counted
+
     def xds(self, counters: XdsCounters) -> None:
         self._now.counters = counters
 
@@ -142,6 +146,7 @@ class _Now:
 
     def __init__(self) -> None:
         self.counters: XdsCounters | None = None
+        self.hooks: Callable[[], Mapping[str, Mapping[str, int]]] = dict
         self.acts = False
         self.revision = ""
         self._resources: Mapping[tuple[str, str, str], int] = {}
@@ -180,6 +185,13 @@ class _Now:
         )
         yield GaugeMetricFamily("convoy_problems", "Problems of the newest revision, if it was refused.", self._problems)
         yield GaugeMetricFamily("convoy_blind_hosts", "Hosts that could not be seen.", self._blind)
+        deliveries = CounterMetricFamily(
+            "convoy_hook_deliveries", "Webhooks that forges delivered, by what became of them.", labels=["hook", "verdict"]
+        )
+        for hook, counts in sorted(self.hooks().items()):
+            for verdict, number in sorted(counts.items()):
+                deliveries.add_metric([hook, verdict], number)
+        yield deliveries
         if self.counters is not None:
             yield from _xds(self.counters)
 

@@ -39,12 +39,14 @@ class WebError(Exception):
 @dataclass(frozen=True, slots=True)
 class Http:
     """Where to serve: HOST:PORT, or a port alone on loopback; port 0 takes a free one. With `certificate` and `key` (PEM
-    files) by TLS; `plaintext` says that a proxy in front does that, and that this may be reached from elsewhere."""
+    files) by TLS; `plaintext` says that a proxy in front does that, and that this may be reached from elsewhere. `followed` are
+    the URL, without a password, and the branch that forges' webhooks are about; "" for a folder."""
 
     address: str
     certificate: Path | None = None
     key: Path | None = None
     plaintext: bool = False
+    followed: tuple[str, str] = ("", "")
 
 
 class Web:
@@ -62,6 +64,7 @@ class Web:
             "listen": self._socket.fileno(),
             "certificate": str(http.certificate or ""),
             "key": str(http.key or ""),
+            "followed": http.followed,
             **log.told(),
         }
         self._closed = threading.Event()

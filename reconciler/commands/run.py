@@ -199,7 +199,7 @@ def serve(
     place = followed(source, branch, subdirectory)
     if http is None and (http_cert or http_key or http_plaintext):
         raise click.UsageError("--http-cert, --http-key and --http-plaintext belong to --http")
-    address = Http(http, http_cert, http_key, http_plaintext) if http is not None else None
+    address = Http(http, http_cert, http_key, http_plaintext, place.followed) if http is not None else None
     while True:
         wishes = place.source(call.state, seams, poll)
         try:

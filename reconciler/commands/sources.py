@@ -42,6 +42,13 @@ class Place:
         place = redacted(self.url) + (f" branch {self.branch}" if self.branch else "")
         return place + (f" in {self.subdirectory}" if self.subdirectory else "")
 
+    @property
+    def followed(self) -> tuple[str, str]:
+        """URL and branch as others may know them, without a password; nothing for a folder."""
+        from reconciler.git.command import redacted
+
+        return (redacted(self.url), self.branch) if self.branch else ("", "")
+
     def source(self, state: Path, seams: "Seams", poll_s: float | None = None) -> "Source":
         """Touches nothing yet; raises SourceError where the words cannot be right."""
         from reconciler.git import Directory, Files, Mirror
