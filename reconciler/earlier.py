@@ -16,8 +16,8 @@ def earlier(source: Source, loader: Loader, store: Store, revision: str, was: st
     """Revision ⇒ what it declares; not the one that is in force from now on. `was`: which was good before there was any word
     of what is in force. Raises StoreError."""
     row = store.guards().get(IN_FORCE, {"revision": was})
-    withheld = row.get("withheld")
-    named = [row.get("revision"), *(withheld.values() if isinstance(withheld, dict) else ())]
+    of = [said for said in (row.get("withheld"), row.get("told")) if isinstance(said, dict)]
+    named = [row.get("revision"), *(one for said in of for one in said.values())]
     found: dict[str, FleetState] = {}
     for one in list(dict.fromkeys(str(one) for one in named if one and one != revision))[:MOST]:
         at = store.good_since(one)

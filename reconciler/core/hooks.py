@@ -55,14 +55,14 @@ def scope(hook: Resource, fleets: Iterable[FleetState]) -> frozenset[Ref]:
     known: dict[Ref, Resource] = {}
     for fleet in fleets:
         known |= fleet.resources
-    needed = _needed(hook, known)
+    its_needs = needed(hook, known)
     return frozenset(
         ref
         for ref, one in known.items()
         if ref.tenant == hook.ref.tenant
         and ref.kind not in OUT_OF_SCOPE
         and one.hook is None
-        and ref not in needed
+        and ref not in its_needs
         and selector.covers(ref, one.labels)
     )
 
@@ -82,7 +82,8 @@ def _own(selector: Selector, tenant: str) -> Selector:
     )
 
 
-def _needed(hook: Resource, known: Mapping[Ref, Resource]) -> set[Ref]:
+def needed(hook: Resource, known: Mapping[Ref, Resource]) -> set[Ref]:
+    """What a hook needs, over however many."""
     found: set[Ref] = set()
     waiting = [*hook.needs]
     while waiting:

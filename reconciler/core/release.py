@@ -1,19 +1,17 @@
 """What of a revision is in force: all of it, save what a sync window, a person's word or a hook is still awaited for."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from reconciler.core import hooks
-from reconciler.core.clusters import eds_target
+from reconciler.core.carried import carried_by, group_of
 from reconciler.core.facts import FLEET, Order
 from reconciler.core.hooks import HookRun, Runs
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.host import Host
-from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.settings import Settings
-from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.kinds.window import Window
 from reconciler.core.model import FleetState, Held, Ref, Resource
 from reconciler.core.select import Selector
@@ -23,6 +21,7 @@ Orders = Mapping[tuple[str, str], Order]
 NOTHING = FleetState("", {}, {})
 OVERRIDE = "wait, or `convoy sync --override-window REASON`"
 BY_HAND = "`convoy sync`"
+PROXIES = ("Proxy", "ProxyGroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +49,15 @@ def decide(base: FleetState, wanted: FleetState, runs: Runs, orders: Orders, now
     target = compose(base, wanted, held, differing)
     runs = dict(runs)
     waiting: dict[Ref, Held] = {}
+    changing = differing - held.keys()
     for hook in hooks.hooks_of(target):
-        waiting |= _before(hook, base, target, differing - held.keys(), runs, retries, now)
+        waiting |= _before(hook, base, target, changing, runs, retries, now)
     if waiting:
         held = _whole({**waiting, **held}, base, wanted, differing)
         target = compose(base, wanted, held, differing)
+    changing = differing - held.keys()
     for hook in hooks.hooks_of(target):
-        _after(hook, base, target, differing - held.keys(), runs, retries, now)
+        _after(hook, base, target, changing, runs, retries, now)
     return InForce(target, held, {ref: run for ref, run in runs.items() if ref in target.resources})
 
 
@@ -168,12 +169,14 @@ def _before(
     """Let a hook run that changes have to wait for, and hold those. `runs` is changed to what is so now."""
     if hook.hook is None or hook.hook.when != "before-sync":
         return {}
-    covered = hooks.scope(hook, (base, target)) if changing else frozenset()
+    covered = hooks.scope(hook, (base, target)) - _started(hook, base, target) if changing else frozenset()
     touched = sorted(covered.intersection(changing))
     known = runs.get(hook.ref)
     if not touched:
-        # What was to run, and is not known to have begun, is to run no more.
-        if known is None or known.state == "due":
+        # What was to run, and is not known to have begun, is to run no more; and what failed for an earlier revision concerns
+        # nobody where this one changes none of it.
+        failed_before = known is not None and known.state == "failed" and known.revision != target.revision
+        if known is None or known.state == "due" or failed_before:
             runs[hook.ref] = HookRun("", target.revision, known.number if known is not None else 0, "idle", now)
         return {}
     about = hooks.key(hook, covered, target)
@@ -186,6 +189,18 @@ def _before(
         return {ref: Held(ref, reason, release=release) for ref in touched}
     doing = "is running" if run.state == "running" else "is to run"
     return {ref: Held(ref, f"{hook.ref} {doing} before it") for ref in touched}
+
+
+def _started(hook: Resource, base: FleetState, target: FleetState) -> set[Ref]:
+    """What cannot wait for this hook, because a proxy that the hook itself needs is not there yet and is started for it."""
+    known = {**base.resources, **target.resources}
+    fresh = [known[ref] for ref in hooks.needed(hook, known) if ref in known and ref not in base.resources]
+    groups = {one.ref if one.ref.kind == "ProxyGroup" else group_of(one) for one in fresh if one.ref.kind in PROXIES}
+    if not groups:
+        return set()
+    carried = carried_by(base, target)
+    started = {ref for group in groups for ref in carried.get(group, ())}
+    return started | {one.ref for one in target.of("Proxy") if group_of(one) in groups}
 
 
 def _after(
@@ -221,52 +236,24 @@ def _whole(held: Mapping[Ref, Held], base: FleetState, wanted: FleetState, diffe
     result = dict(held)
     if not held or len(held) == len(differing):
         return result
-    for group, members in _carried(base, wanted).items():
-        cause = next((ref for ref in sorted(members) if ref in held), None)
+    proxies: dict[Ref, set[Ref]] = defaultdict(set)
+    for one in wanted.of("Proxy"):
+        proxies[group_of(one)].add(one.ref)
+    for group, members in carried_by(base, wanted).items():
+        cause = min((ref for ref in members if ref in held), default=None)
         if cause is None or base.traffic.get(group) == wanted.traffic.get(group):
             continue
         why = Held(group, f"what its proxies are told is told whole, and {cause} is held: {held[cause].reason}")
         why = replace(why, until=held[cause].until, release=held[cause].release)
-        fresh = {group, *_proxies(wanted, group)} if group not in base.resources else set()
-        for ref in {*members, *fresh}.intersection(differing) - result.keys():
-            if ref.kind not in ("Application", "Container"):
+        fresh = proxies[group] if group not in base.resources else set()
+        for ref in members | fresh:
+            if ref in differing and ref not in result and ref.kind not in ("Application", "Container"):
                 result[ref] = replace(why, ref=ref)
     for group in [ref for ref in result if ref.kind == "ProxyGroup"]:
-        for ref in _proxies(wanted, group):
+        for ref in proxies[group]:
             if ref in differing and ref not in result:
                 result[ref] = replace(result[group], ref=ref)
     return result
-
-
-def _proxies(fleet: FleetState, group: Ref) -> Iterator[Ref]:
-    for one in fleet.of("Proxy"):
-        if _group(one) == group:
-            yield one.ref
-
-
-def _group(proxy: Resource) -> Ref:
-    return Ref("ProxyGroup", cast(Proxy, proxy.spec).group, proxy.ref.tenant)
-
-
-def _carried(*fleets: FleetState) -> dict[Ref, set[Ref]]:
-    """ProxyGroup ⇒ whatever its proxies are told something of."""
-    carried: dict[Ref, set[Ref]] = defaultdict(set)
-    for fleet in fleets:
-        for group, types in fleet.traffic.items():
-            carried[group] |= {group, *(one.owner for resources in types.values() for one in resources.values())}
-            carried[group] |= {ref for ref in _named(fleet, group) if ref in fleet.resources}
-            ends = (eds_target(one.eds) for one in types.get("cds", {}).values() if one.eds)
-            carried[group] |= {end[0] for end in ends if end is not None}
-        for host in fleet.of("VirtualHost"):
-            carried[Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant)].add(host.ref)
-    return carried
-
-
-def _named(fleet: FleetState, group: Ref) -> Iterable[Ref]:
-    resource = fleet.resources.get(group)
-    if resource is None:
-        return ()
-    return (Ref(kind, one.name, group.tenant) for one in resource.spec.references() for kind in one.kinds)
 
 
 def compose(base: FleetState, wanted: FleetState, withheld: Collection[Ref], differing: Collection[Ref]) -> FleetState:
@@ -282,7 +269,7 @@ def compose(base: FleetState, wanted: FleetState, withheld: Collection[Ref], dif
         ref: want for ref, want in base.workloads.items() if want.owner in resources and _stays(want.owner, base, withheld)
     }
     traffic = {}
-    members = _carried(base, wanted)
+    members = carried_by(base, wanted)
     for group in resources:
         if group.kind == "ProxyGroup":
             fleet = wanted if members.get(group, {group}).isdisjoint(withheld) else base
@@ -296,4 +283,4 @@ def _stays(owner: Ref, fleet: FleetState, withheld: Collection[Ref]) -> bool:
     if owner in withheld:
         return True
     resource = fleet.resources.get(owner)
-    return resource is not None and owner.kind == "Proxy" and _group(resource) in withheld
+    return resource is not None and owner.kind == "Proxy" and group_of(resource) in withheld

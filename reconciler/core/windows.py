@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
+from math import inf, isfinite
 
 from cronsim import CronSim
 
@@ -40,7 +41,8 @@ def opening(windows: Sequence[Window], now: float) -> Opening:
     allowing = [one for one in windows if one.kind == "allow"]
     allowed = [end for one in allowing if (end := closes(one, now)) is not None]
     if not denied and (allowed or not allowing):
-        return Opening(True, _turn(windows, now))
+        turns = turn(windows, now)
+        return Opening(True, turns if isfinite(turns) else None)
     why = "a sync window denies changes now" if denied else "no sync window is open"
     closing = [one for one in windows if (one.kind == "deny") == bool(denied)]
     finish = all(one.overrun == "finish" for one in closing)
@@ -65,10 +67,9 @@ def _next(windows: Sequence[Window], now: float) -> float | None:
     return None
 
 
-def _turn(windows: Sequence[Window], now: float) -> float | None:
-    """When, while changes may be made, any window opens or closes next: the moment at which to ask again."""
-    turns = [at for one in windows for at in (closes(one, now), opens(one, now)) if at is not None]
-    return min(turns, default=None)
+def turn(windows: Sequence[Window], now: float) -> float:
+    """When any of these opens or closes next, so that there may be another answer; infinity where none ever does."""
+    return min((at for one in windows for at in (closes(one, now), opens(one, now)) if at is not None), default=inf)
 
 
 def closes(window: Window, now: float) -> float | None:

@@ -1,6 +1,7 @@
 """What of a revision is in force, as a pure decision: what cannot go alone, what counts at once, and hooks' runs."""
 
 from dataclasses import replace
+from time import process_time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,3 +202,46 @@ def test_how_a_run_ended_is_seen_once() -> None:
     assert hooks.advance({ref: due}, wanted, ObservedState({}), NOON + 1) == {ref: due}
     rows = {str(ref): hooks.run_json(run), "x": {}, "Container/y": {**hooks.run_json(run), "state": "?"}}
     assert dict(hooks.read_runs(rows)) == {ref: run}
+
+
+def test_a_proxy_that_a_hook_needs_is_started_for_it() -> None:
+    """With all that it is told, which is told whole; but once it is there, what it is told waits for the hook like all else."""
+    for need in ("Proxy/edge-1", "ProxyGroup/edge"):
+        more = HOOK.replace("Application/db", need) + application("other")
+        wanted = edge("r1", more=more)
+        force = decide(NOTHING, wanted, {}, {}, NOON)
+        assert named(force.withheld) == {"Application/other"}
+        base = edge("r0", more=more)
+        assert named(decide(base, edge("r1", version="v2", more=more), {}, {}, NOON).withheld) == {"Application/web"}
+
+
+def test_what_failed_for_another_revision_is_over_where_nothing_of_it_is_left() -> None:
+    """Going back on what a hook failed for leaves nothing to do, and nothing that waits for a person."""
+    ref = Ref("Container", "migrate")
+    base = edge("r1", more=HOOK + application("db"))
+    failed = {ref: HookRun("k", "r2", 2, "failed", NOON, "exited with status 3")}
+    runs = decide(base, edge("r3", more=HOOK + application("db")), failed, {}, NOON + 1).runs
+    assert (runs[ref].state, runs[ref].number) == ("idle", 2)
+    assert decide(base, edge("r2", more=HOOK + application("db")), failed, {}, NOON + 1).runs == failed
+
+
+def test_many_groups_cost_as_many_looks() -> None:
+    """Twice as many ProxyGroups that are withheld take about twice as long, not four times."""
+
+    def took(groups: int) -> float:
+        text = edge("r1", CLOSED % "")
+        resources, traffic = dict(text.resources), {}
+        for number in range(groups):
+            group, proxy = Ref("ProxyGroup", f"g{number}"), Ref("Proxy", f"p{number}")
+            spec = resources[Ref("Proxy", "edge-1")].spec.model_copy(update={"group": group.name})
+            resources[proxy] = replace(resources[Ref("Proxy", "edge-1")], ref=proxy, spec=spec, digest=proxy.name)
+            resources[group] = replace(resources[Ref("ProxyGroup", "edge")], ref=group, digest=group.name)
+            traffic[group] = text.traffic[Ref("ProxyGroup", "edge")]
+        wanted, best = replace(text, resources=resources, traffic={**text.traffic, **traffic}), 9e9
+        for _ in range(3):
+            begun = process_time()
+            assert len(decide(NOTHING, wanted, {}, {}, NOON).withheld) == len(wanted.resources) - 1
+            best = min(best, process_time() - begun)
+        return best
+
+    assert took(1600) < 8 * took(400)
