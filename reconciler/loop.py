@@ -117,7 +117,7 @@ class Loop:
             shown, in_flight = self.hosts.observed()
             orders = self._guards.orders(accepted.orders, declared.revision, accepted.noticed_at)
             # A host that is declared lost is so at once, whatever is withheld: no hook is waited for on it either.
-            force = self._releases.decide(accepted, declared, orders, without_lost(declared, shown), now)
+            force = self._releases.decide(accepted, declared, orders, without_lost(declared, shown), now, in_flight)
             fleet = force.fleet
             seen = without_lost(fleet, shown)
             self.proxies.look()

@@ -1,12 +1,12 @@
 """What is in force, from one round to the next and over restarts: kept in the store, and put together again from Git."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
 from reconciler.core import hooks
-from reconciler.core.model import FleetState, ObservedState, Ref
+from reconciler.core.model import FleetState, Key, ObservedState, Ref
 from reconciler.core.plan import settings_of
 from reconciler.core.release import NOTHING, InForce, Orders, changed, compose, decide
 from reconciler.core.windows import turn
@@ -37,10 +37,18 @@ class Releases:
         """The hooks' last runs, as they are kept."""
         return self._runs
 
-    def decide(self, accepted: Accepted, wanted: FleetState, orders: Orders, seen: ObservedState, now: float) -> InForce:
+    def decide(
+        self,
+        accepted: Accepted,
+        wanted: FleetState,
+        orders: Orders,
+        seen: ObservedState,
+        now: float,
+        in_flight: Container[Key] = frozenset(),
+    ) -> InForce:
         """What of the wanted revision is in force now."""
         base = self.base(accepted, wanted)
-        runs = hooks.advance(self._runs, base, seen, now)
+        runs = hooks.advance(self._runs, base, seen, now, in_flight)
         if self._asked_before(base, wanted, runs, orders, now):
             return self._next
         force = decide(base, wanted, runs, orders, now)

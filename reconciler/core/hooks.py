@@ -1,11 +1,11 @@
 """Hooks: Containers that run to their end before or after changes are made; each run is known by its record."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reconciler.core.kinds import KINDS
-from reconciler.core.model import DEFAULT_TENANT, FleetState, Observed, ObservedState, Ref, Resource, Want, digest
+from reconciler.core.model import DEFAULT_TENANT, FleetState, Key, Observed, ObservedState, Ref, Resource, Want, digest
 from reconciler.core.select import Named, Selector
 
 RunState = Literal["idle", "due", "running", "succeeded", "failed"]
@@ -114,17 +114,24 @@ def due(before: HookRun | None, key: str, revision: str, now: float, retry: bool
     return HookRun(key, revision, before.number + 1 if before is not None else 1, "due", now)
 
 
-def advance(runs: Runs, fleet: FleetState, seen: ObservedState, now: float) -> dict[Ref, HookRun]:
-    """The same runs, as far as they are now: what has ended is known to have, and what took too long has failed."""
+def advance(
+    runs: Runs, fleet: FleetState, seen: ObservedState, now: float, in_flight: Container[Key] = frozenset()
+) -> dict[Ref, HookRun]:
+    """The same runs, as far as they are now: what has ended is known to have, and what took too long has failed.
+
+    Of what is `in_flight` nothing is concluded: half made, it looks like something that nobody looks after any more.
+    """
     result = dict(runs)
     for ref, run in runs.items():
         want, resource = fleet.workloads.get(ref), fleet.resources.get(ref)
         if run.pending and want is not None and resource is not None and resource.hook is not None:
-            result[ref] = _advanced(run, want, resource.hook.deadline_s, seen, now)
+            result[ref] = _advanced(run, want, resource.hook.deadline_s, seen, now, in_flight)
     return result
 
 
-def _advanced(run: HookRun, want: Want, deadline_s: float, seen: ObservedState, now: float) -> HookRun:
+def _advanced(
+    run: HookRun, want: Want, deadline_s: float, seen: ObservedState, now: float, in_flight: Container[Key]
+) -> HookRun:
     instance = run.instance(want)
     found = [one for one in seen.of(want.ref) if one.instance == instance]
     if not found:
@@ -132,7 +139,7 @@ def _advanced(run: HookRun, want: Want, deadline_s: float, seen: ObservedState, 
             return replace(run, state="failed", since=now, why="it is gone, and nobody knows how it ended")
         return run
     one = found[0]
-    if one.host in seen.blind:
+    if one.host in seen.blind or one.key in in_flight:
         return run
     state, status = one.fields.get("state"), one.fields.get("exit")
     if state == "stopped" and status == 0:

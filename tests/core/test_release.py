@@ -191,7 +191,7 @@ def test_runs_go_forward_only() -> None:
 
 
 def test_how_a_run_ended_is_seen_once() -> None:
-    """Gone without an end has failed; on a host that cannot be seen it is what it was; a row that is spoiled is none."""
+    """Gone without an end has failed; half made, or on a host that cannot be seen, it is what it was; a spoiled row is none."""
     wanted = edge("r1", more=HOOK + application("db"))
     ref = Ref("Container", "migrate")
     run = HookRun("k", "r1", 1, "running", NOON)
@@ -200,6 +200,12 @@ def test_how_a_run_ended_is_seen_once() -> None:
     assert (gone.state, gone.why) == ("failed", "it is gone, and nobody knows how it ended")
     due = replace(run, state="due")
     assert hooks.advance({ref: due}, wanted, ObservedState({}), NOON + 1) == {ref: due}
+    half = Observed(
+        ref, run.instance(wanted.workloads[ref]), "h1", {"state": "lost"}, Health("unhealthy", message="no shim"), 1.0
+    )
+    seen = ObservedState({half.key: half})
+    assert hooks.advance({ref: run}, wanted, seen, NOON + 1, {half.key}) == {ref: run}
+    assert hooks.advance({ref: run}, wanted, seen, NOON + 1)[ref].why == "no shim"
     rows = {str(ref): hooks.run_json(run), "x": {}, "Container/y": {**hooks.run_json(run), "state": "?"}}
     assert dict(hooks.read_runs(rows)) == {ref: run}
 
