@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import click
 
-from reconciler.commands.options import INTERRUPTED, STATE, Call, Failure, call, no_color, state_named, store_named
+from reconciler.commands.options import INTERRUPTED, STATE, Call, Failure, Group, call, no_color, state_named, store_named
 from reconciler.terminal import Terminal
 
 # Command ⇒ where it is; by what a person is doing.
@@ -60,7 +60,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-class Commands(click.Group):
+class Commands(Group):
     """Finds each command in its module when it is asked for, so that none of them pays for the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

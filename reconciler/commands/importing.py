@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from reconciler.commands.options import FAILED, Call, Command, Failure, common
+from reconciler.commands.options import FAILED, Call, Command, Failure, Group, common
 
 if TYPE_CHECKING:
     from reconciler.core.adopt import Adopted, Input, Verdict
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LEFT_OUT = 3
 
 
-@click.group("import", short_help="What runs already, as documents of a fleet.")
+@click.group("import", cls=Group, short_help="What runs already, as documents of a fleet.")
 def bring() -> None:
     """What runs already, as documents of a fleet."""
 

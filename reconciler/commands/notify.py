@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.commands.look import kept, names
-from reconciler.commands.options import Call, Command, Failure, common
+from reconciler.commands.options import Call, Command, Failure, Group, common
 
 if TYPE_CHECKING:
     from reconciler.core.kinds.notification import Notification
@@ -21,7 +21,7 @@ def notifications(context: click.Context, option: click.Parameter, incomplete: s
     return [name.removeprefix(kind) for name in names(context, option, kind + incomplete) if name.startswith(kind)]
 
 
-@click.group(short_help="Whether those who are told would hear it.")
+@click.group(cls=Group, short_help="Whether those who are told would hear it.")
 def notify() -> None:
     """Whether those who are told would hear it."""
 

@@ -5,13 +5,13 @@ from typing import BinaryIO
 
 import click
 
-from reconciler.commands.options import Call, Command, Failure, common
+from reconciler.commands.options import Call, Command, Failure, Group, common
 from reconciler.commands.sealing import MOST_BYTES, chosen, keys, make_private, own_recipient, sealing, yaml_of
 from reconciler.commands.secret_edit import edit
 from reconciler.commands.secret_rekey import rekey
 
 
-@click.group(short_help="Keys, and secrets sealed so that Git may hold them.")
+@click.group(cls=Group, short_help="Keys, and secrets sealed so that Git may hold them.")
 def secret() -> None:
     """Keys, and secrets sealed so that Git may hold them (age)."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands.look import kept
-from reconciler.commands.options import Call, Command, Failure, common, duration
+from reconciler.commands.options import Call, Command, Failure, Group, common, duration
 
 if TYPE_CHECKING:
     from reconciler.store import Token
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SCOPES = ("plan", "read", "write")
 
 
-@click.group(short_help="Who may ask a running Convoy, by tokens.")
+@click.group(cls=Group, short_help="Who may ask a running Convoy, by tokens.")
 def token() -> None:
     """Who may ask a running Convoy (`convoy serve --http`), by tokens."""
 

@@ -74,6 +74,16 @@ def test_help_fits_a_narrow_terminal() -> None:
     assert all(len(line) <= 50 for line in done.stdout.splitlines() if "convoy apply" not in line)
 
 
+@pytest.mark.parametrize("words", list(commands(cli.convoy)), ids=" ".join)
+def test_help_fits_forty_columns(words: tuple[str, ...], convoy: Convoy) -> None:
+    """Only what is to be copied whole, and a drawn table, may be longer; words beside an option have room to be read."""
+    lines = convoy(*words, "--help", COLUMNS="40").stdout.splitlines()
+
+    long = [line for line in lines if len(line) > 40]
+    assert not [line for line in long if "convoy " not in line and "|" not in line and "   " not in line.strip()], long
+    assert not [line for line in lines if line.startswith(" " * 20) and line.strip()]
+
+
 def test_a_wrong_command_is_the_callers_mistake(convoy: Convoy) -> None:
     """Usage errors exit with 2 and go to standard error."""
     result = convoy("aply")
