@@ -132,3 +132,31 @@ def test_a_reader_that_has_seen_enough(state: Path, store: Store) -> None:
 
     assert done.stdout.startswith(b"   RESOURCE")
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("convoy pl", ["plan"]),
+        ("convoy secret rek", ["rekey"]),
+        ("convoy get Proxy/e", ["Proxy/edge-1"]),
+        ("convoy plan --ex", ["--exit-code"]),
+        ("convoy completion f", ["fish"]),
+    ],
+)
+def test_a_real_bash_completes(line: str, offered: list[str], store: Store, state: Path, tmp_path: Path) -> None:
+    """The script that `convoy completion bash` prints, in a bash that reads it as a person's would."""
+    store.put_status({"Proxy/edge-1": row("Proxy/edge-1")})
+    program = tmp_path / "convoy"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m reconciler "$@"\n')
+    program.chmod(0o755)
+    script = f"""
+        eval "$(convoy completion bash)"
+        COMP_WORDS=({line}) COMP_CWORD={len(line.split()) - 1}
+        $(complete -p convoy | sed 's/.*-F \\([^ ]*\\).*/\\1/') convoy
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CONVOY_STATE": str(state), "HOME": str(tmp_path)}
+    done = subprocess.run(["bash", "--norc", "-c", script], env=env, capture_output=True, text=True, timeout=60, check=True)
+
+    assert (done.stdout.split(), done.stderr) == (offered, "")
