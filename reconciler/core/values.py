@@ -118,7 +118,7 @@ def _line(text: str, begin: int, start: int, number: int) -> str:
     # How far in a line stands says nothing, unless it is what differs.
     words = f"…{words}" if first > begin else words.lstrip(" ") if text[begin:start].strip(" ") else words
     words = words if words.isprintable() else json.dumps(words, ensure_ascii=False)
-    return f"line {number:,}: {words}" + (f"… {rest:,} more characters" if rest else "")
+    return f"line {number:,}: {words}{_more(rest)}"
 
 
 def _without_secrets(text: str) -> str:
@@ -168,7 +168,11 @@ def _cut(text: str) -> str:
     if len(text) <= LONGEST_VALUE:
         return text
     kept = LONGEST_VALUE - AROUND
-    return f"{text[:kept]}… {len(text) - kept:,} more characters"
+    return f"{text[:kept]}{_more(len(text) - kept)}"
+
+
+def _more(characters: int) -> str:
+    return f"… {characters:,} more character{'' if characters == 1 else 's'}" if characters else ""
 
 
 def _around(text: str, start: int) -> str:
@@ -178,7 +182,7 @@ def _around(text: str, start: int) -> str:
     begin = max(0, start - AROUND)
     end = min(len(text), begin + LONGEST_VALUE - AROUND)
     rest = len(text) - end
-    return ("…" if begin else "") + text[begin:end] + (f"… {rest:,} more characters" if rest else "")
+    return ("…" if begin else "") + text[begin:end] + _more(rest)
 
 
 def _first_difference(one: str, other: str) -> int:
