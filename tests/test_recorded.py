@@ -24,10 +24,14 @@ VARYING = re.compile(
     r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?Z|\+\d\d:?\d\d)?"  # a moment
     r"|\b\d\d:\d\d:\d\d\b"  # a time of day
     r"|\b(?=[a-f]*\d)[0-9a-f]{7,64}\b"  # an id, a digest, a commit
+    r"|\b\d+[smhd]\b"  # an age: its unit changes with it
     r"|\b\d+(?:\.\d+)?(?= ?(?:ms|s|m|min|h|d|%|[KMG]i?B|B|req/s)\b)"  # a duration, a size, a share
     r"|(?<![\w.])2\d{4}\b"  # a port that a driver chose
     r"|(?<=\bpid )\d+|(?<=\bport )\d+"
 )
+
+# Where `play` keeps what a person has at home.
+HOME = re.compile(r"[^\s\"]*/convoy-doc-\w+")
 
 
 def steady(text: str) -> str:
@@ -44,14 +48,27 @@ def squeezed(lines: list[str]) -> list[str]:
     """Without widths: a longer number elsewhere in a column moves everything beside it. What ends side by side does so in any
     order."""
     plain = [re.sub(r"\s+", " ", line).strip() for line in lines]
+    # How long it took is said from a tenth of a second on.
+    plain = [line.removesuffix(" (… s)") if line.startswith("✓ ") else line for line in plain]
     runs = groupby(plain, lambda line: line.startswith("✓ "))
     return [line for finished, run in runs for line in (sorted(run) if finished else run)]
 
 
 def printed_lines(printed: str, place: Path) -> list[str]:
     """What a command printed, without the marks of the one who played it, and with `~` for where that was."""
-    text = printed.split("\n@end ")[0].strip("\n").replace(str(place), "~")
-    return [steady(line.rstrip()) for line in text.splitlines()]
+    text = HOME.sub("~", printed.split("\n@end ")[0].strip("\n").replace(str(place), "~"))
+    return [steady(line.rstrip()) for line in without_pids(text.splitlines())]
+
+
+def without_pids(lines: list[str]) -> list[str]:
+    """The lines with `…` below `PID` at the head of a table."""
+    result: list[str] = []
+    column = -1
+    for line in lines:
+        column = line.find(" PID ") + 1 if " PID " in line else -1 if not line.strip() else column
+        cell = re.compile(r"\d+(?= |$)").match(line, column) if column > 0 else None
+        result.append(line[:column] + "…".ljust(len(cell[0])) + line[cell.end() :] if cell else line)
+    return result
 
 
 def rewritten(text: str, outputs: dict[int, list[str]]) -> str:
@@ -109,12 +126,19 @@ def checked(commands: list[Typed], ran: dict[int, int], printed: dict[int, str],
         ("2026-01-31 10:20:30  created", "…                    created"),
         ("hello from version 2, port 20017", "hello from version 2, port …"),
         ("3 to create, 1 to replace, 18000 stays", "3 to create, 1 to replace, 18000 stays"),
+        ("synced for 59s, created 1m ago", "synced for …, created … ago"),
         ("facade of 42 beads", "facade of 42 beads"),
     ],
 )
 def test_only_what_varies_is_left_out(text: str, shown: str) -> None:
     """Counts, names and fixed ports are what a reader is to see; ids and times would differ each time."""
     assert steady(text) == shown
+
+
+def test_processes_are_numbered_anew_each_time() -> None:
+    """What stands below PID varies, and only that."""
+    lines = ["  HOST   PID  RESTARTS", "  local  271  3", "", "  local  271  3"]
+    assert without_pids(lines) == ["  HOST   PID  RESTARTS", "  local  …    3", "", "  local  271  3"]
 
 
 def test_outputs_are_written_below_their_commands() -> None:

@@ -6,7 +6,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -89,7 +89,7 @@ class _Help(click.HelpFormatter):
         self._narrow = columns < NARROW
         super().__init__(indent_increment, max(columns - 2, 20) if self._narrow else width, max_width)
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         # Long names get a line of their own, so that words beside them have room.
         super().write_dl(rows, self.width // 5 if self._narrow else col_max, col_spacing)
 
