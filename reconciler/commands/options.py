@@ -3,10 +3,9 @@
 import dataclasses
 import functools
 import re
-import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from reconciler.commands.narrow import Context
 from reconciler.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED, INTERRUPTED = 1, 130
-# Below so many columns help is laid out for a narrow terminal.
-NARROW = 52
 
 
 @dataclasses.dataclass
@@ -81,33 +79,16 @@ class Failure(click.ClickException):
             call.terminal.note(f"error: {self.message}", "bad")
 
 
-class _Help(click.HelpFormatter):
-    """Help that fits a narrow terminal too: click's own is never narrower than 50 columns."""
-
-    def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:
-        columns = shutil.get_terminal_size().columns
-        self._narrow = columns < NARROW
-        super().__init__(indent_increment, max(columns - 2, 20) if self._narrow else width, max_width)
-
-    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        # Long names get a line of their own, so that words beside them have room.
-        super().write_dl(rows, self.width // 5 if self._narrow else col_max, col_spacing)
-
-
-class _Context(click.Context):
-    formatter_class = _Help
-
-
 class Group(click.Group):
     """Commands under one word."""
 
-    context_class = _Context
+    context_class = Context
 
 
 class Command(click.Command):
     """A command whose help ends with examples and exit codes."""
 
-    context_class = _Context
+    context_class = Context
 
     def __init__(
         self,
