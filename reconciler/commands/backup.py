@@ -43,13 +43,14 @@ def backup(call: Call, file: Path, recipients: tuple[str, ...], plain: bool) -> 
     own = not plain and not recipients
     if own:
         recipients = (own_recipient(call),)
-    with closing(call.open_store(make=False)) as store:
-        taken = store.backup(_files(call))
-    content = written(taken)
-    if recipients:
-        from reconciler.secrets import encrypt
+    with call.terminal.progress("reading the store"):
+        with closing(call.open_store(make=False)) as store:
+            taken = store.backup(_files(call))
+        content = written(taken)
+        if recipients:
+            from reconciler.secrets import encrypt
 
-        content = encrypt(content, recipients).encode()
+            content = encrypt(content, recipients).encode()
     _write(file, content)
     rows = sum(map(len, taken.rows.values()))
     if own:
@@ -104,7 +105,7 @@ def restore(call: Call, file: Path, identity: Path | None, force: bool) -> None:
             _write(kept, new.encode())
             undo.append(kept)
 
-    with closing(call.open_store()) as store:
+    with call.terminal.progress("writing the store"), closing(call.open_store()) as store:
         try:
             store.restore(found, force=force, last=last)
         except BaseException:

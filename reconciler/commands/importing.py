@@ -90,8 +90,9 @@ def envoy(
     given = _given(file, admin)
     if given.problems:
         _refuse(call, given)
-    found = adopt.adopt(given, adopt.Names(group=name, host=host), plain=plain, shared=shared)
-    verdict = adopt.check(found) if checked else None
+    with call.terminal.progress("reading and comparing"):
+        found = adopt.adopt(given, adopt.Names(group=name, host=host), plain=plain, shared=shared)
+        verdict = adopt.check(found) if checked else None
     files = write(found.drafts, into, found.group) if into is not None else []
     if call.json:
         call.terminal.json(show_adopted.adopted_json(found, verdict, files))

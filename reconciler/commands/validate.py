@@ -67,7 +67,8 @@ def validate(call: Call, path: Path | None, source: str | None, branch: str, sub
     from reconciler.seams import Seams
 
     with ExitStack() as stack:
-        found = [_asked(call, one) if ask_envoy else one for one in _looks(call, place, Seams(), stack)]
+        with call.terminal.progress("asking an Envoy" if ask_envoy else "reading documents"):
+            found = [_asked(call, one) if ask_envoy else one for one in _looks(call, place, Seams(), stack)]
         _tell(call, place, found)
     if not all(one.sound for one in found):
         raise click.exceptions.Exit(FAILED)
