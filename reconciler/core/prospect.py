@@ -27,7 +27,9 @@ def next_force(known: Premises, fleet: FleetState, orders: Orders, now: float) -
     """What of it would come into force at once: the rest waits for a window, for somebody's word or for a hook."""
     # On a host that this declares lost no hook is waited for.
     seen = without_lost(fleet, known.seen)
-    return decide(known.fleet, fleet, hooks.advance(known.facts.hooks, known.fleet, seen, now), orders, now)
+    return decide(
+        known.fleet, fleet, hooks.advance(known.facts.hooks, known.fleet, seen, now, known.facts.in_flight), orders, now
+    )
 
 
 def prospect(
