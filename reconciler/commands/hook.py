@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from reconciler.commands.look import kept
-from reconciler.commands.options import Call, Command, Failure, common
+from reconciler.commands.options import Call, Command, Failure, Group, common
 
 if TYPE_CHECKING:
     from reconciler.store import Hook, Kept
@@ -20,7 +20,7 @@ PROVIDERS = ("github", "gitlab", "gitea", "forgejo", "gogs", "bitbucket", "bitbu
 LARGEST_SECRET = 4_096
 
 
-@click.group(short_help="Webhooks by which a forge says that something was pushed.")
+@click.group(cls=Group, short_help="Webhooks by which a forge says that something was pushed.")
 def hook() -> None:
     """Webhooks by which a forge tells a running Convoy (`convoy serve --http`) that something was pushed.
 
