@@ -19,6 +19,7 @@ from reconciler.store.tables import (
     METADATA,
     NOTICES,
     OUTCOMES,
+    PROPOSALS,
     RESOURCES,
     TELLINGS,
     TOKENS,
@@ -49,7 +50,7 @@ def spoil(database: Path, table: str, column: str, garbage: object) -> None:
 def test_no_table_is_forgotten() -> None:
     """Each table is spoiled in a test: a new one needs a line here or in test_poisoned_store.py."""
     there = {table for table, _ in (*test_poisoned_store.ROWS, *test_poisoned_store.CACHES, *DECLARED, *NOTIFIED)}
-    assert there | ELSEWHERE | {"tokens"} | {table for table, _ in HOOKED} == set(METADATA.tables)
+    assert there | ELSEWHERE | {"tokens", "proposals"} | {table for table, _ in HOOKED} == set(METADATA.tables)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,24 @@ def test_a_token_that_somebody_has_spoiled_opens_nothing_and_breaks_nothing(tmp_
             except StoreError:
                 continue
             assert store.tokens.shown(other) is not None
+
+
+@pytest.mark.parametrize("column", [column.name for column in PROPOSALS.columns])
+def test_a_proposal_that_somebody_has_spoiled_keeps_no_other_waiting(tmp_path: Path, column: str) -> None:
+    """Whatever stands in it, those before and after it are taken, decided, and found again under their key."""
+    for number, garbage in enumerate(GARBAGE):
+        place = tmp_path / f"{number}.db"
+        with closing(Store(f"sqlite:///{place}", Seams())) as store:
+            first = store.proposals.add("ada", "", "d1", {"n": 1})
+            store.proposals.add("ada", "k2", "d2", {"n": 2})
+            spoil(place, "proposals", column, garbage)
+            third = store.proposals.add("ada", "k3", "d3", {"n": 3})
+            waiting = {one.id: one for one in store.proposals.waiting(100)}
+            assert {first.id, third.id} <= waiting.keys(), (column, garbage)
+            store.proposals.decide({id: ("committed", "r1", {}) for id in waiting if isinstance(id, str)})
+            decided = store.proposals.decided([first.id, third.id])
+            assert {one.revision for one in decided.values()} == {"r1"}, (column, garbage)
+            assert store.proposals.add("ada", "k3", "d3", {"n": 3}).id == third.id
 
 
 @pytest.mark.parametrize(("table", "column"), HOOKED)
