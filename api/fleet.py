@@ -38,8 +38,9 @@ class Found:
 class Fleet:
     """Thread-safe. Raises StoreError."""
 
-    def __init__(self, store: Store, run: Path) -> None:
-        self._store, self._run = store, run
+    def __init__(self, store: Store, run: Path, over: threading.Event) -> None:
+        """`over`: whoever commits is gone, and nobody waits any more."""
+        self._store, self._run, self._over = store, run, over
         self._lock = threading.Lock()
         # Proposals that are waited for: by id, what wakes those who wait, one event for each of them.
         self._waited: dict[str, list[threading.Event]] = {}
@@ -108,7 +109,7 @@ class Fleet:
             with contextlib.suppress(StoreError):
                 ended = self._store.proposals.decided(ids)
             with self._lock:
-                for event in (event for id in ended for event in self._waited.pop(id, ())):
+                for event in (event for id in (ids if self._over.is_set() else ended) for event in self._waited.pop(id, ())):
                     event.set()
             last = time.monotonic() if ended else last
             time.sleep(LOOK_S if time.monotonic() - last < IDLE_AFTER_S else IDLE_LOOK_S)
@@ -126,9 +127,8 @@ class Fleet:
                 done = row.get("sync") == "synced" if row is not None else declared is None
                 if not synced or (done and state.get("revision") == good):
                     return True
-            if time.monotonic() >= end:
+            if time.monotonic() >= end or self._over.wait(IN_FORCE_LOOK_S):
                 return False
-            time.sleep(IN_FORCE_LOOK_S)
 
 
 def _labels(declared: Declared) -> Mapping[str, str]:

@@ -83,7 +83,7 @@ class Application(BaseApplication):
     """What we were told, as gunicorn wants it. The app is made in the worker: no connection to a store crosses a fork."""
 
     def __init__(self, told: dict[str, Any]) -> None:
-        self._told = told
+        self._told, self._over = told, threading.Event()
         super().__init__()
 
     def load_config(self) -> None:
@@ -101,7 +101,7 @@ class Application(BaseApplication):
             "control_socket_disable": True,
             "loglevel": "warning",
             "proc_name": "convoy web",
-            "post_worker_init": ends_with_its_pipe,
+            "post_worker_init": self._watch_pipe,
             # Nobody in front is believed about who asks or how they came.
             "forwarded_allow_ips": "",
             "forwarder_headers": "",
@@ -115,7 +115,11 @@ class Application(BaseApplication):
         told = self._told
         log = Log(form=told["form"], level=told["level"], colour=told["colour"])
         store = Store(told["store"], Seams(), make=False)
-        return create_app(Reach(store, Path(told["run"]), log, Limits(), bool(told["certificate"]), tuple(told["followed"])))
+        followed = tuple(told["followed"])
+        return create_app(Reach(store, Path(told["run"]), log, Limits(), bool(told["certificate"]), followed, over=self._over))
+
+    def _watch_pipe(self, _: Any) -> None:
+        ends_with_its_pipe(self._over)
 
 
 def modern(_: Any, make: Any) -> ssl.SSLContext:
@@ -124,13 +128,15 @@ def modern(_: Any, make: Any) -> ssl.SSLContext:
     return context
 
 
-def ends_with_its_pipe(_: Any) -> None:
+def ends_with_its_pipe(over: threading.Event) -> None:
     """Watched in the worker, since a thread in the master would be in the way of its forks."""
 
     def watch() -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 4096):
                 pass
+        # Whoever waits for control is answered now: until then, the port is taken for its successor.
+        over.set()
         master = os.getppid()
         # 1 has taken over an orphan: the master is gone already, and the worker will have noticed.
         if master > 1:

@@ -10,7 +10,7 @@ from reconciler.core.parse import Document
 from reconciler.core.proposal import Change, Refused, read_body
 from reconciler.core.show_layout import harmless
 from reconciler.core.told import brought_back
-from reconciler.core.written import Files, Made, made
+from reconciler.core.written import BY_HAND, Files, Made, made
 from reconciler.git import Person, Source, SourceError, Tree
 from reconciler.load import Loader
 from reconciler.log import Log
@@ -109,7 +109,13 @@ class Acceptance:
                     texts[result.files.files[result.path]] = result.text
                 if result.files.documents is None:
                     loaded = self._loaded(tree, result.files, texts)
-                    result = replace(result, files=loaded.files, digest=_digest(loaded.files, change.ref))
+                    digest = _digest(loaded.files, change.ref)
+                    if digest != result.digest and not result.created:
+                        what = f"no patch in the environment's own layer makes {change.ref} what it is to be"
+                        refused[one.id] = refused_by(Refused("unwritable", what, BY_HAND))
+                        continue
+                    # To what is new here, the environment may add labels.
+                    result = replace(result, files=loaded.files, digest=digest)
                 files = result.files
             accepted.append(Accepted(one, change, result))
         if not any(one.made.path for one in accepted):

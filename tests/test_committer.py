@@ -277,6 +277,12 @@ def test_environments_have_a_layer_of_their_own(tmp_path: Path, sockets: Path, o
         read = convoy("GET", "Cluster/a")
         assert json.loads(read.get_data())["document"]["spec"]["connectTimeoutSeconds"] == 2
         assert read.headers["ETag"] == changed.headers["ETag"]
+        for patch in ({"spec": {"connectTimeoutSeconds": 3}}, {"metadata": {"labels": {"x": "${var.y}"}}}):
+            assert convoy("PATCH", "Cluster/a", patch).status_code == 200
+        assert convoy.file(f"{own}environment.yaml").count("target:") == 1
+        convoy.follow()
+        document = json.loads(convoy("GET", "Cluster/a").get_data())["document"]
+        assert (document["spec"]["connectTimeoutSeconds"], document["metadata"]["labels"]) == (3, {"x": "${var.y}"})
         assert convoy("DELETE", "Cluster/a").status_code == 200
         assert convoy.file("base/a.yaml") == cluster("a")
         assert convoy.file(f"{own}b.yaml") == cluster("b") + "  connectTimeoutSeconds: 2\n"

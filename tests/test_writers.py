@@ -36,7 +36,8 @@ def test_killed_among_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     words = ["serve", "--source", str(origin.path), "--branch", "main", "--state", str(state), "--http", str(port)]
 
     def serve() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([sys.executable, "-m", "reconciler", *words], stderr=subprocess.DEVNULL)
+        with (tmp_path / "log").open("ab") as log:
+            return subprocess.Popen([sys.executable, "-m", "reconciler", *words], stderr=log)
 
     def ask(method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, object]]:
         request = urllib.request.Request(
@@ -52,12 +53,17 @@ def test_killed_among_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             with error:
                 return error.code, json.loads(error.read())
 
+    process = serve()
+
     def up() -> bool:
+        nonlocal process
+        if process.poll() is not None:
+            # As a service manager does: the port may be taken still by requests that are being finished.
+            process = serve()
         with suppress(OSError, ValueError):
             return ask("GET", "resources/cluster/c0")[0] == 200
         return False
 
-    process = serve()
     acknowledged: Counter[str] = Counter()
     again: list[str] = []
     lock, over = threading.Lock(), time.monotonic() + 60

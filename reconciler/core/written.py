@@ -8,7 +8,7 @@ from reconciler.core.against import blob_id
 from reconciler.core.as_yaml import as_yaml
 from reconciler.core.envelope import check, digest_of, ref_of, tenant_of
 from reconciler.core.kinds import KINDS
-from reconciler.core.layers import ENVIRONMENT, Layer, root_of
+from reconciler.core.layers import ENVIRONMENT, Layer, declared, root_of
 from reconciler.core.model import DEFAULT_TENANT, Ref
 from reconciler.core.own_layer import NotWritten, literal, patch_between, with_patch
 from reconciler.core.parse import MARKER, Document, chunks, parse
@@ -139,7 +139,48 @@ def _patched(ref: Ref, before: Files, here: Document, after: Mapping[str, Any] |
     if ref.tenant != DEFAULT_TENANT:
         target["tenant"] = ref.tenant
     patch: dict[str, Any] = {"delete": True} if after is None else patch_between(here.value, after)
-    return path, with_patch(text(before.files[path]), {"target": target, **patch})
+    old = text(before.files[path])
+    return path, _folded(old, target, patch) or with_patch(old, {"target": target, **patch})
+
+
+def _folded(text: bytes, target: Mapping[str, str], patch: Mapping[str, Any]) -> bytes | None:
+    """The same in the patch that this resource has already, so that they do not pile up.
+
+    None where there is none, or what comes between them may have a say.
+    """
+    environments = declared(parse("", "", text).documents)
+    if len(environments) != 1 or "merge" not in patch:
+        return None
+    (here,) = environments
+    spec = here.value.get("spec") or {}
+    patches = list(spec.get("patches", []))
+    place = len(patches) - 1
+    while place >= 0 and patches[place].get("target") != target:
+        if "name" not in patches[place].get("target", {}):
+            return None
+        place -= 1
+    if place < 0 or not isinstance(patches[place].get("merge"), dict):
+        return None
+    both = _both(patches[place]["merge"], patch["merge"])
+    if both is None:
+        return None
+    patches[place] = {**patches[place], "merge": both}
+    raw = rewritten(here.raw, here.value, {**here.value, "spec": {**spec, "patches": patches}})
+    return text[: here.source.start] + raw + text[here.source.end :]
+
+
+def _both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any] | None:
+    """One merge patch that does what two do, one after the other; None where none can."""
+    result = dict(first)
+    for key, value in second.items():
+        if isinstance(value, dict) and key in result:
+            one = result[key]
+            value = _both(one, value) if isinstance(one, dict) else None
+            if value is None:
+                # It would be merged into what the first has taken away or replaced.
+                return None
+        result[key] = value
+    return result
 
 
 def _known(

@@ -33,7 +33,7 @@ MERGE_PATCH = "application/merge-patch+json"
 
 def add(flask: Flask, reach: Reach) -> None:
     """The URLs below /v1/resources, and /v1/proposals."""
-    fleet = Fleet(reach.store, reach.run)
+    fleet = Fleet(reach.store, reach.run, reach.over)
     limits = Limits(WRITES_IN_A_MINUTE, WRITES_AT_ONCE, what="changes")
     one = "/v1/resources/<kind>/<name>", "/v1/resources/<kind>/<tenant>/<name>"
 
