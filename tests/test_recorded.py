@@ -45,13 +45,13 @@ def _padded(found: "re.Match[str]", text: str) -> str:
 
 
 def squeezed(lines: list[str]) -> list[str]:
-    """Without widths: a longer number elsewhere in a column moves everything beside it. What ends side by side does so in any
-    order."""
+    """Without widths: a longer number elsewhere in a column moves everything beside it. What ends, or prints, side by side does
+    so in any order."""
     plain = [re.sub(r"\s+", " ", line).strip() for line in lines]
     # How long it took is said from a tenth of a second on.
     plain = [line.removesuffix(" (… s)") if line.startswith("✓ ") else line for line in plain]
-    runs = groupby(plain, lambda line: line.startswith("✓ "))
-    return [line for finished, run in runs for line in (sorted(run) if finished else run)]
+    runs = groupby(plain, lambda line: line.startswith("✓ ") or " … | " in line)
+    return [line for together, run in runs for line in (sorted(run) if together else run)]
 
 
 def printed_lines(printed: str, place: Path) -> list[str]:
