@@ -20,7 +20,8 @@ LIVING = frozenset({"starting", "running", "stopping"})
 class HookRun:
     """The last run of a hook, or the one that is to come.
 
-    `key` is the digest of what it is for, `revision` and `number` tell it from every other run. `since`: when it came into its
+    `key` is the digest of what it is for, `revision` and `number` tell it from every other run. `since` is when
+    it came into its state (Unix seconds).
     """
 
     key: str

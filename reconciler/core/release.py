@@ -1,7 +1,8 @@
 """What of a revision is in force: all of it, save what a sync window, a person's word or a hook is still awaited for."""
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -14,7 +15,7 @@ from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.kinds.window import Window
 from reconciler.core.model import FleetState, Held, Ref, Resource
-from reconciler.core.select import Selector
+from reconciler.core.select import Selector, SelectorError
 from reconciler.core.windows import Opening, opening
 
 Orders = Mapping[tuple[str, str], Order]
@@ -117,10 +118,20 @@ def ordered(verb: str, orders: Orders, base: FleetState, wanted: FleetState) -> 
     texts = [only for order in said for revision, only in [about(order.subject)] if revision == wanted.revision]
     if "" in texts:
         return lambda _: True
-    if not texts:
+    selected = _selector(texts)
+    if not selected:
         return lambda _: False
-    chosen = closure(Selector.parse(texts, KINDS), base, wanted)
+    chosen = closure(selected, base, wanted)
     return lambda ref: ref in chosen
+
+
+def _selector(texts: Iterable[str]) -> Selector:
+    """All of these that can be understood: what somebody has spoiled in the store releases nothing."""
+    found = Selector()
+    for text in texts:
+        with contextlib.suppress(SelectorError):
+            found = Selector((*found.any_of, *Selector.parse([text], KINDS).any_of))
+    return found
 
 
 def subject(revision: str, only: str = "") -> str:

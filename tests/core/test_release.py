@@ -118,6 +118,14 @@ def test_an_order_is_about_its_revision_and_what_that_needs() -> None:
     assert named(everything) == {"Proxy/edge-1", "ProxyGroup/edge", "Host/h1"}
 
 
+def test_an_order_that_somebody_has_spoiled_releases_nothing_and_stops_nothing() -> None:
+    """The selectors of others count, however many there are."""
+    wanted = edge("r2", "sync: manual", more=application("other"))
+    texts = ["no such kind/x", "a/b/c/d", "team=shop", *(f"application/none-{n}" for n in range(60))]
+    orders: Orders = {("sync", subject("r2", text)): Order("sync", subject("r2", text), "", "eve", NOON) for text in texts}
+    assert named(decide(NOTHING, wanted, {}, orders, NOON).withheld) == {"Application/other", "Host/h1", "Proxy/edge-1"}
+
+
 NAMES = "abcd"
 FLEETS = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["v1", "v2"]))
 
