@@ -253,17 +253,17 @@ def test_nobody_is_there() -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("convoy.example", "not the URL"),
-        ("file:///etc/passwd", "not the URL"),
-        ("ftp://convoy.example", "not the URL"),
-        ("https://", "not the URL"),
-        ("https://a b", "no URL|not the URL|cannot ask"),
-        ("https://x:99999", "no URL"),
-        ("https://[::1", "no URL"),
+        ("convoy.example", "URL of a Convoy is none"),
+        ("file:///etc/passwd", "URL of a Convoy is none"),
+        ("ftp://convoy.example", "URL of a Convoy is none"),
+        ("https://", "URL of a Convoy is none"),
+        ("https://a b", "is none|cannot ask"),
+        ("https://x:99999", "URL of a Convoy is none"),
+        ("https://[::1", "URL of a Convoy is none"),
         ("https://me:secret-word@convoy.example", "no user"),
         ("https://convoy.example/?a=b", "ends with its path"),
         ("http://convoy.example", "show the token"),
-        ("https://convoy.example\n", "not the URL"),
+        ("https://convoy.example\n", "URL of a Convoy is none"),
     ],
 )
 def test_urls_that_are_not_asked(url: str, words: str) -> None:
