@@ -1,5 +1,7 @@
 """What every test shares."""
 
+import contextlib
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +10,11 @@ import pytest
 
 from tests import postgres as postgresql
 from tests.signing import Ssh
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would everything that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -187,11 +187,11 @@ def test_an_upgrade_loses_no_request(world: World) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("missing", "there is no program at {path} on this host"),
-        ("ends", "not healthy within 3 s: exited with status 3; last output: no such flag"),
+        ("missing", ["there is no program at {path} on this host"]),
+        ("ends", ["not healthy within 3 s: ", "exited with status 3; last output: no such flag"]),
     ],
 )
-def test_an_envoy_that_does_not_start_changes_nothing(world: World, name: str, words: str) -> None:
+def test_an_envoy_that_does_not_start_changes_nothing(world: World, name: str, words: list[str]) -> None:
     """The old one stays and serves, the status says why, and every other change goes on; mending it or going back is enough."""
     old, new = world.envoy("old"), world.root / name / "envoy"
     new.parent.mkdir()
@@ -206,7 +206,8 @@ def test_an_envoy_that_does_not_start_changes_nothing(world: World, name: str, w
         with Traffic(world.ports) as traffic:
             world.run_by(new)
             until(lambda: (one := control.view().status.get(ref)) is not None and one.sync == "failed")
-            assert words.format(path=new) in control.view().status[ref].why
+            why = control.view().status[ref].why
+            assert [word for word in words if word.format(path=new) not in why] == []
             assert sorted(one.fields["pid"] for one in envoys(control)[old]) == before
             plan = control.view().plan
             assert plan is not None
