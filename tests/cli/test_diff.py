@@ -255,9 +255,9 @@ def answering(path: Path, answer: bytes) -> Iterator[None]:
     ],
     ids=lambda answer: repr(answer[:40]),
 )
-def test_whatever_an_admin_page_says(convoy: Convoy, proxy: Store, tmp_path: Path, answer: bytes) -> None:
+def test_whatever_an_admin_page_says(convoy: Convoy, proxy: Store, sockets: Path, answer: bytes) -> None:
     """It is a word about that proxy, and no end of the command."""
-    path = tmp_path / "admin.sock"
+    path = sockets / "admin.sock"
     rows = proxy.status()
     rows["Proxy/edge-1"]["instances"][0]["ports"] = {"admin": str(path)}
     proxy.put_status(rows)
