@@ -19,6 +19,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="write the expected files of scenario cases anew")
+    parser.addoption(
+        "--all-parts", action="store_true", help="every part is here: a test that is skipped for want of one fails"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -62,8 +65,28 @@ def signers(tmp_path: Path, ssh: Ssh) -> Path:
     return path
 
 
+# Why a test may be skipped where every part is here: it is for another user, or the network does not give what it plays.
+MAY_BE_SKIPPED = ("run as ", "cannot get")
+
+
+def skipped_for_want(terminalreporter: pytest.TerminalReporter) -> list[str]:
+    """Where each test stands that was skipped for want of a part, and why."""
+    skips = [report.longrepr for report in terminalreporter.getreports("skipped") if isinstance(report.longrepr, tuple)]
+    return [f"{file}:{line}: {why}" for file, line, why in skips if not any(words in why for words in MAY_BE_SKIPPED)]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--all-parts") and reporter is not None and skipped_for_want(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What tests have counted, at the end: also where workers ran them, whose output nobody sees."""
+    if terminalreporter.config.getoption("--all-parts"):
+        for one in skipped_for_want(terminalreporter):
+            terminalreporter.write_line(f"skipped though every part should be here: {one}", red=True)
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             if name == "figures":

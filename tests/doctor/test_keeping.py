@@ -40,7 +40,7 @@ def test_a_state_that_is_a_file(room: Room) -> None:
     assert room.one("state")[:2] == ("bad", f"{room.state} is not a directory")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere: run as an ordinary user")
 def test_a_state_that_cannot_be_written(room: Room) -> None:
     """Before anything else fails on it."""
     room.state.chmod(0o500)

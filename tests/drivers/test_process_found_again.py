@@ -158,7 +158,7 @@ os.kill(os.getpid(), 9)
 def test_an_ordinary_user(world: ProcessWorld) -> None:
     """Everything works without being root."""
     if os.geteuid() != 0:
-        pytest.skip("the other tests are it: this user is not root")
+        pytest.skip("the other tests are it, for this user is not root: run as root")
     nobody = 65534
     # The interpreter of a root's virtual environment may be for root alone; shims need no more than any Python.
     python = next((path for path in (sys.executable, "/usr/bin/python3") if _can_run(path, nobody)), None)
