@@ -12,6 +12,7 @@ import pytest
 
 from reconciler import cli
 from reconciler.store import Store
+from reconciler.terminal import ASCII
 from tests.cli.conftest import Convoy
 from tests.cli.test_look import row
 
@@ -122,6 +123,16 @@ def test_a_terminal_without_our_letters(state: Path, store: Store) -> None:
     )
 
     assert done.stdout.decode("ascii").splitlines()[1].startswith("v  Host/local")
+
+
+def test_every_letter_of_ours_has_a_plain_one() -> None:
+    """Whatever a page is worded with is legible where a terminal knows ASCII alone."""
+    room = Path(cli.__file__).parent
+    written = "".join(
+        file.read_text() for where in ("core/show*.py", "commands/*.py", "screen.py") for file in room.glob(where)
+    )
+
+    assert {letter for letter in written if not letter.isascii()} <= {chr(code) for code in ASCII}
 
 
 def test_a_reader_that_has_seen_enough(state: Path, store: Store) -> None:
