@@ -95,6 +95,15 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("index", ["docs", "docs/decisions", "docs/sessions", "examples"])
+def test_an_index_lists_every_page_beside_it(index: str) -> None:
+    """What nobody finds might as well not be written."""
+    folder = ROOT / index
+    listed = {link.rstrip("/") for link in LINK.findall((folder / "README.md").read_text())}
+    beside = {one.name for one in folder.iterdir() if one.suffix in (".md", ".yaml") or (index == "examples" and one.is_dir())}
+    assert beside - {"README.md"} - listed == set()
+
+
 @pytest.mark.parametrize("document", [one for one in DOCUMENTS if blocks(one, "yaml")], ids=name_of)
 def test_yaml_examples_are_a_fleet(document: Path, tmp_path: Path) -> None:
     """The YAML of one document loads without a Problem."""
