@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.commands.look import Rows, kept, meant, names, no_convoy
+from reconciler.commands.look import Rows, kept_or_fail, meant, names
 from reconciler.commands.options import FAILED, Call, Command, Failure, common
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def diff(call: Call, what: str, fields: bool, exit_code: bool) -> None:
     """
     from reconciler.core import show, show_diff
 
-    with kept(call) as store:
-        if store is None:
-            raise no_convoy(call)
+    with kept_or_fail(call) as store:
         rows = store.status()
         ref = meant(what, rows) if what else ""
         kind = ref.partition("/")[0]

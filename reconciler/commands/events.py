@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.commands.history import since
-from reconciler.commands.look import kept, names
-from reconciler.commands.options import Call, Command, Failure, common
+from reconciler.commands.look import kept_or_fail, names
+from reconciler.commands.options import Call, Command, common
 from reconciler.commands.seeing import Selected, selector_of
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
 @common()
 def events(call: Call, what: Sequence[str], follow: bool, only: Sequence[str], since_: float | None, most: int | None) -> None:
     """Show what happened, the newest last: revisions, statuses, orders, refusals, and what became of actions."""
-    with kept(call) as store:
-        if store is None:
-            raise Failure(f"no Convoy has worked in {call.state} yet: start with `convoy apply` or `convoy serve`")
+    with kept_or_fail(call) as store:
         reader = _Reader(store, _chosen(store, what, only))
         if most is None:
             most = 50 if since_ is None else 100_000

@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.look import Rows, kept, meant, rows_of
-from reconciler.commands.options import Call, Command, call, common
+from reconciler.commands.look import Rows, kept_or_fail, meant
+from reconciler.commands.options import Call, Command, common, completed
 from reconciler.commands.trace import asked, completions, follow
 
 if TYPE_CHECKING:
@@ -31,13 +30,12 @@ MOST_PROXIES = 50
 
 def words(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Completion: resources, and the listeners and routes of a proxy whose name is typed."""
-    try:
-        with closing(call(context).open_store(make=False)) as store:
-            rows = store.status()
-            known = sorted({*rows, *completions(store, rows, incomplete)})
-    except Exception:  # noqa: BLE001 - there is nobody to tell while a line is being typed
-        return []
-    return [name for name in known if name.lower().startswith(incomplete.lower())]
+
+    def known(store: "Store") -> set[str]:
+        rows = store.status()
+        return {*rows, *completions(store, rows, incomplete)}
+
+    return completed(context, incomplete, known)
 
 
 @click.command(
@@ -60,15 +58,15 @@ def explain(call: Call, what: str) -> None:
     """
     from reconciler.core import show, show_trace
 
-    with kept(call) as store:
-        rows = rows_of(call, store)
+    with kept_or_fail(call) as store:
+        rows = store.status()
         about = asked(what, rows)
-        if store is not None and about is not None:
+        if about is not None:
             found = follow(store, rows, about, Documents(call, store).line)
             call.page(show_trace.trace(found), show_trace.trace_json(found))
             return
         row = rows[meant(what, rows)]
-        known = _known(call, store, row, rows) if store else show.Known()
+        known = _known(call, store, row, rows)
     call.page(show.explain(row, known, time.time()), show.explain_json(row, known))
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.look import kept, kind_of, meant, names, no_convoy
-from reconciler.commands.options import Call, Command, common
+from reconciler.commands.look import kept_or_fail, kind_of, meant, names
+from reconciler.commands.options import UNITS_S, Call, Command, common
 
 if TYPE_CHECKING:
     from reconciler.core.declared import Changed
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from reconciler.git import Commit
     from reconciler.store import Store
 
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 MOST = 1_000
 
 
@@ -29,7 +28,7 @@ def since(_: click.Context, __: click.Parameter, value: str | None) -> float | N
         return None
     read = re.fullmatch(r"(\d{1,6})([smhdw])", value)
     if read is not None:
-        return time.time() - float(read[1]) * UNITS_S[read[2]]
+        return time.time() - float(read[1]) * {**UNITS_S, "w": 7 * UNITS_S["d"]}[read[2]]
     try:
         return datetime.fromisoformat(value).timestamp()
     except (ValueError, OverflowError):
@@ -56,9 +55,7 @@ def history(call: Call, what: str, diff: bool, since_: float | None, most: int) 
 
     The numbers of a resource's changes are names for what it was: `convoy rollback KIND/NAME --to N`.
     """
-    with kept(call) as store:
-        if store is None:
-            raise no_convoy(call)
+    with kept_or_fail(call) as store:
         if what:
             _of_one(call, store, what, diff, since_, most)
         elif diff:

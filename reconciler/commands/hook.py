@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from reconciler.commands.look import kept
-from reconciler.commands.options import Call, Command, Failure, Group, common
+from reconciler.commands.options import Call, Command, Failure, Group, common, completed
 
 if TYPE_CHECKING:
     from reconciler.store import Hook, Kept
@@ -151,14 +151,7 @@ def revoke(call: Call, name: str) -> None:
 
 
 def _names(context: click.Context, incomplete: str) -> list[str]:
-    from reconciler.commands import options
-
-    try:
-        with kept(options.call(context)) as store:
-            names = [one.name for one in store.hooks.every()] if store else []
-    except Exception:  # noqa: BLE001 - there is nobody to tell while a line is being typed
-        return []
-    return [name for name in names if name.startswith(incomplete)]
+    return completed(context, incomplete, lambda store: [one.name for one in store.hooks.every()])
 
 
 def _json(one: "Hook", heard: "Kept | None") -> dict[str, Any]:

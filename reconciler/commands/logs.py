@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands.history import since
-from reconciler.commands.look import kept, names
+from reconciler.commands.look import kept_or_fail, names
 from reconciler.commands.options import Call, Command, Failure, common
 from reconciler.commands.seeing import Hosts, Instance, Selected, instances, selector_of
 
@@ -62,9 +62,7 @@ def logs(
 
     if follow and previous:
         raise click.UsageError("--previous is over: there is nothing to --follow")
-    with kept(call) as store:
-        if store is None:
-            raise Failure(f"no Convoy has worked in {call.state} yet: start with `convoy apply` or `convoy serve`")
+    with kept_or_fail(call) as store:
         rows = store.status()
         selected = Selected(selector_of(what, rows), store)
         found = sorted(instances(row for row in rows.values() if selected.covers(row)))

@@ -13,7 +13,6 @@ from reconciler.commands.options import Call, Command, Failure, common
 from reconciler.commands.options import names as names
 
 if TYPE_CHECKING:
-    from reconciler.core.show import Row
     from reconciler.store import Store
 
 Rows = Mapping[str, Mapping[str, Any]]
@@ -32,6 +31,15 @@ def kept(call: Call) -> "Iterator[Store | None]":
         yield None
         return
     with closing(opened) as store:
+        yield store
+
+
+@contextmanager
+def kept_or_fail(call: Call) -> "Iterator[Store]":
+    """The same for whoever can do nothing without it; raises Failure that says how to begin."""
+    with kept(call) as store:
+        if store is None:
+            raise Failure(f"no Convoy has worked in {call.state} yet: start with `convoy apply` or `convoy serve`")
         yield store
 
 
@@ -78,8 +86,8 @@ def get(call: Call, what: str) -> None:
     """List resources, or show one with its instances."""
     from reconciler.core import show
 
-    with kept(call) as store:
-        rows = rows_of(call, store)
+    with kept_or_fail(call) as store:
+        rows = store.status()
     now = time.time()
     if "/" in what:
         row = found(what, rows)
@@ -88,16 +96,6 @@ def get(call: Call, what: str) -> None:
     kind = kind_of(what, rows) if what else ""
     listed = [row for ref, row in sorted(rows.items()) if not kind or ref.split("/")[0] == kind]
     call.page(show.listing(listed, now), listed)
-
-
-def rows_of(call: Call, store: "Store | None") -> "Mapping[str, Row]":
-    if store is None:
-        raise no_convoy(call)
-    return store.status()
-
-
-def no_convoy(call: Call) -> Failure:
-    return Failure(f"no Convoy has worked in {call.state} yet: start with `convoy apply` or `convoy serve`")
 
 
 def found(what: str, rows: Rows) -> Mapping[str, Any]:

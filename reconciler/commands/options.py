@@ -5,7 +5,7 @@ import functools
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -170,14 +170,19 @@ def common(*outputs: str) -> Callable[[F], F]:
     return decorate
 
 
-def names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Completion. Whatever goes wrong, a shell gets no names rather than an error."""
+def completed(context: click.Context, incomplete: str, known: "Callable[[Store], Iterable[str]]") -> list[str]:
+    """Those of what the store knows that begin so. Whatever goes wrong, a shell gets no names rather than an error."""
     try:
         with closing(call(context).open_store(make=False)) as store:
-            names = sorted(store.status())
+            names = sorted(known(store))
     except Exception:  # noqa: BLE001 - there is nobody to tell while a line is being typed
         return []
     return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+def names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Completion."""
+    return completed(context, incomplete, lambda store: store.status())
 
 
 def only(help: str = "Only what this selects: KIND[/NAME], label=value; a comma means and.") -> Callable[[F], F]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.commands.look import found, kept, names
+from reconciler.commands.look import found, kept_or_fail, names
 from reconciler.commands.options import Call, Command, Failure, common, duration
 
 if TYPE_CHECKING:
-    from reconciler.core.facts import OrderVerb
+    from reconciler.core.facts import Order, OrderVerb
     from reconciler.store import Store
 
 # What can be suspended: there has to be something that would be done to it.
@@ -40,7 +40,7 @@ def confirm(call: Call, what: tuple[str, ...], reason: str, yes: bool) -> None:
     """
     from reconciler.core import guard
 
-    with _store(call) as store:
+    with kept_or_fail(call) as store:
         waiting, rows = _waiting(store), store.status()
         chosen: dict[str, str] = {}
         for one in what:
@@ -94,7 +94,7 @@ def suspend(call: Call, what: str, reason: str, for_s: float | None) -> None:
     It is looked at and shown all the same. What is already under way is finished. `fleet` suspends everything, a Host all
     that runs there, an Application all its replicas, a ProxyGroup what its proxies are told.
     """
-    with _store(call) as store:
+    with kept_or_fail(call) as store:
         subject = what if what == "fleet" else str(found(what, store.status())["ref"])
         if subject != "fleet" and subject.split("/")[0] not in SUSPENDABLE:
             raise Failure(
@@ -114,7 +114,7 @@ def suspend(call: Call, what: str, reason: str, for_s: float | None) -> None:
 @common()
 def resume(call: Call, what: str) -> None:
     """End a suspension; go on correcting what something else kept changing."""
-    with _store(call) as store:
+    with kept_or_fail(call) as store:
         subject = what if what == "fleet" else str(found(what, store.status())["ref"])
         suspended = store.drop_orders(("suspend", subject))
         row = store.status().get(subject, {})
@@ -143,7 +143,7 @@ def take_over(call: Call, installation: str, reason: str, yes: bool) -> None:
 
     A host that is another Convoy's machine is taken over by that Convoy's short id, which stands in why it cannot be seen.
     """
-    with _store(call) as store:
+    with kept_or_fail(call) as store:
         foreign = (store.state() or {}).get("foreign", {})
         if installation not in foreign:
             from reconciler.homes import homes_of
@@ -177,19 +177,6 @@ def _take_hosts(call: Call, store: "Store", home: str, hosts: list[str], yes: bo
     _answer(call, "taking over", what)
 
 
-def _store(call: Call) -> Any:
-    from contextlib import contextmanager
-
-    @contextmanager
-    def opened() -> Any:
-        with kept(call) as store:
-            if store is None:
-                raise Failure(f"no Convoy has worked in {call.state} yet: start with `convoy apply` or `convoy serve`")
-            yield store
-
-    return opened()
-
-
 def _give(
     call: Call, store: "Store", verb: "OrderVerb", subjects: Iterable[str], reason: str, for_s: float | None = None
 ) -> None:
@@ -197,13 +184,16 @@ def _give(
     from reconciler.core.facts import Order
 
     now, by = time.time(), who()
-    # All of them or none: who is interrupted half way through hundreds would not know which.
-    with store.batch():
-        for subject in subjects:
-            order: Order = Order(verb, subject, reason, by, now, None if for_s is None else now + for_s)
-            store.put_order(order)
-            store.event(f"order.{verb}", subject, f"{by}: {reason}" if reason else by, now)
+    write_down(store, [Order(verb, one, reason, by, now, None if for_s is None else now + for_s) for one in subjects])
     ring(call.state)
+
+
+def write_down(store: "Store", orders: "Iterable[Order]") -> None:
+    """All of them or none: who is interrupted half way through hundreds would not know which."""
+    with store.batch():
+        for one in orders:
+            store.put_order(one)
+            store.event(f"order.{one.verb}", one.subject, f"{one.by}: {one.reason}" if one.reason else one.by, one.at)
 
 
 def who() -> str:

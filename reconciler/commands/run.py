@@ -159,7 +159,7 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
 @click.option("--poll", type=click.FloatRange(min=0.1), metavar="SECONDS", help="How often to look for commits.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there; port 0 chooses one.")
 @click.option("--xds", multiple=True, metavar="HOST:PORT", help="Serve xDS there too, for proxies on other machines.")
-@click.option("--http", metavar="HOST:PORT", help="Answer `convoy plan --against` there; port 0 chooses one.")
+@click.option("--http", metavar="HOST:PORT", help="Serve the API and forges' webhooks there; port 0 chooses one.")
 @click.option("--http-cert", type=PEM, metavar="FILE", help="Serve HTTPS with this certificate (PEM, with its chain).")
 @click.option("--http-key", type=PEM, metavar="FILE", help="The certificate's key (PEM).")
 @click.option("--http-plaintext", is_flag=True, help="Plain HTTP though HOST is not loopback: a proxy in front ends TLS.")

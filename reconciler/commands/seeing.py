@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reconciler.commands.look import Rows
 from reconciler.commands.options import Call, Failure
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from reconciler.core.select import Selector
     from reconciler.drivers import Driver
     from reconciler.store import Store
-
-Rows = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, order=True, slots=True)

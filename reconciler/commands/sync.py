@@ -8,7 +8,7 @@ import click
 
 from reconciler.commands.look import kept
 from reconciler.commands.options import FAILED, INTERRUPTED, Call, Command, Failure, common, duration, ending, only
-from reconciler.commands.orders import who
+from reconciler.commands.orders import who, write_down
 
 if TYPE_CHECKING:
     from reconciler.core.facts import OrderVerb
@@ -134,10 +134,7 @@ def _orders(
         give("override", subjects, None if for_s is None else now + for_s)
     if retry:
         give("retry", [FLEET])
-    with store.batch():
-        for order in orders:
-            store.put_order(order)
-            store.event(f"order.{order.verb}", order.subject, f"{by}: {order.reason}" if order.reason else by, now)
+    write_down(store, orders)
     return len(orders)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands.look import kept
-from reconciler.commands.options import Call, Command, Failure, Group, common, duration
+from reconciler.commands.options import Call, Command, Failure, Group, common, completed, duration
 
 if TYPE_CHECKING:
     from reconciler.store import Token
@@ -119,14 +119,7 @@ def revoke(call: Call, name: str) -> None:
 
 
 def _names(context: click.Context, incomplete: str) -> list[str]:
-    from reconciler.commands import options
-
-    try:
-        with kept(options.call(context)) as store:
-            names = [one.name for one in store.tokens.every()] if store else []
-    except Exception:  # noqa: BLE001 - there is nobody to tell while a line is being typed
-        return []
-    return [name for name in names if name.startswith(incomplete)]
+    return completed(context, incomplete, lambda store: [one.name for one in store.tokens.every()])
 
 
 def _json(one: "Token", now: float) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from reconciler.commands.look import kept, names
-from reconciler.commands.options import Call, Command, Failure, common
+from reconciler.commands.look import kept_or_fail, names
+from reconciler.commands.options import Call, Command, common
 from reconciler.commands.seeing import Hosts, Selected, selector_of
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def top(call: Call, what: Sequence[str], by: str, order: str, most: int, once: b
     A host is asked where it is: what runs on another machine is seen there. 100% is one processor, busy all the time. Latencies
     are of the last five seconds.
     """
-    with kept(call) as store:
-        if store is None:
-            raise Failure(f"no Convoy has worked in {call.state} yet: start with `convoy apply` or `convoy serve`")
+    with kept_or_fail(call) as store:
         rows = store.status()
         selected = Selected(selector_of(what, rows), store) if what else None
         with Hosts(call, store) as hosts:

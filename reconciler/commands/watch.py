@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.look import kept
-from reconciler.commands.options import Call, Command, Failure, common
+from reconciler.commands.look import kept_or_fail
+from reconciler.commands.options import Call, Command, common
 
 if TYPE_CHECKING:
     from reconciler.core.watched import Watched
@@ -35,9 +35,7 @@ def watch(call: Call, interval: float) -> None:
     """
     from reconciler.core.watched import Watched
 
-    with kept(call) as store:
-        if store is None:
-            raise Failure(f"no Convoy has worked in {call.state} yet: start with `convoy apply` or `convoy serve`")
+    with kept_or_fail(call) as store:
         looking = _Looking(store, Watched())
         if call.terminal.live and not call.json:
             _screen(call, looking, interval)

@@ -66,15 +66,16 @@ def resource_history(ref: str, changes: Sequence[Changed], now: float, *, fields
     page: list[Block] = [head]
     if fields:
         for one in changes:
-            page += [BLANK, text(*_spaced(_row(one, now))), *field_lines(compared(one), indent=4)]
+            page += [BLANK, text(*_spaced(change_row(one, now))), *field_lines(compared(one), indent=4)]
     else:
-        page += [BLANK, Table(("N", "WHEN", "WHO", "COMMIT", "WHAT"), tuple(_row(one, now) for one in changes), 2)]
+        page += [BLANK, Table(("N", "WHEN", "WHO", "COMMIT", "WHAT"), tuple(change_row(one, now) for one in changes), 2)]
     if more:
         page.append(text(Span("… older ones with -n", "dim"), indent=2))
     return tuple(page)
 
 
-def _row(one: Changed, now: float) -> tuple[Line, ...]:
+def change_row(one: Changed, now: float) -> tuple[Line, ...]:
+    """Its number, when, by whom, in which commit, and what."""
     sign, style = SIGNS[one.change]
     return (
         words(str(one.n), "strong"),

@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.core.declared import Changed, Declared
 from reconciler.core.delivery import Delivery
 from reconciler.core.model import XDS_TYPES, Ref, Snapshot, Where, XdsResource
-from reconciler.core.show_history import SIGNS, change_json, in_few_words, name_of
+from reconciler.core.show_history import change_json, change_row, name_of
 from reconciler.core.show_holds import HELD, ago
 from reconciler.core.show_layout import BLANK, Block, Fixed, Span, Style, Table, text, words
 from reconciler.core.show_problems import count, short
@@ -77,16 +77,7 @@ def declared_blocks(
     if document:
         yield from (Fixed(words(line), 2) for line in document.rstrip("\n").split("\n"))
     if len(changes) > 1 or (changes and declared is None):
-        rows = tuple(
-            (
-                words(str(one.n), "strong"),
-                words(f"{ago(now - one.at)} ago", "dim"),
-                words(name_of(one.author)),
-                words(short(one.revision)),
-                (Span(f"{SIGNS[one.change][0]} ", SIGNS[one.change][1]), Span(in_few_words(one))),
-            )
-            for one in changes[:MOST_CHANGES]
-        )
+        rows = tuple(change_row(one, now) for one in changes[:MOST_CHANGES])
         yield from (
             BLANK,
             text(Span("changes", "strong"), Span(f"  convoy history {changes[0].ref}", "dim")),

@@ -82,11 +82,12 @@ def _routes(snapshot: Snapshot, listening: Listening) -> Iterator[Route]:
             yield Route(listening, None, "", (), 0, 0, "", "every connection", clusters)
         elif kind == MANAGER:
             named = _at(config, "rds", "route_config_name")
+            if isinstance(named, str):
+                if named in seen:
+                    # Several filter chains of one listener mostly share their table.
+                    continue
+                seen.add(named)
             table = snapshot.get("rds", named) if isinstance(named, str) else None
-            if isinstance(named, str) and named in seen:
-                # Several filter chains of one listener mostly share their table.
-                continue
-            seen.add(str(named))
             value = content(table) if table is not None else config.get("route_config")
             yield from _table(listening, table, value)
 
