@@ -7,7 +7,7 @@ from typing import Protocol
 
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
-from reconciler.core.facts import Facts, Wait
+from reconciler.core.facts import Facts, Waiting
 from reconciler.core.guard import fights
 from reconciler.core.handover import node_id, reached_by, running_proxies, surplus_of
 from reconciler.core.health import WELL
@@ -87,7 +87,7 @@ class Loop:
         self._connector = Connector()
         self._recalled: tuple[tuple[Observed, ...], frozenset[Key]] | None = None
         self._let_go: dict[Key, float] = {}
-        self._waiting: Mapping[Wait, float] = {}
+        self._waiting: Mapping[Waiting, float] = {}
         self._acked = ""
         self.view = View()
         # How many have been gone, so that others know when what they said has been heard.

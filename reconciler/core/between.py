@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
+from reconciler.core.carried import group_of
 from reconciler.core.handover import node_id
-from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.model import XDS, Action, FleetState, Plan, Ref, Snapshot, Want, digest
 
 
@@ -67,5 +67,5 @@ def _tells(wanted: FleetState, told: Mapping[str, Snapshot], tell: Mapping[str, 
         node = node_id(resource.ref)
         before, now = told.get(node), tell.get(node)
         if now is not None and (before is None or before.version != now.version):
-            changed[Ref("ProxyGroup", cast(Proxy, resource.spec).group, resource.ref.tenant)][node] = now
+            changed[group_of(resource)][node] = now
     return [Action("update", group, "", XDS, nodes, "new configuration") for group, nodes in sorted(changed.items())]

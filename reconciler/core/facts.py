@@ -9,7 +9,7 @@ from reconciler.core.model import Connected, Held, Key, Ref, Snapshot
 
 Endpoint = tuple[str, int]
 # What is held, of which instance, and what a person may do about it once that takes too long.
-Wait = tuple[Ref, str, str]
+Waiting = tuple[Ref, str, str]
 
 # Why a host cannot be seen in the first moments after a start: no outage, and not worth telling anybody.
 NOT_YET = "not looked at yet"
@@ -84,8 +84,8 @@ class Facts:
     passed: frozenset[Ref] = frozenset()
     # Declared resource ⇒ what it needs, as long as anything may run that was made with those needs.
     needed: Mapping[Ref, tuple[Ref, ...]] = field(default_factory=dict)
-    # What a plan has held for want of something (`Wait`) ⇒ since when (Unix seconds).
-    waiting: Mapping[Wait, float] = field(default_factory=dict)
+    # What a plan has held for want of something (`Waiting`) ⇒ since when (Unix seconds).
+    waiting: Mapping[Waiting, float] = field(default_factory=dict)
     # Hooks' runs; and what of the revision is not in force yet, and why.
     hooks: Mapping[Ref, HookRun] = field(default_factory=dict)
     withheld: Mapping[Ref, Held] = field(default_factory=dict)

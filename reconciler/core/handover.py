@@ -2,10 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import cast
 
+from reconciler.core.carried import group_of
 from reconciler.core.facts import Facts
-from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.model import Connected, FleetState, Observed, ObservedState, Ref, Snapshot, Want, instance_on
 from reconciler.core.place import Hosts
 
@@ -102,7 +101,7 @@ def news(wanted: FleetState, facts: Facts) -> Iterator[tuple[Ref, Ref, Snapshot]
         if ref.kind == "Proxy":
             snapshot = facts.snapshots.get(node_id(ref))
             if snapshot is not None and facts.published.get(node_id(ref)) != snapshot.version:
-                yield ref, Ref("ProxyGroup", cast(Proxy, wanted.resources[ref].spec).group, ref.tenant), snapshot
+                yield ref, group_of(wanted.resources[ref]), snapshot
 
 
 def some(names: Iterable[str], most: int = 5) -> str:

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from reconciler.core.carried import group_of
 from reconciler.core.diff import as_declared
-from reconciler.core.facts import Facts
-from reconciler.core.facts import Wait as Waiting
+from reconciler.core.facts import Facts, Waiting
+from reconciler.core.guard import owner_of
 from reconciler.core.handover import unready
-from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref, Want
 
 Bearing = Mapping[Ref, list[Observed]]
@@ -16,9 +16,8 @@ Bearing = Mapping[Ref, list[Observed]]
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """For whom, in words why, and what a person may do about it when it takes too long."""
+    """In words why, and what a person may do about it when it takes too long."""
 
-    whom: Ref
     why: str
     overdue: str
 
@@ -38,19 +37,14 @@ class Needs:
         owner = self._wanted.resources.get(want.owner)
         if owner is None or not owner.needs or heals(want, self._facts):
             return None
-        for need in owner.needs:
-            why = self.unmet(need)
-            if why:
-                mend = f"see `convoy explain {need}` and mend it, or take it out of `metadata.needs` of {want.owner}"
-                return Wait(need, f"waits for {need}, {why}", mend)
-        return None
+        return self.through(owner.needs, f", or take it out of `metadata.needs` of {want.owner}")
 
-    def through(self, needs: Iterable[Ref]) -> Wait | None:
-        """The first of these that is not there."""
+    def through(self, needs: Iterable[Ref], otherwise: str = "") -> Wait | None:
+        """For the first of these that is not there. `otherwise`: what else a person may do than mend that one."""
         for need in needs:
             why = self.unmet(need)
             if why:
-                return Wait(need, f"waits for {need}, {why}", f"see `convoy explain {need}` and mend it")
+                return Wait(f"waits for {need}, {why}", f"see `convoy explain {need}` and mend it{otherwise}")
         return None
 
     def unmet(self, need: Ref) -> str:
@@ -75,7 +69,7 @@ class Needs:
             yield from self._unready(want)
         if need.kind == "ProxyGroup":
             for one in self._wanted.of("Proxy"):
-                if isinstance(one.spec, Proxy) and (one.spec.group, one.ref.tenant) == (need.name, need.tenant):
+                if group_of(one) == need:
                     yield from (
                         f"whose {one.ref} is not ready" for want in self._workloads(one.ref) for _ in self._unready(want)
                     )
@@ -107,10 +101,10 @@ class Needs:
         if not self._facts.needed:
             return None
         if self._needing is None:
-            there = {str(one.fields.get("owner") or one.ref) for one in self._seen.resources.values()}
+            there = {owner_of(one) for one in self._seen.resources.values()}
             self._needing = _turned({ref: needs for ref, needs in self._facts.needed.items() if str(ref) in there})
         for one in self._needing.get(owner, ()):
-            return Wait(one, f"{one}, which needs it, is still there", f"see `convoy explain {one}` for what keeps that")
+            return Wait(f"{one}, which needs it, is still there", f"see `convoy explain {one}` for what keeps that")
         return None
 
 
@@ -175,7 +169,7 @@ def remembered(
         return {}
     instances: dict[str, list[Observed]] = defaultdict(list)
     for one in seen.resources.values():
-        instances[str(one.fields.get("owner") or one.ref)].append(one)
+        instances[owner_of(one)].append(one)
     changes: dict[Ref, tuple[Ref, ...] | None] = {}
     for ref in declared.keys() | before.keys():
         now, was = declared.get(ref, ()), before.get(ref, ())

@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Literal, cast
 
 from reconciler.core import findings, health
+from reconciler.core.carried import group_of
 from reconciler.core.facts import NOT_YET, Facts, Failure
 from reconciler.core.handover import node_id
 from reconciler.core.health import Verdict, Word
 from reconciler.core.hooks import RETRY, HookRun
-from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref
 from reconciler.core.own_health import Rules, by_kind, judged
@@ -241,8 +241,7 @@ def _waiting(node: str, facts: Facts) -> str:
 def _groups(wanted: FleetState) -> dict[Ref, list[str]]:
     groups: dict[Ref, list[str]] = {resource.ref: [] for resource in wanted.of("ProxyGroup")}
     for resource in wanted.of("Proxy"):
-        group = Ref("ProxyGroup", cast(Proxy, resource.spec).group, resource.ref.tenant)
-        groups.setdefault(group, []).append(node_id(resource.ref))
+        groups.setdefault(group_of(resource), []).append(node_id(resource.ref))
     return groups
 
 
