@@ -8,8 +8,7 @@ from typing import Any
 from reconciler.core import guard, order, release
 from reconciler.core.diff import as_declared
 from reconciler.core.facts import DELETES, Facts, Order
-from reconciler.core.model import FleetState, Observed, ObservedState, Outcome, Ref
-from reconciler.core.plan import settings_of
+from reconciler.core.model import FleetState, Observed, ObservedState, Outcome, Ref, settings_of
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Store

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.core import hooks
-from reconciler.core.model import FleetState, Key, ObservedState, Ref
-from reconciler.core.plan import settings_of
+from reconciler.core.model import FleetState, Key, ObservedState, Ref, settings_of
 from reconciler.core.release import NOTHING, InForce, Orders, changed, compose, decide
 from reconciler.core.windows import turn
 from reconciler.earlier import IN_FORCE

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from reconciler.core.plan import settings_of
+from reconciler.core.model import settings_of
 from reconciler.core.premises import Premises
 from reconciler.seams import Seams
 from reconciler.wanted import Accepted

@@ -9,9 +9,8 @@ from reconciler.certificates import Certificates
 from reconciler.checked import Unchecked, check
 from reconciler.core.declared import Declaration, Maker
 from reconciler.core.facts import DELETES, Order
-from reconciler.core.model import FleetState, Problem, Ref, Where
+from reconciler.core.model import FleetState, Problem, Ref, Where, settings_of
 from reconciler.core.parse import Document
-from reconciler.core.plan import settings_of
 from reconciler.core.told import Said, Told, about, brought_back, heard
 from reconciler.earlier import earlier
 from reconciler.gate import Gates

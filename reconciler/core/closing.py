@@ -3,22 +3,18 @@
 from collections.abc import Callable
 
 from reconciler.core.facts import Facts
-from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.settings import Settings
-from reconciler.core.kinds.window import Window
 from reconciler.core.model import FleetState, Held, Ref, Verb
 from reconciler.core.release import OVERRIDE, ordered
-from reconciler.core.select import Selector
-from reconciler.core.windows import Opening, opening
+from reconciler.core.windows import Windows
 
 
 class Closing:
     """Of one plan."""
 
     def __init__(self, wanted: FleetState, facts: Facts, settings: Settings, now: float) -> None:
-        self._wanted, self._facts, self._now = wanted, facts, now
-        self._windows = [(window, Selector.parse(window.only, KINDS)) for window in settings.windows]
-        self._said: dict[tuple[Window, ...], Opening] = {}
+        self._wanted, self._facts = wanted, facts
+        self._windows = Windows(settings.windows, now)
         self._overridden: Callable[[Ref], bool] | None = None
 
     def holds(self, owner: Ref, ref: Ref, instance: str, verb: Verb) -> Held | None:
@@ -26,9 +22,7 @@ class Closing:
         if not self._windows:
             return None
         resource = self._wanted.resources.get(owner)
-        labels = resource.labels if resource is not None else {}
-        mine = tuple(window for window, selector in self._windows if selector.covers(owner, labels))
-        said = self._said.get(mine) or self._said.setdefault(mine, opening(mine, self._now))
+        said = self._windows.opening(owner, resource.labels if resource is not None else {})
         if said.open or said.finish:
             return None
         if self._overridden is None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from reconciler.core.kinds.document import Hook
+from reconciler.core.kinds.settings import Settings
 from reconciler.core.kinds.spec import Run, Spec
 
 # Nouns as well, and asked for here with the others.
@@ -78,6 +79,11 @@ class FleetState:
 
     def of(self, kind: str) -> Iterator[Resource]:
         return (resource for ref, resource in self.resources.items() if ref.kind == kind)
+
+
+def settings_of(fleet: FleetState) -> Settings:
+    """The fleet's Settings, or every default."""
+    return next((cast(Settings, resource.spec) for resource in fleet.of("Settings")), Settings())
 
 
 HealthStatus = Literal["healthy", "unhealthy", "starting", "unknown"]

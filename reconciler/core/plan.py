@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from reconciler.core import guard, hooks
 from reconciler.core.closing import Closing
@@ -10,7 +9,6 @@ from reconciler.core.diff import Difference, diff
 from reconciler.core.facts import NOT_YET, Facts
 from reconciler.core.handover import news, node_id, reached_by, running_proxies, some, unready, why_made
 from reconciler.core.kinds.document import PRESENCE
-from reconciler.core.kinds.settings import Settings
 from reconciler.core.model import (
     XDS,
     Action,
@@ -24,6 +22,7 @@ from reconciler.core.model import (
     Snapshot,
     Verb,
     Want,
+    settings_of,
 )
 from reconciler.core.order import Needs, heals, late
 from reconciler.core.overdue import ENDING, REACHED, SILENT, UNREADY
@@ -49,11 +48,6 @@ def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> P
     held = sorted(late(draft.held, facts, draft.settings.start_deadline_s, now), key=lambda h: (h.ref, h.instance, h.reason))
     wakes = [h.until for h in held if h.until is not None]
     return Plan(wanted.revision, tuple(actions), tuple(held), min(wakes, default=None), draft.left)
-
-
-def settings_of(fleet: FleetState) -> Settings:
-    """The fleet's Settings, or every default."""
-    return next((cast(Settings, resource.spec) for resource in fleet.of("Settings")), Settings())
 
 
 class _Draft:

@@ -4,7 +4,6 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 from reconciler.core import hooks
 from reconciler.core.carried import carried_by, group_of
@@ -12,11 +11,9 @@ from reconciler.core.facts import FLEET, Order
 from reconciler.core.hooks import HookRun, Runs
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.host import Host
-from reconciler.core.kinds.settings import Settings
-from reconciler.core.kinds.window import Window
-from reconciler.core.model import FleetState, Held, Ref, Resource
+from reconciler.core.model import FleetState, Held, Ref, Resource, settings_of
 from reconciler.core.select import Selector, SelectorError
-from reconciler.core.windows import Opening, opening
+from reconciler.core.windows import Windows
 
 Orders = Mapping[tuple[str, str], Order]
 NOTHING = FleetState("", {}, {})
@@ -83,15 +80,13 @@ def _same(one: Resource, other: Resource) -> bool:
 
 
 def _by_rules(base: FleetState, wanted: FleetState, differing: Collection[Ref], orders: Orders, now: float) -> dict[Ref, Held]:
-    settings = next((cast(Settings, one.spec) for one in wanted.of("Settings")), Settings())
+    settings = settings_of(wanted)
     if not differing or (settings.sync == "automatic" and not settings.windows):
         return {}
     released = ordered("sync", orders, base, wanted) if settings.sync == "manual" else lambda _: True
     overridden = ordered("override", orders, base, wanted)
-    selectors = [(window, Selector.parse(window.only, KINDS)) for window in settings.windows]
+    windows = Windows(settings.windows, now)
     held: dict[Ref, Held] = {}
-    # As many as there are ways to be about windows, which are few, and not as many as there are documents.
-    said: dict[tuple[Window, ...], Opening] = {}
     for ref in sorted(differing):
         resource = wanted.resources.get(ref) or base.resources[ref]
         if _at_once(resource):
@@ -99,11 +94,9 @@ def _by_rules(base: FleetState, wanted: FleetState, differing: Collection[Ref], 
         if not released(ref):
             held[ref] = Held(ref, "changes are made by hand here (`sync: manual`)", release=BY_HAND)
             continue
-        mine = tuple(window for window, selector in selectors if selector.covers(ref, resource.labels))
-        if mine not in said:
-            said[mine] = opening(mine, now)
-        if not said[mine].open and not overridden(ref):
-            held[ref] = Held(ref, said[mine].why, said[mine].until, release=OVERRIDE)
+        said = windows.opening(ref, resource.labels)
+        if not said.open and not overridden(ref):
+            held[ref] = Held(ref, said.why, said.until, release=OVERRIDE)
     return held
 
 

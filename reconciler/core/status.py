@@ -13,9 +13,8 @@ from reconciler.core.handover import node_id
 from reconciler.core.health import Verdict, Word
 from reconciler.core.hooks import RETRY, HookRun
 from reconciler.core.kinds.virtualhost import VirtualHost
-from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref
+from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref, settings_of
 from reconciler.core.own_health import Rules, by_kind, judged
-from reconciler.core.plan import settings_of
 
 UNUSED = "not used by any proxy"
 NEVER: Mapping[Ref, float] = MappingProxyType({})

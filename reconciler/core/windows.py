@@ -1,6 +1,6 @@
 """Sync windows in time: whether changes may be made now, and when that ends or begins."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -9,7 +9,10 @@ from math import inf, isfinite
 
 from cronsim import CronSim
 
+from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.window import Window, zone
+from reconciler.core.model import Ref
+from reconciler.core.select import Selector
 
 # Clocks are put back by at most so much: what a schedule calls earlier may be later by then.
 CLOCKS_BACK = timedelta(hours=3)
@@ -30,6 +33,26 @@ class Opening:
 
 
 ALWAYS = Opening(True)
+
+
+class Windows:
+    """Those of one fleet at one moment, asked about one resource after another."""
+
+    def __init__(self, windows: Sequence[Window], now: float) -> None:
+        self._windows = [(window, Selector.parse(window.only, KINDS)) for window in windows]
+        self._now = now
+        # As many as there are ways to be about windows, which are few, and not as many as there are documents.
+        self._said: dict[tuple[Window, ...], Opening] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._windows)
+
+    def opening(self, ref: Ref, labels: Mapping[str, str]) -> Opening:
+        """Whether this may be changed now."""
+        mine = tuple(window for window, selector in self._windows if selector.covers(ref, labels))
+        if mine not in self._said:
+            self._said[mine] = opening(mine, self._now)
+        return self._said[mine]
 
 
 def opening(windows: Sequence[Window], now: float) -> Opening:

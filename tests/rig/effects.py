@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Action, FleetState, Key, ObservedState, Ref
+from reconciler.core.model import Action, FleetState, Key, ObservedState, Ref, settings_of
 from reconciler.core.place import Hosts
-from reconciler.core.plan import settings_of
 from reconciler.drivers.memory import Machine, Thing, Vices
 
 from .branch import Branch
