@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reconciler.core.circles import circles, drawn
 from reconciler.core.envelope import Checked, Key
 from reconciler.core.kinds.spec import Reference
 from reconciler.core.model import DEFAULT_TENANT, Ref, Where
@@ -173,36 +174,10 @@ def _guess(reference: Reference, tenant: str, names: Named) -> str:
 def cycles(pairs: Sequence[Pair], names: Named) -> Iterator[Found]:
     """Resources that need each other in a circle; each circle once, at the reference that closes it."""
     graph = _within_circles(pairs, names)
-    done: set[Ref] = set()
-    for start in graph:
-        # The references that led here, in order: a dict, so that looking one up takes no longer on a long trail.
-        trail: dict[Ref, None] = {}
-        waiting: list[tuple[Ref, int]] = [(start, 0)]
-        while waiting:
-            ref, step = waiting.pop()
-            if step == 0:
-                if ref in done:
-                    continue
-                trail[ref] = None
-            document, edges = graph[ref]
-            if step == len(edges):
-                done.add(trail.popitem()[0])
-                continue
-            waiting.append((ref, step + 1))
-            target, reference = edges[step]
-            if target in trail:
-                members = list(trail)
-                yield document, _circle(members[members.index(target) :], reference)
-            elif target not in done:
-                waiting.append((target, 0))
-
-
-def _circle(members: list[Ref], reference: Reference) -> Flaw:
-    shown = [str(one) for one in members]
-    if len(shown) > MOST_SHOWN:
-        shown = [*shown[: MOST_SHOWN - 1], f"… ({len(shown) - MOST_SHOWN} more)", shown[-1]]
-    what = f"a cycle: {' → '.join([*shown, shown[0]])}"
-    return Flaw(("spec", *reference.path), what, "remove one of these references")
+    for members, step in circles({ref: [target for target, _ in edges] for ref, (_, edges) in graph.items()}):
+        document, edges = graph[members[-1]]
+        what = f"a cycle: {drawn(members, MOST_SHOWN)}"
+        yield document, Flaw(("spec", *edges[step][1].path), what, "remove one of these references")
 
 
 def _within_circles(pairs: Sequence[Pair], names: Named) -> dict[Ref, tuple[Document, list[tuple[Ref, Reference]]]]:

@@ -149,7 +149,7 @@ def _between(
     yield from across.dangling(pairs, names)
     yield from across.cycles(pairs, names)
     yield from waits.missing(pairs, names)
-    yield from waits.circles(pairs)
+    yield from waits.in_circles(pairs)
     yield from clashes(pairs, places)
 
 

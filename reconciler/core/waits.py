@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from reconciler.core.across import Found, Named, Pair
 from reconciler.core.asked import NEEDS
+from reconciler.core.circles import circles, drawn
 from reconciler.core.model import Ref
 from reconciler.core.near import did_you_mean, listing
 from reconciler.core.parse import Document
@@ -33,37 +34,12 @@ def _guess(need: Ref, names: Named) -> str:
     return did_you_mean(need.name, known, f"there is {listing(known)}" if known else "declare one: there is none at all")
 
 
-def circles(pairs: Iterable[Pair]) -> Iterator[Found]:
+def in_circles(pairs: Iterable[Pair]) -> Iterator[Found]:
     """Documents that wait for each other; each circle once, with all of it, at the need that closes it."""
     graph: dict[Ref, tuple[Document, tuple[Ref, ...]]] = {}
     for document, checked in pairs:
         if checked.ref is not None and checked.waits_for:
             graph.setdefault(checked.ref, (document, checked.waits_for))
-    done: set[Ref] = set()
-    for start in graph:
-        trail: dict[Ref, None] = {}
-        waiting: list[tuple[Ref, int]] = [(start, 0)]
-        while waiting:
-            ref, step = waiting.pop()
-            if step == 0:
-                if ref in done:
-                    continue
-                trail[ref] = None
-            document, needs = graph[ref]
-            if step == len(needs):
-                done.add(trail.popitem()[0])
-                continue
-            waiting.append((ref, step + 1))
-            if needs[step] in trail:
-                members = [*trail]
-                yield document, _circle(members[members.index(needs[step]) :], step)
-            elif needs[step] in graph and needs[step] not in done:
-                waiting.append((needs[step], 0))
-
-
-def _circle(members: list[Ref], step: int) -> Flaw:
-    shown = [str(one) for one in members]
-    if len(shown) > MOST_SHOWN:
-        shown = [*shown[: MOST_SHOWN - 1], f"… ({len(shown) - MOST_SHOWN} more)", shown[-1]]
-    what = f"these wait for each other, so none would ever start: {' → '.join([*shown, shown[0]])}"
-    return Flaw((*NEEDS, step), what, "remove one of these needs")
+    for members, step in circles({ref: needs for ref, (_, needs) in graph.items()}):
+        what = f"these wait for each other, so none would ever start: {drawn(members, MOST_SHOWN)}"
+        yield graph[members[-1]][0], Flaw((*NEEDS, step), what, "remove one of these needs")
