@@ -38,7 +38,6 @@ class Guards:
             if name.startswith(SETTLED) and isinstance(row.get("as"), list) and len(row["as"]) == 3
             for ref in _refs((name.removeprefix(SETTLED),))
         }
-
         self._needed: dict[Ref, tuple[Ref, ...]] = {
             ref: tuple(sorted(_refs(row["needs"])))
             for name, row in rows.items()
@@ -47,7 +46,8 @@ class Guards:
         }
 
     def orders(self, given: Iterable[Order] | None, revision: str, noticed_at: float) -> dict[tuple[str, str], Order]:
-        """Verb and subject ⇒ what people said that counts now. `given`: instead of what is in the store."""
+        """Verb and subject ⇒ what people said that counts now. `given`: instead of what is in the store; `revision`: what is in
+        force, and `noticed_at` when it was first seen."""
         now = self._seams.now()
         every = self._store.orders() if given is None else given
         # What a commit said holds for the revision that it came with, not for the one before, which is still in force for a
@@ -55,23 +55,19 @@ class Guards:
         mine = (one for one in every if one.subject != DELETES or one.at <= noticed_at or self._store.last_good() == revision)
         return {(one.verb, one.subject): one for one in mine if one.until is None or now < one.until}
 
-    def know(
-        self, facts: Facts, orders: Iterable[Order] | None, revision: str, noticed_at: float, outcomes: Iterable[Outcome]
-    ) -> Facts:
-        """These facts, with what is remembered. `orders`: instead of those in the store; `revision`: what is in force, and
-        `noticed_at` when it was first seen."""
-        said = self.orders(orders, revision, noticed_at)
+    def know(self, facts: Facts, orders: Mapping[tuple[str, str], Order], outcomes: Iterable[Outcome]) -> Facts:
+        """These facts, with what is remembered and the `orders` that count."""
         for outcome in outcomes:
             if outcome.status == "done" and guard.corrects(outcome.action, replace(facts, settled=self._settled)):
                 ref = outcome.action.ref
                 self._corrections[ref] = (*self._corrections.get(ref, ()), outcome.at)[-guard.FIGHT_TIMES :]
                 self._log.warning("drift.corrected", ref=str(ref), reason=outcome.action.reason)
-        for verb, subject in said:
+        for verb, subject in orders:
             if verb == "resume":
                 self._corrections = {ref: times for ref, times in self._corrections.items() if str(ref) != subject}
         return replace(
             facts,
-            orders=said,
+            orders=orders,
             settled=self._settled,
             corrections=self._corrections,
             before=self._before,

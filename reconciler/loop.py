@@ -138,7 +138,7 @@ class Loop:
             surplus = surplus_of(fleet, seen)
             self._let_go = {o.key: self._let_go.get(o.key, now) for o in surplus if not reached_by(o, facts, running)}
             facts = replace(facts, let_go=self._let_go, waiting=self._waiting, hooks=force.runs, withheld=force.withheld)
-            facts = self._guards.know(facts, orders.values(), fleet.revision, accepted.noticed_at, outcomes)
+            facts = self._guards.know(facts, orders, outcomes)
         with self._metrics.stage("plan"):
             planned = plan(fleet, seen, facts, now)
             known = facts
