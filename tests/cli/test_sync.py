@@ -104,6 +104,20 @@ def test_a_sync_reads_waits_and_releases(convoy: Convoy, state: Path, tmp_path: 
         assert convoy("sync", "--no-wait").exit_code == 0
         assert convoy("sync", "--timeout", "30").exit_code == 0
 
+        denied = 'windows: [{kind: deny, schedule: "* * * * *", durationSeconds: 3600}]'
+        file.write_text(FLEET % (denied, "true", "604"))
+        result = convoy("sync", "--timeout", "30")
+        assert (result.exit_code, "a sync window denies changes now" in result.stdout) == (1, True)
+        assert convoy("sync", "--override-window", "the shop is down", "--timeout", "30").exit_code == 0
+        (order,) = [one for one in control.store.orders() if one.verb == "override"]
+        assert (order.reason, order.subject.strip()) == ("the shop is down", control.view().revision)
+        # The order goes with its revision; that it was given stays.
+        file.write_text(FLEET % ("sync: automatic", "true", "604"))
+        assert convoy("sync", "--timeout", "30").exit_code == 0
+        assert not control.store.orders()
+        said = [one for one in control.store.events() if one.kind == "order.override"]
+        assert [(one.ref, one.message.endswith(": the shop is down")) for one in said] == [(order.subject, True)]
+
         file.write_text("kind: Nothing\n")
         result = convoy("sync")
         assert (result.exit_code, "is refused, and the one before stays in force" in result.stderr) == (1, True)
