@@ -150,7 +150,7 @@ def test_a_newer_revision_ends_a_wait_at_once() -> None:
 
 
 def test_a_chain_of_thousands_costs_little() -> None:
-    """Ten thousand in a row are planned without a stack as deep as the chain."""
+    """Thousands in a row are planned without a stack as deep as the chain."""
     names = [f"c{n:05}" for n in range(3000)]
     wants: dict[str, tuple[str, set[str]]] = {name: ("v1", {names[i - 1]} if i else set()) for i, name in enumerate(names)}
     planned = plan(ordered(wants), ObservedState({}), Facts(), 1.0)

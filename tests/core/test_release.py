@@ -10,6 +10,7 @@ from reconciler.core import hooks
 from reconciler.core.facts import FLEET, Facts, Order
 from reconciler.core.hooks import HookRun
 from reconciler.core.model import FleetState, Health, Observed, ObservedState, Ref
+from reconciler.core.overdue import ENDING
 from reconciler.core.plan import plan
 from reconciler.core.release import NOTHING, Orders, changed, closure, compose, decide, subject
 from reconciler.core.select import Selector
@@ -216,6 +217,21 @@ def test_how_a_run_ended_is_seen_once() -> None:
     assert hooks.advance({ref: run}, wanted, seen, NOON + 1)[ref].why == "no shim"
     rows = {str(ref): hooks.run_json(run), "x": {}, "Container/y": {**hooks.run_json(run), "state": "?"}}
     assert dict(hooks.read_runs(rows)) == {ref: run}
+
+
+def test_one_run_at_a_time() -> None:
+    """The next waits until the one for an earlier revision has been ended; where that takes too long it says what to do."""
+    wanted = edge("r2", more=HOOK.replace("needs: [Application/db], ", ""))
+    want = wanted.workloads[Ref("Container", "migrate")]
+    run, earlier = HookRun("k", "r2", 2, "due", NOON), HookRun("j", "r1", 1, "running", NOON)
+    old = Observed(want.ref, earlier.instance(want), "h1", {"state": "stopping"}, Health("starting"), NOON)
+    for waited_s, words in ((0, ""), (61, "shows why it does not end")):
+        facts = Facts(hooks={want.ref: run}, waiting={(want.ref, run.instance(want), ENDING): NOON - waited_s})
+        planned = plan(wanted, ObservedState({old.key: old}), facts, NOON)
+        assert [(one.verb, one.instance) for one in planned.actions if one.ref == want.ref] == [("delete", old.instance)]
+        (held,) = [one for one in planned.held if one.ref == want.ref]
+        assert held.reason.startswith("its run for an earlier revision is being ended")
+        assert (words in held.release, bool(held.release)) == (True, bool(words))
 
 
 def test_a_proxy_that_a_hook_needs_is_started_for_it() -> None:

@@ -57,7 +57,7 @@ def test_a_circle_is_named_whole() -> None:
 
 
 def test_long_chains_cost_little() -> None:
-    """Ten thousand that wait for each other in a row are read as quickly as without."""
+    """Thousands that wait for each other in a row are read as quickly as without."""
     text = "".join(one(f"c{n}", f", needs: [Container/c{n + 1}]") for n in range(3000)) + one("c3000")
     assert problems(text) == []
 
