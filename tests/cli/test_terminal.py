@@ -96,6 +96,20 @@ def test_colours_are_for_terminals_that_want_them(store: Store, state: Path) -> 
     assert ANSI not in on_a_terminal(words, 80, TERM="dumb")
 
 
+def test_long_work_has_a_bar_on_a_terminal_alone(convoy: Convoy, state: Path) -> None:
+    """It says what is done, in colours only where those are wanted, and is taken away again; a pipe never sees it."""
+    words = ["--state", str(state), "validate", str(Path(__file__).parents[2] / "examples" / "hello")]
+    seen, plain = on_a_terminal(words, 80), on_a_terminal(words, 80, NO_COLOR="1")
+    piped = convoy(*words)
+
+    assert "reading documents" in seen
+    assert "reading documents" in plain
+    # The line is cleared before the answer is written.
+    assert plain.index("reading documents") < plain.rindex("\x1b[2K") < plain.index("valid: ")
+    assert "reading documents" not in on_a_terminal(words, 80, TERM="dumb")
+    assert "reading documents" not in piped.stdout + piped.stderr
+
+
 def test_pipes_get_whole_lines_without_colours(convoy: Convoy, store: Store) -> None:
     """What is piped is for grep: no colours, no wrapping."""
     why = "a long reason " * 20

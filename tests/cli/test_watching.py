@@ -183,6 +183,26 @@ def test_logs_and_top_once(fleet: Fleet) -> None:
     assert "Container/web-1" in fleet.run("top", "--once")
 
 
+def test_events_follow(store: Store, state: Path) -> None:
+    """What happens later comes as it happens, in order, and what was there already comes once."""
+    store.event("revision.accepted", "r1", "", 1000.0)
+    words = [sys.executable, "-m", "reconciler", "--state", str(state), "events", "--follow", "-o", "json"]
+    running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        assert json.loads(running.stdout.readline())["ref"] == "r1"
+        for number in range(2, 5):
+            store.event("status.failed", f"Container/c-{number}", "no luck", 1000.0 + number)
+        told = [json.loads(running.stdout.readline()) for _ in range(3)]
+        assert [one["ref"] for one in told] == ["Container/c-2", "Container/c-3", "Container/c-4"]
+        running.send_signal(signal.SIGINT)
+        rest, errors = running.communicate(timeout=20)
+        assert (running.returncode, rest, errors) == (130, "", "")
+    finally:
+        running.kill()
+        running.communicate()
+
+
 @pytest.mark.slow
 def test_a_pipe_that_closes_is_no_error(fleet: Fleet) -> None:
     """Whoever reads enough and goes ends us at once and quietly, also where nothing more would be printed."""
