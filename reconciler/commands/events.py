@@ -14,7 +14,7 @@ from reconciler.commands.seeing import Selected, selector_of
 
 if TYPE_CHECKING:
     from reconciler.core.show_events import Happened
-    from reconciler.store import Store
+    from reconciler.store import Event, Store
 
 # How often the store is asked while following: what happens is seen within this.
 POLL_S = 0.5
@@ -61,6 +61,12 @@ def events(call: Call, what: Sequence[str], follow: bool, only: Sequence[str], s
             if call.terminal.left():
                 raise BrokenPipeError
             time.sleep(POLL_S)
+
+
+def of_event(one: "Event") -> "Happened":
+    from reconciler.core.show_events import Happened
+
+    return Happened(one.at, one.kind, one.ref, one.message, one.number)
 
 
 def _write(call: Call, one: "Happened") -> None:
@@ -113,11 +119,9 @@ class _Reader:
 
     def _events(self) -> "Iterator[Happened]":
         """Newest first."""
-        from reconciler.core.show_events import Happened
-
         number = self._event + 1
         while piece := self._happened.events_before(number, PIECE):
-            yield from (Happened(one.at, one.kind, one.ref, one.message, one.number) for one in piece)
+            yield from map(of_event, piece)
             number = piece[-1].number
 
     def _outcomes(self) -> "Iterator[Happened]":
@@ -130,7 +134,7 @@ class _Reader:
 
     def news(self) -> "list[Happened]":
         """What came since, at most a piece of each."""
-        from reconciler.core.show_events import Happened, of_action
+        from reconciler.core.show_events import of_action
 
         events = self._happened.events_after(self._event, PIECE)
         outcomes = self._happened.outcomes_after(self._outcome, PIECE)
@@ -138,6 +142,6 @@ class _Reader:
             self._event = events[-1].number
         if outcomes:
             self._outcome = outcomes[-1][0]
-        found = [Happened(one.at, one.kind, one.ref, one.message, one.number) for one in events]
+        found = [*map(of_event, events)]
         found += [of_action(number, record) for number, record in outcomes if record]
         return sorted((one for one in found if self._chosen(one)), key=lambda one: one.at)

@@ -28,7 +28,15 @@ def fields_page(edit: Edit, indent: int) -> Iterable[Block]:
         yield text(Span(words, "dim"), indent=indent, hang=2)
         return
     listed = edit.fields.listed[:MOST_FIELDS]
-    yield Table(("", "", "", ""), tuple(_row(one, new=edit.made == "added") for one in listed), indent)
+    yield Table(
+        ("", "", "", ""),
+        tuple(
+            # All of what is new comes into being with it.
+            field_row(one, effect=edit.made != "added")
+            for one in listed
+        ),
+        indent,
+    )
     more = _more(edit, len(listed))
     if more:
         yield text(Span(more, "dim"), indent=indent, hang=2)
@@ -42,11 +50,10 @@ def _more(edit: Edit, shown: int) -> str:
     return (words or "…") + ", and the document is too large to compare the rest"
 
 
-def _row(one: Field, *, new: bool) -> tuple[Line, ...]:
-    sign, style = sign_of(one)
-    # All of what is new comes into being with it.
-    effect = "" if new else EFFECTS[one.effect]
-    return (Span(sign, style),), (Span(one.path),), (Span(effect, "dim"),), (Span(words(one)),)
+def field_row(one: Field, *, effect: bool) -> tuple[Line, ...]:
+    """Sign, path, with `effect` how the change takes effect, and both sides."""
+    how = EFFECTS[one.effect] if effect else ""
+    return (Span(*sign_of(one)),), (Span(one.path),), (Span(how, "dim"),), (Span(words(one)),)
 
 
 def sign_of(one: Field) -> tuple[str, Style]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reconciler.core.declared import CHANGES, Change, Changed
-from reconciler.core.fields import EFFECTS, Field, Fields, differences, effects
+from reconciler.core.fields import Field, Fields, differences, effects
 from reconciler.core.model import Problem
-from reconciler.core.show_fields import SEALED_AGAIN, field_json, sign_of
+from reconciler.core.show_fields import SEALED_AGAIN, field_json, field_row, sign_of
 from reconciler.core.show_fields import words as in_words
 from reconciler.core.show_holds import ago
 from reconciler.core.show_layout import BLANK, Block, Line, Page, Span, Style, Table, text, words
@@ -122,10 +122,7 @@ def _lead(one: Field) -> str:
 
 def field_lines(found: Fields, indent: int, *, effect: bool = True) -> Iterable[Block]:
     """Every field that is listed, as plans show them; `effect`: and how its change takes effect."""
-    rows = tuple(
-        (words(*sign_of(each)), words(each.path), words(EFFECTS[each.effect] if effect else "", "dim"), words(in_words(each)))
-        for each in found.listed
-    )
+    rows = tuple(field_row(each, effect=effect) for each in found.listed)
     if rows:
         yield Table(("", "", "", ""), rows, indent)
     if found.more:
