@@ -1,22 +1,13 @@
 """A change to what bases say, written where it belongs: as one more patch in the environment's own `environment.yaml`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jsonpatch
-import yaml
-from yaml.events import (
-    AliasEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
 
 from reconciler.core.as_yaml import as_yaml
-from reconciler.core.compose import READER
 from reconciler.core.layers import declared
+from reconciler.core.nodes import Node, nodes
 from reconciler.core.parse import Document, parse
 from reconciler.core.patches import copied, merged
 from reconciler.core.variables import is_sealed
@@ -75,12 +66,11 @@ def with_patch(text: bytes, patch: Mapping[str, Any], comment: str = "") -> byte
 
 def _inserted(document: Document, patch: Mapping[str, Any], comment: str) -> bytes:
     text = document.raw.decode()
-    places = {path: (column, end, flow) for path, column, end, flow in _places(text)}
-    in_lines = "write `spec:` and `patches:` of its environment.yaml in lines, without braces and brackets"
-    spec, patches = places.get(("spec",)), places.get(("spec", "patches"))
-    if spec is None or spec[2] or (patches is not None and patches[2]):
-        raise NotWritten(in_lines)
-    indent, at = (patches[0], patches[1]) if patches is not None else (spec[0], spec[1])
+    spec = _entry(nodes(text), "spec")
+    patches = _entry(spec, "patches")
+    if spec is None or spec.entries is None or spec.flow or (patches is not None and (patches.items is None or patches.flow)):
+        raise NotWritten("write `spec:` and `patches:` of its environment.yaml in lines, without braces and brackets")
+    indent, at = (patches.column, patches.end) if patches is not None else (spec.column, spec.end)
     # A line of its own, behind whatever stands on the last one.
     if text[at - 1 : at] != "\n":
         line_end = text.find("\n", at)
@@ -95,43 +85,5 @@ def _inserted(document: Document, patch: Mapping[str, Any], comment: str) -> byt
     return (before + "".join(line + end for line in lines) + text[at:]).encode()
 
 
-def _places(text: str) -> Iterator[tuple[tuple[str | int, ...], int, int, bool]]:
-    """Of each mapping and list near the top: path, column, where its last word ends, and whether it has braces or brackets."""
-    stack: list[tuple[tuple[str | int, ...], int, bool, bool]] = []
-    key: dict[int, str | None] = {}
-    count: dict[int, int] = {}
-    last = 0
-    event: Any
-    try:
-        reader = READER(text)
-        while (event := reader.get_event()) is not None:
-            kind = type(event)
-            if kind in (MappingEndEvent, SequenceEndEvent):
-                path, column, _, flow = stack.pop()
-                if flow:
-                    last = event.end_mark.index
-                yield path, column, last, flow
-                continue
-            if kind not in (ScalarEvent, AliasEvent, MappingStartEvent, SequenceStartEvent):
-                continue
-            here: tuple[str | int, ...] = ()
-            if stack:
-                depth = len(stack)
-                above, _, is_list, _ = stack[-1]
-                if is_list:
-                    here = (*above, count[depth])
-                    count[depth] += 1
-                elif key[depth] is None:
-                    key[depth] = event.value if kind is ScalarEvent else ""
-                    last = event.end_mark.index
-                    continue
-                else:
-                    here = (*above, str(key[depth]))
-                    key[depth] = None
-            if kind in (ScalarEvent, AliasEvent):
-                last = event.end_mark.index
-            else:
-                stack.append((here, event.start_mark.column, kind is SequenceStartEvent, bool(event.flow_style)))
-                key[len(stack)], count[len(stack)] = None, 0
-    except yaml.YAMLError:
-        return
+def _entry(node: Node | None, key: str) -> Node | None:
+    return node.entries.get(key) if node is not None and node.entries is not None else None
