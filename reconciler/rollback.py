@@ -1,50 +1,21 @@
 """Puts one resource's document back to what it was: finds what that is, and says it as a commit on the branch."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 
 from reconciler.core.envelope import digest_of
 from reconciler.core.layers import root_of
 from reconciler.core.model import Ref
-from reconciler.core.parse import Document
 from reconciler.core.splice import NotSpliced, Written, broken, spliced, written
 from reconciler.core.told import HOLD, RELEASE, ROLLBACK, about
 from reconciler.git import Commit, Past, Signature, Source, Tree
-from reconciler.rollback_layers import Found, Layers, Released, RollbackError
+from reconciler.rollback_layers import Back, Layers, Released, RollbackError
 
 # Files read at a time, so that a huge repository is never in memory as a whole.
 BATCH = 500
 # What a commit's first line shows of a reason; the whole of it stands below.
 LONGEST_TITLE = 72
 LOOK = "look at what it is now, and roll back again if that is still meant"
-
-
-@dataclass(frozen=True, slots=True)
-class Back:
-    """One rollback, on one tip.
-
-    `now` is the document as it stands at the tip (None: it does not), `old` what is to stand in its place, as it did in the
-    commit `was`; `since` is the commit that made it what it is now. `path` gets `text`, and had `before` ("" for no file).
-    """
-
-    ref: Ref
-    tip: str
-    now: Written | None
-    since: Commit
-    old: Written
-    was: Commit
-    path: str
-    before: bytes
-    text: bytes
-    held: tuple[str, ...] = ()
-    # Of a resource that several layers of an environment make: what it is to be again.
-    composed: Document | None = None
-
-    @property
-    def hold(self) -> str:
-        """The digest of what is rolled back from; empty where that cannot come back, for it cannot be read."""
-        return self.now.digest if self.now is not None else ""
 
 
 class Rollback:
@@ -64,7 +35,7 @@ class Rollback:
         self._shares = len(tree.layers) > 1
         composed = self._layers.composed(tree)
         if composed is not None:
-            return self._composed(tree.revision, self._layers.find(tree, composed, set(self._held), to))
+            return self._layers.find(tree, composed, set(self._held), to)
         tip, files, root = tree.revision, own(tree), tree.root
         now = self._one(files, root, "at the tip of the branch")
         since, old, was, held = self._named(tip, root, now, to) if to else self._before(tip, root, now)
@@ -77,8 +48,7 @@ class Rollback:
         if composed is not None and back.composed is not None and back.now is not None:
             if digest_of(composed.value) != back.now.digest:
                 raise RollbackError(f"{self._ref} was changed meanwhile: {LOOK}")
-            found = self._layers.written(tree, composed, back.composed, back.since, back.was, back.held)
-            return self._composed(tree.revision, found, back.composed)
+            return self._layers.written(tree, composed, back.composed, back.since, back.was, back.held)
         tip, files, root = tree.revision, own(tree), tree.root
         now = self._one(files, root, "at the tip of the branch")
         was = back.now if back.now is not None and back.now.digest else None
@@ -86,21 +56,6 @@ class Rollback:
         if (now.raw.strip() if now else None) != (was.raw.strip() if was else None):
             raise RollbackError(self._changed_by(back.tip, tip, root))
         return self._back(tip, files, now, back.since, back.old, back.was, back.held)
-
-    def _composed(self, tip: str, found: Found, old: Document | None = None) -> Back:
-        return Back(
-            self._ref,
-            tip,
-            found.now,
-            found.since,
-            found.old,
-            found.was,
-            found.path,
-            found.before,
-            found.text,
-            found.held,
-            old or found.document,
-        )
 
     def _tip(self) -> Tree:
         tip = self._source.fetch()

@@ -23,18 +23,30 @@ class RollbackError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a rollback needs to know: as the fields of `Back` of the same names."""
+class Back:
+    """One rollback, on one tip.
 
-    now: Written
+    `now` is the document as it stands at the tip (None: it does not), `old` what is to stand in its place, as it did in the
+    commit `was`; `since` is the commit that made it what it is now. `path` gets `text`, and had `before` ("" for no file).
+    """
+
+    ref: Ref
+    tip: str
+    now: Written | None
     since: Commit
     old: Written
     was: Commit
     path: str
     before: bytes
     text: bytes
-    held: tuple[str, ...]
-    document: Document
+    held: tuple[str, ...] = ()
+    # Of a resource that several layers of an environment make: what it is to be again.
+    composed: Document | None = None
+
+    @property
+    def hold(self) -> str:
+        """The digest of what is rolled back from; empty where that cannot come back, for it cannot be read."""
+        return self.now.digest if self.now is not None else ""
 
 
 class Layers:
@@ -52,7 +64,7 @@ class Layers:
         own = found is not None and found.trail is None and root_of(found.source.file, roots) == tree.root
         return None if own else found
 
-    def find(self, tree: Tree, now: Document, held: set[str], to: str) -> Found:
+    def find(self, tree: Tree, now: Document, held: set[str], to: str) -> Back:
         """Back to what it was in `to`, or before it became what it is now, leaving out what is held."""
         digest, released = digest_of(now.value), Released()
         since: Commit | None = None
@@ -78,7 +90,7 @@ class Layers:
         again = (digest_of(old.value),) if digest_of(old.value) in held else ()
         return self.written(tree, now, old, since or self._source.info(tree.revision), target, again)
 
-    def written(self, tree: Tree, now: Document, old: Document, since: Commit, was: Commit, held: tuple[str, ...]) -> Found:
+    def written(self, tree: Tree, now: Document, old: Document, since: Commit, was: Commit, held: tuple[str, ...]) -> Back:
         """The environment.yaml with a patch that makes `old` of what the resource is; it is rendered, and must be just that."""
         path = tree.root + ENVIRONMENT
         before = self._source.read([tree.files[path]])[tree.files[path]]
@@ -98,7 +110,9 @@ class Layers:
             raise RollbackError(
                 f"no patch in {path} makes {self._ref} what it was, for it is composed of several layers: {instead}"
             )
-        return Found(_written(now, path), since, _written(old, path), was, path, before, text, held, old)
+        return Back(
+            self._ref, tree.revision, _written(now, path), since, _written(old, path), was, path, before, text, held, old
+        )
 
     def _versions(self, tree: Tree) -> Iterator[tuple[Commit, str, Document | None]]:
         """Each commit, the revision it was made on, and what the resource was in that one."""

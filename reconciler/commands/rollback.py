@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from reconciler.core.show_rollback import Rollback as Shown
     from reconciler.git import Branch, Person, Words
     from reconciler.preview import Preview
-    from reconciler.rollback import At, Back, Rollback
+    from reconciler.rollback import At, Rollback
+    from reconciler.rollback_layers import Back
     from reconciler.store import Store
 
 # How often a commit is made anew because the branch has moved under it: a busy branch moves every few seconds.
