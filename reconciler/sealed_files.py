@@ -18,8 +18,9 @@ from reconciler.core.model import DEFAULT_TENANT, Problem, Ref
 from reconciler.core.own_layer import NotWritten
 from reconciler.core.parse import Document, locate, parse
 from reconciler.core.spans import BEGIN, Change, Placed, changed, expected, find
+from reconciler.git import SourceError
 from reconciler.load import is_document
-from reconciler.sealed_layers import SourceError, is_environment, layered, patch_refs, patched
+from reconciler.sealed_layers import is_environment, layered, patch_refs, patched
 from reconciler.seams import Seams
 
 # What is looked through for Settings when nobody says where the fleet is: more is no fleet, but somebody's home directory.

@@ -11,7 +11,7 @@ from reconciler.core.model import DEFAULT_TENANT, Ref
 from reconciler.core.own_layer import with_patch
 from reconciler.core.parse import Document
 from reconciler.core.spans import BEGIN, Placed
-from reconciler.git import Directory, SourceError, Tree
+from reconciler.git import Directory, Tree
 from reconciler.git.folder import repository_around
 from reconciler.load import Loader
 from reconciler.seams import Seams
@@ -94,6 +94,3 @@ def patch_refs(document: Document) -> Iterator[Ref]:
             yield Ref(target["kind"], target["name"], str(target.get("tenant", DEFAULT_TENANT)))
         else:
             yield Ref("Environment", name)
-
-
-__all__ = ["Layered", "SourceError", "is_environment", "layered", "patch_refs", "patched"]
