@@ -5,10 +5,11 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pygit2
+from pygit2.enums import ConfigLevel
 
 from reconciler.git.command import Git
 from reconciler.git.source import SourceError
@@ -22,6 +23,17 @@ LOCKS = (f"{TIP}.lock", "packed-refs.lock", "HEAD.lock", "config.lock", "shallow
 # git's own way to guess: one of 256 directories stands for all. Eight files there are about 2,000 loose objects.
 MANY_LOOSE, MANY_PACKS = 8, 40
 PYGIT2_ERRORS = (pygit2.GitError, KeyError, ValueError, OSError)
+
+
+def read_only() -> None:
+    """Open repositories whoever owns them, and depend on nobody's settings.
+
+    Convoy reads objects and refs, which runs nothing; libgit2's refusal of other people's repositories protects programs that
+    run hooks and filters from them. And a home directory that may not be read would make every repository unreadable.
+    """
+    pygit2.settings.owner_validation = False
+    for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
+        pygit2.settings.search_path[level] = ""
 
 
 class Bare:
@@ -88,11 +100,6 @@ class Bare:
         if self._trees is None or self._trees.repository is not repository:
             self._trees = Trees(repository)
         return self._trees
-
-    def contents(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
-        """What these blobs hold; raises pygit2's errors."""
-        odb = self.opened().odb
-        return {id: odb.read(pygit2.Oid(hex=id))[1] for id in blob_ids}
 
     def make_anew(self, fill: Callable[[Path], None]) -> None:
         """A whole new one, put in the old one's place only when `fill` has succeeded: until then the old one stays."""

@@ -11,7 +11,7 @@ def checked_out(repository: Path, branch: str) -> str:
     Git itself refuses such a push unless told otherwise (receive.denyCurrentBranch): told to ignore it, it would leave the
     working tree behind; told to bring the tree along, it does so or refuses, and that is its own business.
     """
-    # Read, never run: see Mirror about other people's repositories.
+    # Read, never run: see `read_only` in bare.py about other people's repositories.
     pygit2.settings.owner_validation = False
     found = pygit2.Repository(str(repository), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
     try:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import ConfigLevel, RepositoryOpenFlag
+from pygit2.enums import RepositoryOpenFlag
 
-from reconciler.git.bare import PYGIT2_ERRORS
+from reconciler.git.bare import PYGIT2_ERRORS, read_only
 from reconciler.git.command import local_path
 from reconciler.git.history import between, commit_of, makers
 from reconciler.git.layers import NoDirectory, tree
@@ -39,7 +39,7 @@ class Commits:
         if path is None:
             raise SourceError(f"{repository!r} is not on this machine")
         self.shown = str(path)
-        _read_only()
+        read_only()
         with self._reading("it"):
             seams.point("git.open", self.shown)
             self._repository = pygit2.Repository(os.path.abspath(path), RepositoryOpenFlag.NO_SEARCH)
@@ -48,7 +48,7 @@ class Commits:
     @classmethod
     def around(cls, folder: Path, seams: Seams) -> "Commits":
         """The repository that this folder is in, with the folder as the fleet's directory; raises SourceError."""
-        _read_only()
+        read_only()
         here = folder.resolve()
         try:
             found = pygit2.discover_repository(str(here))
@@ -95,14 +95,14 @@ class Commits:
             self._seams.point("git.tree", revision)
             try:
                 top = self._commit(revision).tree_id
-                return tree(revision, self._root, lambda root: self._trees.files(top, root), self._contents)
+                return tree(revision, self._root, lambda root: self._trees.files(top, root), self._trees.contents)
             except NoDirectory:
                 raise SourceError(f"revision {revision[:12]} of {self.shown} has no directory {self._root}") from None
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         with self._reading("a file"):
             self._seams.point("git.read", self.shown)
-            return self._contents(blob_ids)
+            return self._trees.contents(blob_ids)
 
     def info(self, revision: str) -> Commit:
         with self._reading(f"revision {revision[:12]}"):
@@ -128,10 +128,6 @@ class Commits:
     def close(self) -> None:
         self._repository.free()
 
-    def _contents(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
-        odb = self._repository.odb
-        return {id: odb.read(pygit2.Oid(hex=id))[1] for id in blob_ids}
-
     def _commit(self, revision: str) -> pygit2.Commit:
         return self._repository[revision].peel(pygit2.Commit)
 
@@ -149,10 +145,3 @@ def _near(name: str, repository: pygit2.Repository) -> str:
     listed = [*repository.branches.local, *repository.branches.remote][:1000]
     likely = [one for one in listed if one.endswith(f"/{name}")]
     return f" (there is {', '.join(likely[:3])})" if likely else ""
-
-
-def _read_only() -> None:
-    """See Mirror about other people's repositories, and about settings."""
-    pygit2.settings.owner_validation = False
-    for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
-        pygit2.settings.search_path[level] = ""

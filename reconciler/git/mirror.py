@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import ConfigLevel
 
-from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
+from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare, read_only
 from reconciler.git.carry import carry
 from reconciler.git.command import NO_FILE, Git, GitFailed, local_path, redacted, remote_settings
 from reconciler.git.history import REVISION, between, commit_of, makers
@@ -65,12 +64,7 @@ class Mirror:
         self._grown = False
         local = self._local is not None
         self._changes = Changes(seams, poll_s or (LOCAL_POLL_S if local else REMOTE_POLL_S), self._places if local else None)
-        # Convoy reads objects and refs, which runs nothing; libgit2's refusal of other people's repositories protects
-        # programs that run hooks and filters from them. Nor does reading depend on anybody's settings: a home directory that
-        # may not be read would make every repository unreadable.
-        pygit2.settings.owner_validation = False
-        for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
-            pygit2.settings.search_path[level] = ""
+        read_only()
 
     def fetch(self) -> str:
         with self._lock, self._reading(f"branch {self._branch} of {self.shown}"):
@@ -96,7 +90,7 @@ class Mirror:
                 )
             try:
                 trees = self._bare.trees()
-                return tree(revision, self._root, lambda root: trees.files(commit.tree_id, root), self._bare.contents)
+                return tree(revision, self._root, lambda root: trees.files(commit.tree_id, root), trees.contents)
             except NoDirectory:
                 hint = "name another directory, or bring it back"
                 raise SourceError(f"revision {revision[:12]} of {self.shown} has no directory {self._root}: {hint}") from None
@@ -104,7 +98,7 @@ class Mirror:
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         with self._lock, self._reading(f"a file in {self._bare.directory}", ours=True):
             self._seams.point("git.read", self.shown)
-            return self._bare.contents(blob_ids)
+            return self._bare.trees().contents(blob_ids)
 
     def info(self, revision: str) -> Commit:
         with self._lock, self._reading(f"revision {revision[:12]} in {self._bare.directory}", ours=True):

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pygit2
@@ -107,6 +107,10 @@ class Trees:
             if problem:
                 problems[path] = problem
         return listing.files, tuple(problems[path] for path in sorted(problems))
+
+    def contents(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
+        """What these blobs hold; raises pygit2's errors."""
+        return {id: self._odb.read(pygit2.Oid(hex=id))[1] for id in blob_ids}
 
     def _count(self, id: str, depth: int) -> int:
         """How many entries a tree stands for, reading each tree but once: a few kilobytes can say the same a billion times."""
