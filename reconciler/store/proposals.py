@@ -9,7 +9,8 @@ from sqlalchemy import delete, func, insert, select, update
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
-from reconciler.store.rows import LARGEST_NUMBER, as_json, chunks, read_object
+from reconciler.store.logs import last_number
+from reconciler.store.rows import as_json, chunks, read_object
 from reconciler.store.tables import PROPOSALS
 
 State = Literal["waiting", "committed", "refused"]
@@ -63,8 +64,7 @@ class Proposals:
             waiting = select(func.count()).select_from(PROPOSALS).where(table.state == "waiting")
             if connection.execute(waiting).scalar_one() >= MOST_WAITING:
                 raise Full(f"{MOST_WAITING} changes wait to be committed already")
-            ours = table.number.between(1, LARGEST_NUMBER - 1)
-            number = (connection.execute(select(func.max(table.number)).where(ours)).scalar_one() or 0) + 1
+            number = last_number(connection, PROPOSALS) + 1
             one = Proposal(number, uuid.uuid4().hex, self._seams.now(), token, body)
             row = {"number": number, "at": one.at, "id": one.id, "token": token, "key": key, "digest": digest}
             connection.execute(
