@@ -33,7 +33,7 @@ from tests.store.test_declarations import accept, declaration
 __all__ = ["receiver"]
 # What SQLite takes in any column: text, numbers as large as there are, a fraction, and bytes that are no text.
 GARBAGE = ("", '{"id": 5}', 2**63 - 1, 1e300, b"\xff\x00")
-# Whose values are names and keys of the installation, or are looked at elsewhere: tests/store, tests/test_leases.py.
+# Whose values are names and keys of the installation, or are looked at elsewhere: tests/store.
 ELSEWHERE = {"meta", "leases", "revisions", "orders", "blobs", "certificates", "certificate_keys"}
 DECLARED = [(table.name, column.name) for table in (RESOURCES, HISTORY) for column in table.columns]
 HOOKED = [(table.name, column.name) for table in (HOOKS, HOOK_SECRETS, HOOK_DELIVERIES) for column in table.columns]
@@ -174,3 +174,16 @@ def test_a_hook_that_somebody_has_spoiled_hears_nobody_and_breaks_nothing(tmp_pa
             other, at, _ = store.hooks.create("other", "gitea")
             assert store.hooks.at("gitea", at) is not None
             assert other in examine(f"sqlite:///{place}").hooks
+
+
+@pytest.mark.parametrize("column", [column.name for column in EVENTS.columns])
+def test_who_follows_reads_words_whatever_stands_in_an_event(tmp_path: Path, column: str) -> None:
+    """`convoy watch` and the like show what they are given: texts and a time."""
+    for number, garbage in enumerate(GARBAGE):
+        place = tmp_path / f"{number}.db"
+        with closing(Store(f"sqlite:///{place}", Seams())) as store:
+            store.event("status.failed", "Container/a", "it ended")
+            spoil(place, "events", column, garbage)
+            for one in store.following().look().events:
+                assert {type(text) for text in (one.kind, one.ref, one.message)} == {str}, garbage
+                assert isinstance(one.at, float), garbage

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from reconciler.store.current import last_number
 from reconciler.store.database import Database
-from reconciler.store.rows import Event, read_object
+from reconciler.store.rows import Event, event, read_object
 from reconciler.store.tables import CHANGES, DELIVERIES, EVENTS, OUTCOMES, PLANS, STATE, STATUS
 
 # Of what happened since the last look no more is read than a screen could ever show.
@@ -94,7 +94,7 @@ class Following:
         query = select(EVENTS).where(EVENTS.c.number > self._event).order_by(EVENTS.c.number.desc()).limit(MOST_NEWS)
         rows = connection.execute(query).all()
         self._event = rows[0].number if rows else max(self._event, 0)
-        return tuple(Event(row.number, row.kind, row.ref, row.message, row.at) for row in reversed(rows))
+        return tuple(event(row) for row in reversed(rows))
 
     def _outcomes(self, connection: Connection) -> tuple[dict[str, Any], ...]:
         query = select(OUTCOMES).where(OUTCOMES.c.number > self._outcome).order_by(OUTCOMES.c.number.desc()).limit(MOST_NEWS)
