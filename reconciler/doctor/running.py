@@ -151,8 +151,9 @@ def notifications(ground: Ground) -> Iterator[Finding]:
         untold = ground.store().untold
     except StoreError as error:
         raise Nothing(str(error)) from None
-    for name, (waiting, dead, why) in sorted(untold.items()):
-        what = f"{name}: {count(dead, 'message')} given up, {waiting} tried again: {why}"
+    for one in sorted(untold, key=lambda one: str(one["notification"])):
+        name, dead = one["notification"], one["dead"]
+        what = f"{name}: {count(dead, 'message')} given up, {one['waiting']} tried again: {one['error']}"
         hint = (
             f"mend that; `convoy notify test {name.partition('/')[2]}` tries it, and a changed document sends all of them again"
         )

@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from reconciler.core.model import Ref
 from reconciler.store import migrations, postgresql
 from reconciler.store.database import NoStore, StoreError, understood
 from reconciler.store.hooks import Hook, Kept, read_hooks, read_kept
+from reconciler.store.notices import read_troubled
 from reconciler.store.tables import (
     CERTIFICATES,
     EVENTS,
@@ -58,8 +59,8 @@ class Examined:
     # Inbound webhooks, and by their ids what has come.
     hooks: tuple[Hook, ...] = ()
     heard: Mapping[str, Kept] = field(default_factory=dict)
-    # Notification ⇒ how many of its messages were tried in vain, and were given up, and why the last was.
-    untold: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)
+    # As Notices.troubled.
+    untold: Sequence[Mapping[str, Any]] = ()
 
 
 def examine(url: str) -> Examined:
@@ -117,7 +118,7 @@ def _examined(connection: Connection, shown: str, dialect: Any) -> Examined:
         ("certificates", CERTIFICATES, _certificates),
         ("hooks", HOOKS, read_hooks),
         ("heard", HOOK_DELIVERIES, lambda c: {row.id: read_kept(row) for row in c.execute(select(HOOK_DELIVERIES))}),
-        ("untold", NOTICES, _untold),
+        ("untold", NOTICES, read_troubled),
     ):
         if table.name not in there:
             continue
@@ -161,12 +162,3 @@ def _bodies(connection: Connection, table: Any) -> dict[str, Any]:
 def _certificates(connection: Connection) -> dict[Ref, float]:
     rows = connection.execute(select(CERTIFICATES.c.ref, CERTIFICATES.c.not_after))
     return {Ref.parse(row.ref): row.not_after for row in rows}
-
-
-def _untold(connection: Connection) -> dict[str, tuple[int, int, str]]:
-    found: dict[str, tuple[int, int, str]] = {}
-    query = select(NOTICES).where((NOTICES.c.tries > 0) | (NOTICES.c.dead == 1)).order_by(NOTICES.c.at)
-    for row in connection.execute(query):
-        waiting, dead, _ = found.get(row.notification, (0, 0, ""))
-        found[row.notification] = (waiting + (not row.dead), dead + bool(row.dead), str(row.error))
-    return found

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from reconciler.core.notices import Told, is_message
 from reconciler.store.database import Database
@@ -140,13 +140,17 @@ class Notices:
 
     def troubled(self) -> list[dict[str, Any]]:
         """Notifications with messages that did not arrive: how many are tried again, how many were given up, and why last."""
-        query = select(NOTICES).where((NOTICES.c.tries > 0) | (NOTICES.c.dead == 1)).order_by(NOTICES.c.at)
-        found: dict[str, dict[str, Any]] = {}
         with self._database.reading("notices") as connection:
-            for row in connection.execute(query):
-                if not sound(NOTICES, row):
-                    continue
-                one = found.setdefault(row.notification, {"notification": row.notification, "waiting": 0, "dead": 0})
-                one["dead" if row.dead else "waiting"] += 1
-                one["error"] = row.error
-        return [*found.values()]
+            return read_troubled(connection)
+
+
+def read_troubled(connection: Connection) -> list[dict[str, Any]]:
+    query = select(NOTICES).where((NOTICES.c.tries > 0) | (NOTICES.c.dead == 1)).order_by(NOTICES.c.at)
+    found: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(query):
+        if not sound(NOTICES, row):
+            continue
+        one = found.setdefault(row.notification, {"notification": row.notification, "waiting": 0, "dead": 0})
+        one["dead" if row.dead else "waiting"] += 1
+        one["error"] = row.error
+    return [*found.values()]
