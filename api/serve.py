@@ -59,6 +59,17 @@ class Worker(ThreadWorker):
             due[1][:] = [(now + BODY_S, socket.SHUT_RD), (now + ANSWER_S, socket.SHUT_RDWR)]
         return super().handle_request(req, conn)
 
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        super().handle_exit(sig, frame)
+        self.method_queue.defer(self._leave_port)
+
+    def _leave_port(self) -> None:
+        """Gunicorn keeps it until the last request is finished: whoever starts after us would find it taken for seconds."""
+        self.set_accept_enabled(False)
+        for listening in self.sockets:
+            listening.close()
+        self.sockets = []
+
     def handle(self, conn: TConn) -> Any:
         try:
             # A second one: by TLS, gunicorn puts another in the place of its own.
@@ -135,7 +146,7 @@ def ends_with_its_pipe(over: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 4096):
                 pass
-        # Whoever waits for control is answered now: until then, the port is taken for its successor.
+        # Whoever waits for control is answered now: it cannot come back to them.
         over.set()
         master = os.getppid()
         # 1 has taken over an orphan: the master is gone already, and the worker will have noticed.

@@ -419,6 +419,30 @@ def test_tls_and_an_end_in_the_middle(tmp_path: Path) -> None:
         assert not list((served.directory / "state").glob("run/control.sock"))
 
 
+def test_a_successor_finds_the_port_free(tmp_path: Path) -> None:
+    """Killed while its web process is in the middle of a request: `serve` comes up on the same port at once, though the request
+    may take longer; whoever sent it is hung up on in the end."""
+    port = free_port()
+    with serving(tmp_path, "--http", f"127.0.0.1:{port}", fleet=FLEET.split("---")[0]) as served:
+        old = served.web()
+        with socket.create_connection(("127.0.0.1", port), 10) as half:
+            half.sendall(f"POST {PLAN} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.token}\r\n".encode())
+            half.sendall(b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+            time.sleep(0.5)
+            assert served.process is not None
+            served.process.kill()
+            served.process.wait()
+            served.start()
+            until(lambda: served.log.count("web.started") == 2, f"it does not serve:\n{served.log}", 20)
+            assert any(one.is_running() for one in old), "nothing was under way any more"
+            assert served.ask()[0] == 200
+            half.settimeout(30)
+            with suppress(ConnectionResetError):
+                half.recv(1000)
+        psutil.wait_procs(old, 20)
+        assert not any(one.is_running() for one in old)
+
+
 def test_where_it_cannot_be_served(tmp_path: Path) -> None:
     """Said at once, in words: tokens are not for the network to read, and a port has one owner."""
     origin = repos.make_origin(tmp_path)

@@ -56,10 +56,7 @@ def test_killed_among_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     process = serve()
 
     def up() -> bool:
-        nonlocal process
-        if process.poll() is not None:
-            # As a service manager does: the port may be taken still by requests that are being finished.
-            process = serve()
+        assert process.poll() is None, (tmp_path / "log").read_text()
         with suppress(OSError, ValueError):
             return ask("GET", "resources/cluster/c0")[0] == 200
         return False
