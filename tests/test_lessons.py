@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "lessons.md"
 ROW = re.compile(r"^\| ([TO]\d+) \| (.+) \| (.*) \| ?(.*) ?\|$", re.MULTILINE)
 NAMED = re.compile(r"`(tests/[\w/.]+\.py)::(\w+)`")
-OURS = sorted((ROOT / "reconciler").rglob("*.py"))
+OURS = sorted(path for room in ("api", "reconciler") for path in (ROOT / room).rglob("*.py"))
 
 
 @cache
