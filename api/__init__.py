@@ -1,16 +1,13 @@
 """Serves Convoy over HTTP, in a process of its own that holds no fleet and cannot act on a host."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from api import hooks
-from api.outer import Outer
+from api.outer import Outer, Wsgi
 from api.reach import Reach
 from api.surfaces import SURFACES, root
-
-Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def create_app(reach: Reach) -> Wsgi:

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 import orjson
-from flask import Flask, Request, Response, request
+from flask import Flask, Response, request
 
 from api.bodies import BodyError, read_body
 from api.fleet import Fleet, selector
@@ -40,7 +40,7 @@ def add(flask: Flask, reach: Reach) -> None:
     @flask.get("/v1/resources")
     def every() -> Response:
         """A page of what is declared, in the order of refs."""
-        _known(reach, request, "read")
+        asker(reach.store, request, "read")
         try:
             kind = kind_named(request.args["kind"], KINDS) if request.args.get("kind") else ""
             selected = selector(request.args.getlist("selector"))
@@ -52,8 +52,8 @@ def add(flask: Flask, reach: Reach) -> None:
 
     def get(kind: str, name: str, tenant: str = DEFAULT_TENANT) -> Response:
         """One, with its document's digest as its ETag. `after`: not before what this proposal has changed is in force."""
-        _known(reach, request, "read")
-        ref = _ref(kind, tenant, name)
+        asker(reach.store, request, "read")
+        ref = ref_named(kind, tenant, name)
         after = fleet.proposal(request.args["after"]) if "after" in request.args else None
         if after is not None and after.state == "committed":
             fleet.in_force(after, _seconds())
@@ -81,7 +81,7 @@ def add(flask: Flask, reach: Reach) -> None:
     @flask.get("/v1/proposals/<id>")
     def proposal(id: str) -> Response:
         """What became of a change: for whoever got no answer."""
-        token = _known(reach, request, "write")
+        token = asker(reach.store, request, "write")
         found = fleet.proposal(id)
         # To others it is not there.
         if found is None or found.token != token.id:
@@ -89,8 +89,8 @@ def add(flask: Flask, reach: Reach) -> None:
         return wire.proposed(found, str(found.body.get("ref", "")), always=True)
 
     def change(verb: Verb, kind: str, name: str, tenant: str) -> Response:
-        token = _known(reach, request, "write")
-        ref, waits = _ref(kind, tenant, name), request.args.get("wait", "committed")
+        token = asker(reach.store, request, "write")
+        ref, waits = ref_named(kind, tenant, name), request.args.get("wait", "committed")
         if waits not in ("committed", "synced"):
             raise Refused("bad-query", "`wait` is committed or synced")
         seconds = _seconds()
@@ -109,17 +109,6 @@ def add(flask: Flask, reach: Reach) -> None:
             if ended.state == "committed" and waits == "synced" and not fleet.in_force(ended, seconds, synced=True):
                 return wire.proposed(ended, str(ref), status=202)
             return wire.proposed(ended, str(ref))
-
-
-def _known(reach: Reach, request: Request, scope: str) -> Token:
-    """Asked before anything of the body is read."""
-    token = asker(reach.store, request.headers.get("Authorization", ""), scope)
-    request.environ["convoy.by"] = token.name
-    return token
-
-
-def _ref(kind: str, tenant: str, name: str) -> Ref:
-    return ref_named(kind, tenant, name)
 
 
 def _change(verb: Verb, ref: Ref, document: dict[str, Any], seen: str, token: Token) -> Change:

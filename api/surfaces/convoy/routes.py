@@ -1,19 +1,14 @@
 """Each URL: who asks, one question to control or to the store, and the answer."""
 
-import contextlib
-from collections.abc import Iterator
-
-from flask import Flask, Request, Response, request
+from flask import Flask, Response, request
 
 from api.bodies import BodyError, read_body
-from api.limits import Held
 from api.people import asker
 from api.reach import Reach
 from api.surfaces.convoy import resources, wire
 from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, ask
 from reconciler.core import show
 from reconciler.core.against import LARGEST_QUESTION
-from reconciler.store import Token
 
 # A first plan of 10,000 documents takes 5 s; who waits longer than this has given up.
 PLANNING_S = 90.0
@@ -27,8 +22,9 @@ def app(reach: Reach) -> Flask:
     @flask.post("/v1/plan")
     def plan() -> Response:
         """What would be done if these documents were the next revision."""
-        token = _known(reach, request, "plan")
-        with _planning(reach, token) as held:
+        token = asker(reach.store, request, "plan")
+        reach.limits.count(token.id)
+        with reach.limits.one() as held:
             if request.mimetype != "application/json":
                 raise BodyError(
                     415, "media-type", "the body is not said to be JSON", "send it with Content-Type: application/json"
@@ -41,22 +37,8 @@ def app(reach: Reach) -> Flask:
     @flask.get("/v1/status")
     def status() -> Response:
         """Where the fleet stands, as `convoy status -o json` says it."""
-        _known(reach, request, "read")
+        asker(reach.store, request, "read")
         state, rows, acting = reach.store.state() or {}, reach.store.status(), reach.store.holder("control") or ""
         return wire.answer(show.status_json(show.standing(state, bool(acting), "", acting), state, rows))
 
     return flask
-
-
-def _known(reach: Reach, request: Request, scope: str) -> Token:
-    """Asked before anything of the body is read."""
-    token = asker(reach.store, request.headers.get("Authorization", ""), scope)
-    request.environ["convoy.by"] = token.name
-    return token
-
-
-@contextlib.contextmanager
-def _planning(reach: Reach, token: Token) -> Iterator[Held]:
-    reach.limits.count(token.id)
-    with reach.limits.one() as held:
-        yield held
