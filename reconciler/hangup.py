@@ -6,8 +6,15 @@ import socket
 import ssl
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Redirects are looked at by whoever asks, and not followed: whoever we are sent to is not who the token is for."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
 
 
 class Line:
@@ -17,7 +24,7 @@ class Line:
         self._made: list[socket.socket] = []
 
     def handlers(self, context: ssl.SSLContext | None = None) -> tuple[urllib.request.BaseHandler, ...]:
-        """In the places of urllib's own, for http and https."""
+        """In the places of urllib's own, for http, https and redirects."""
         line = self
 
         class Plain(http.client.HTTPConnection):
@@ -38,7 +45,7 @@ class Line:
             def https_open(self, request: urllib.request.Request) -> Any:
                 return self.do_open(Secure, request, context=context)
 
-        return Http(), Https()
+        return Http(), Https(), _Stay()
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -50,20 +57,29 @@ class Line:
             for made in [*self._made]:
                 shut(made)
 
-        timer = threading.Timer(seconds, cut)
-        timer.daemon = True
-        timer.start()
         try:
-            yield
+            with within(seconds, cut):
+                yield
         except (OSError, http.client.HTTPException):
             if over.is_set():
                 raise TimeoutError("timed out") from None
             raise
         finally:
-            timer.cancel()
             self._made.clear()
         if over.is_set():
             raise TimeoutError("timed out")
+
+
+@contextlib.contextmanager
+def within(seconds: float, cut: Callable[[], None]) -> Iterator[None]:
+    """Whatever waits inside is cut off after so long: a byte now and then would keep us for ever."""
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def shut(made: socket.socket | None) -> None:

@@ -118,13 +118,6 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Whoever we are sent to is not who the token is for."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
 def _opener(remote: Remote, line: Line) -> urllib.request.OpenerDirector:
     try:
         context = ssl.create_default_context(cafile=str(remote.ca_file) if remote.ca_file else None)
@@ -132,7 +125,7 @@ def _opener(remote: Remote, line: Line) -> urllib.request.OpenerDirector:
         why = getattr(error, "strerror", None) or error
         raise RemoteError(f"cannot read the certificates in {remote.ca_file}: {why}; it is a PEM file") from None
     # Proxies are those of the environment, as urllib has them by itself.
-    return urllib.request.build_opener(_Stay, *line.handlers(context))
+    return urllib.request.build_opener(*line.handlers(context))
 
 
 def _read(answer: Any, largest: int) -> bytes:

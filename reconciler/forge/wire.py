@@ -48,13 +48,6 @@ class Answer:
     value: Any
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Redirects are looked at before they are followed: the token is in the headers."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
 class Wire:
     """`api` is the root of the API. With `plain`, a host other than this machine may be spoken to without TLS."""
 
@@ -78,7 +71,7 @@ class Wire:
         # A proxy is for what is elsewhere: without TLS it would read the token.
         proxies = [urllib.request.ProxyHandler({})] if _local(self._host) else []
         self._line = Line()
-        self._opener = urllib.request.build_opener(_Stay(), *proxies, *self._line.handlers())
+        self._opener = urllib.request.build_opener(*proxies, *self._line.handlers())
 
     def send(self, method: str, path: str, body: object = None) -> Answer:
         """`path` below the API's root, or an address of the same origin. Answers of 2xx; everything else raises."""

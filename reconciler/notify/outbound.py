@@ -5,11 +5,10 @@ import http.client
 import ipaddress
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from reconciler.hangup import shut
+from reconciler.hangup import shut, within
 
 # In all, whatever the receiver does; the end of a Convoy may have to wait for it.
 PATIENCE_S = 10.0
@@ -78,18 +77,6 @@ def connect(host: str, port: int, allow_private: bool, timeout_s: float) -> sock
         else:
             return made
     raise refused or OSError(f"{host} has no address")
-
-
-@contextlib.contextmanager
-def within(seconds: float, cut: Callable[[], None]) -> Iterator[None]:
-    """Whatever waits inside ends after so long: a receiver that sends a byte now and then would keep us for ever."""
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def tls() -> ssl.SSLContext:

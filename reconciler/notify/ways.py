@@ -15,8 +15,8 @@ from reconciler.core.kinds.sealed import Sealed
 from reconciler.core.notices import signature
 from reconciler.core.show_notice import lines, slack, statuses, title
 from reconciler.forge import FORGES, ForgeError, State, Wire
-from reconciler.hangup import shut
-from reconciler.notify.outbound import PATIENCE_S, NotTold, connect, post, tls, within, words
+from reconciler.hangup import shut, within
+from reconciler.notify.outbound import PATIENCE_S, NotTold, connect, post, tls, words
 from reconciler.seams import Seams
 
 Message = Mapping[str, Any]
