@@ -121,11 +121,13 @@ class Fleet:
         while True:
             declared = self._store.declared([ref]).get(ref)
             if (declared.digest if declared is not None else "") == digest:
+                if not synced:
+                    return True
                 row = self._store.status([ref]).get(ref)
                 state = self._store.state() or {}
                 good = self._store.last_good()
                 done = row.get("sync") == "synced" if row is not None else declared is None
-                if not synced or (done and state.get("revision") == good):
+                if done and state.get("revision") == good:
                     return True
             if time.monotonic() >= end or self._over.wait(IN_FORCE_LOOK_S):
                 return False

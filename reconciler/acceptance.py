@@ -90,11 +90,12 @@ class Acceptance:
         """As many as add no Problem, one after the other; the others get their end."""
         files, texts, accepted = state.files, dict(state.texts), list[Accepted]()
         refused: dict[str, End] = {}
+        read = _reading(self._source, texts)
         for one in waiting:
             try:
                 change = read_body(one.body)
                 author_of(change)
-                result = made(change, files, lambda blob: self.text(blob, texts))
+                result = made(change, files, lambda blob: read([blob])[blob])
             except Refused as error:
                 refused[one.id] = refused_by(error)
                 continue
@@ -134,9 +135,6 @@ class Acceptance:
         words = new or ["nothing would be declared any more, and an emptied repository never empties a fleet"]
         ends[waiting[0].id] = refused_by(Refused("invalid", words[0], "", tuple(words)))
         return [], state
-
-    def text(self, blob: str, texts: Mapping[str, bytes]) -> bytes:
-        return texts[blob] if blob in texts else self._source.read([blob])[blob]
 
 
 def _digest(files: Files, ref: Ref) -> str:

@@ -102,11 +102,15 @@ class Courier:
         if fleet is self._fleet.of:
             return
         found = {str(one.ref): one for one in fleet.of("Notification")}
-        labels = {ref: one.labels for ref, one in fleet.resources.items()}
-        owners = {ref: want.owner for ref, want in fleet.workloads.items() if want.owner != ref}
+        labels: dict[Ref, Mapping[str, str]] = {}
+        owners: dict[Ref, Ref] = {}
         about = {}
         for name, one in found.items():
             only = cast(Notification, one.spec).only
+            if only and not labels:
+                # Of a whole fleet, and few Notifications ask for it.
+                labels = {ref: one.labels for ref, one in fleet.resources.items()}
+                owners = {ref: want.owner for ref, want in fleet.workloads.items() if want.owner != ref}
             about[name] = _about(Selection(Selector.parse(only, KINDS), labels, owners)) if only else _everything
             before = self._digests.get(name)
             if before is not None and before != one.digest:
