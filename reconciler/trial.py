@@ -16,11 +16,11 @@ from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, AskError
 from reconciler.certificates import foreseen
 from reconciler.compare import edited
 from reconciler.core import show
-from reconciler.core.against import Answer, Moment, Question, QuestionError, answer_json, blob_id, read_question
+from reconciler.core.against import Answer, Moment, Question, QuestionError, answer_json, read_question
 from reconciler.core.connect import Connector
 from reconciler.core.facts import DELETES
 from reconciler.core.guard import owners
-from reconciler.core.model import XDS, FleetState, Plan, Problem, Ref, Snapshot
+from reconciler.core.model import XDS, FleetState, Plan, Problem, Ref, Snapshot, blob_id
 from reconciler.core.parse import Document
 from reconciler.core.premises import Premises
 from reconciler.core.problems import problems_first

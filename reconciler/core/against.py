@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,11 +88,6 @@ class Answer:
     page: Page = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     markdown: str = ""
-
-
-def blob_id(content: bytes) -> str:
-    """By which name Git knows this content, and the loader what it says."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 # Questions

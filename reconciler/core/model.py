@@ -15,6 +15,7 @@ from reconciler.core.refs import Problem as Problem
 from reconciler.core.refs import Ref as Ref
 from reconciler.core.refs import Source as Source
 from reconciler.core.refs import Where as Where
+from reconciler.core.refs import blob_id as blob_id
 from reconciler.core.refs import canonical as canonical
 from reconciler.core.refs import digest as digest
 

@@ -83,3 +83,8 @@ def canonical(value: Any) -> bytes:
 def digest(value: Any) -> str:
     """Sixteen hexadecimal digits that name this JSON value's content."""
     return hashlib.sha256(DIGEST_FORMAT.encode() + canonical(value)).hexdigest()[:16]
+
+
+def blob_id(content: bytes) -> str:
+    """By which name Git knows this content, and the loader what it says."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

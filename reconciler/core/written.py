@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler.core.against import blob_id
 from reconciler.core.as_yaml import as_yaml
 from reconciler.core.envelope import check, digest_of, ref_of, tenant_of
 from reconciler.core.kinds import KINDS
 from reconciler.core.layers import ENVIRONMENT, Layer, declared, root_of
-from reconciler.core.model import DEFAULT_TENANT, Ref
+from reconciler.core.model import DEFAULT_TENANT, Ref, blob_id
 from reconciler.core.own_layer import NotWritten, literal, patch_between, with_patch
 from reconciler.core.parse import MARKER, Document, chunks, parse
 from reconciler.core.proposal import Change, Refused, file_of, wanted

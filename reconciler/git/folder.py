@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.core.layers import ENVIRONMENT, bases_in
-from reconciler.core.model import Problem, Where
+from reconciler.core.model import Problem, Where, blob_id
 from reconciler.git.layers import NoDirectory, tree
 from reconciler.git.names import bad_name
 from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, Commit, Signature, SourceError, Tree, is_document
@@ -212,7 +212,7 @@ class Directory:
             if times(os.fstat(stream.fileno())) != times(now):
                 # Half of a file is a fleet with less in it.
                 raise OSError(errno.EAGAIN, "it is being written")
-        id = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        id = blob_id(content)
         found.files[path] = (id, content)
         if self._seams.now() * 1e9 - max(now.st_mtime_ns, now.st_ctime_ns) > SETTLED_NS:
             self._known[path] = (times(now), id, content)

@@ -19,12 +19,11 @@ from reconciler.core.against import (
     Question,
     QuestionError,
     answer_json,
-    blob_id,
     question_json,
     read_answer,
     read_question,
 )
-from reconciler.core.model import Problem, Ref, Where
+from reconciler.core.model import Problem, Ref, Where, blob_id
 from reconciler.core.pages import PageError, page_json, read_page
 from reconciler.core.show_layout import BLANK, Block, Fixed, Page, Span, Table, Text, plain
 
