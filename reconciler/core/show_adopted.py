@@ -14,6 +14,8 @@ STYLES: dict[str, Style] = {"carried": "good", "changed": "change", "replaced": 
 # What is carried as it is needs no line of its own; the number says it. Everything else has one.
 SHOWN = ("left out", "changed", "replaced", "note")
 MOST_UNLIKE = 20
+# Of one fate, for people; JSON has them all.
+MOST_LINES = 1000
 
 
 def adopted(found: Adopted, verdict: Verdict | None) -> Page:
@@ -23,10 +25,12 @@ def adopted(found: Adopted, verdict: Verdict | None) -> Page:
         lines = [line for line in found.lines if line.fate == fate]
         if lines:
             page += [BLANK, text(Span(_heading(fate), STYLES[fate]))]
-        for line in lines:
+        for line in lines[:MOST_LINES]:
             page.append(text(Span(_subject(line), "strong"), f": {line.what}", indent=2, hang=4))
             if line.hint:
                 page.append(text(Span("hint: ", "good"), line.hint, indent=4, hang=6))
+        if len(lines) > MOST_LINES:
+            page.append(text(Span(_more(lines), "dim"), indent=2, hang=4))
     return (*page, BLANK, *_verdict(verdict, _left(found)))
 
 
@@ -45,6 +49,10 @@ def _heading(fate: str) -> str:
         "replaced": "replaced: Convoy writes its own",
         "note": "to know",
     }[fate]
+
+
+def _more(lines: Sequence[Line]) -> str:
+    return f"… and {len(lines) - MOST_LINES} more: --report FILE.json names them all"
 
 
 def _subject(line: Line) -> str:
@@ -118,9 +126,10 @@ def adopted_markdown(found: Adopted, verdict: Verdict | None) -> str:
         told = [line for line in found.lines if line.fate == fate]
         if told:
             lines += [f"**{_heading(fate)}**", ""]
-        for line in told:
+        for line in told[:MOST_LINES]:
             hint = f"<br>{inert(line.hint)}" if line.hint else ""
             lines.append(f"- {code(_subject(line))} {inert(line.what)}{hint}")
+        lines += [f"- {_more(told)}"] if len(told) > MOST_LINES else []
         lines += [""] if told else []
     if verdict is not None:
         lines += [f"- {code(_unlike(one))} {inert(one.runs)} ⇒ {inert(one.told)}" for one in verdict.unlike if not one.meant][

@@ -1,6 +1,7 @@
 """Imports without an Envoy: what becomes of every part, and input of any kind."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from envoy.config.bootstrap.v3 import bootstrap_pb2  # type: ignore[import-untyp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reconciler.core import show, show_adopted
 from reconciler.core.adopt import Adopted, Names, adopt, check, read
 from reconciler.core.adopt.inputs import DEEPEST_DUMP
 from reconciler.core.messages import dotted
@@ -384,3 +386,38 @@ def test_a_path_is_told_as_people_write_it() -> None:
     """What is broken is named by its path."""
     found = bring({"static_resources": {"clusters": [cluster("a", lb_policy="FASTEST")]}})
     assert dotted(("lb_policy",)) in what(found, "static_resources.clusters[0]")
+
+
+def test_a_dump_of_nonsense_is_told_in_bounds() -> None:
+    """What no Envoy knows is named up to a number, and the rest counted; text and Markdown have an end, and JSON has all."""
+    clusters = [{"name": "a", **{f"no{i}": 1 for i in range(5000)}}, *({"name": "b", "no": i} for i in range(2000))]
+    said = {"static_resources": {"clusters": clusters}}
+    begun = time.process_time()
+    found = bring({**said, **{f"nothing{i}": 1 for i in range(100_000)}})
+    assert time.process_time() - begun < 10
+    assert what(found, "bootstrap") == "99900 more fields that no Bootstrap has"
+    assert "(and 4999 more)" in what(found, "static_resources.clusters[0]")
+    verdict = check(found)
+    left = sum(line.fate == "left out" for line in found.lines)
+    for told in (show.plain(show_adopted.adopted(found, verdict), 100), show_adopted.adopted_markdown(found, verdict)):
+        assert f"{left} left out" in told
+        assert f"and {left - 1000} more: " in told
+        assert len(told) < 500_000
+    assert len(show_adopted.adopted_json(found, verdict, [])["report"]) == len(found.lines)
+
+
+def test_routes_cost_what_they_are() -> None:
+    """Twice the listeners and routes take about twice as long."""
+
+    def took(number: int) -> float:
+        routes = [{"route_config": {"name": f"r{i}"}} for i in range(number)]
+        listeners = [{"active_state": {"listener": tcp(f"l{i}", "a", 1 + i)}} for i in range(number)]
+        parts = [("RoutesConfigDump", "dynamic_route_configs", routes), ("ListenersConfigDump", "dynamic_listeners", listeners)]
+        configs = [{"@type": f"type.googleapis.com/envoy.admin.v3.{kind}", name: listed} for kind, name, listed in parts]
+        begun = time.process_time()
+        found = bring({"configs": configs})
+        assert sum("no listener that is imported asks" in line.what for line in found.lines) == number
+        return time.process_time() - begun
+
+    took(10)
+    assert took(800) < 8 * took(200)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from reconciler.core.adopt.endpoints import Assignments
@@ -70,7 +71,6 @@ class _Run:
         self.clusters: list[Draft] = []
         self.originals: dict[tuple[str, str], Message] = {}
         self.told: dict[tuple[str, str], Message] = {}
-        self.mentioned: frozenset[str] | None = None
         self.altered: set[tuple[str, str]] = set()
         self.elsewhere: set[tuple[Ref, str]] = set()
 
@@ -150,7 +150,7 @@ class _Run:
         key = (item.type, name)
         self.originals[key], self.told[key] = _named(item.message, name), message
         into = f"Configuration/{self.group} {section}[{len(self.spec[section])}]"
-        if section == "clusters" and self.shared and is_label(name) and name in self._mentioned():
+        if section == "clusters" and self.shared and is_label(name) and name in self.mentioned:
             self.clusters.append(Draft("Cluster", name, {key: value for key, value in said.items() if key != "name"}))
             into = f"Cluster/{name}"
         else:
@@ -165,20 +165,28 @@ class _Run:
         else:
             self.ledger.carried(item.section, into, item.name)
 
-    def _mentioned(self) -> frozenset[str]:
-        """Clusters that listeners and routes name: a document of its own is told to nobody else."""
-        if self.mentioned is None:
-            told = (message for key, message in self.told.items() if key[0] != "cds")
-            self.mentioned = frozenset(one.name for message in told for one in mentions(message) if one.type == "cds")
-        return self.mentioned
+    @cached_property
+    def mentioned(self) -> frozenset[str]:
+        """Clusters that listeners and routes name: a document of its own is told to nobody else. Known once those are told."""
+        told = (message for key, message in self.told.items() if key[0] != "cds")
+        return frozenset(one.name for message in told for one in mentions(message) if one.type == "cds")
+
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """Routes that listeners ask their control plane for. Known once those are told."""
+        told = (message for key, message in self.told.items() if key[0] == "lds")
+        return frozenset(one.name for message in told for one in mentions(message) if one.type == "rds")
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """Every text in a listener: whatever it takes from elsewhere is among them."""
+        return frozenset(text for one in self.found.of("lds") for text in texts(one.message))
 
     def _served_elsewhere(self, item: Item) -> bool:
         """Routes that no listener asks its control plane for come from a file, or from somebody who stays."""
-        asked = {one.name for key, told in self.told.items() if key[0] == "lds" for one in mentions(told) if one.type == "rds"}
-        if item.name in asked:
+        if item.name in self.asked:
             return False
-        named = any(item.name in set(texts(one.message)) for one in self.found.of("lds"))
-        if named:
+        if item.name in self.named:
             self.ledger.carried(item.section, "", item.name, "its listener goes on taking it from where it does")
         else:
             self.ledger.left(item.section, "no listener that is imported asks for these routes", item.name)
@@ -230,7 +238,7 @@ class _Run:
 
     def _inline(self, items: Iterable[Item]) -> None:
         """Route configurations that stand in their listeners: a dump says them twice."""
-        held = [text for key, one in self.originals.items() if key[0] == "lds" for text in _route_configs(one)]
+        held = {text for key, one in self.originals.items() if key[0] == "lds" for text in _route_configs(one)}
         for item in items:
             if item.message.SerializeToString(deterministic=True) in held:
                 self.ledger.carried(item.section, "within its listener", item.name)

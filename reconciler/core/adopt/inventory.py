@@ -15,7 +15,7 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2  # type: ignore
 from reconciler.core.adopt.inputs import OLD_HINT, OLD_WORDS, Input
 from reconciler.core.adopt.ledger import Ledger
 from reconciler.core.adopt.same import get
-from reconciler.core.messages import Fault, Message, Path, dotted, parse
+from reconciler.core.messages import Fault, Message, Path, dotted, field_of, parse
 from reconciler.core.scalars import short
 
 CLASSES: dict[str, Any] = {
@@ -51,6 +51,8 @@ DUMPS: dict[str, tuple[tuple[str, tuple[str, ...], str, bool], ...]] = {
         ("dynamic_warming_secrets", ("secret",), "sds", True),
     ),
 }
+# Whoever has more fields at the top that no Envoy knows has no bootstrap; the rest of them are counted.
+MOST_UNKNOWN = 100
 # What an Envoy of those days said and one of ours does not know.
 OLD_FIELDS = frozenset({"hosts", "tls_context", "config", "dns_resolvers_v1", "runtime", "rate_limit_service", "tls_contexts"})
 
@@ -99,7 +101,12 @@ def inventory(given: Input, ledger: Ledger) -> Inventory:
 
 
 def _bootstrap(given: Input, said: Mapping[str, Any], prefix: str, at: Path, found: Inventory, ledger: Ledger) -> None:
+    unknown = 0
     for key, value in said.items():
+        if value is not None and field_of(bootstrap_pb2.Bootstrap.DESCRIPTOR, key) is None:
+            unknown += 1
+            if unknown > MOST_UNKNOWN:
+                continue
         if key in ("static_resources", "staticResources") and isinstance(value, Mapping):
             for inner, one in value.items():
                 static = next((type for name, type in STATIC if name == inner), "")
@@ -111,6 +118,9 @@ def _bootstrap(given: Input, said: Mapping[str, Any], prefix: str, at: Path, fou
                     _section(given, {"static_resources": {inner: one}}, f"{prefix}static_resources.{inner}", at, found, ledger)
         elif value is not None:
             _section(given, {key: value}, f"{prefix}{key}", at, found, ledger)
+    if unknown > MOST_UNKNOWN:
+        what = f"{unknown - MOST_UNKNOWN} more fields that no Bootstrap has"
+        ledger.left(prefix.rstrip(".") or "bootstrap", what, where=given.where(at))
 
 
 def _section(given: Input, said: Mapping[str, Any], section: str, at: Path, found: Inventory, ledger: Ledger) -> None:

@@ -103,10 +103,10 @@ class Start:
         stay = [one for one in layers if not one.HasField("rtds_layer")]
         if len(stay) == len(layers):
             return
-        for one in layers:
+        for i, one in enumerate(layers):
             if one.HasField("rtds_layer"):
                 what = "Convoy serves no runtime layers (RTDS): write its values as a `static_layer`"
-                self._ledger.left(f"{self._prefix}layered_runtime.layers[{layers.index(one)}]", what, one.name)
+                self._ledger.left(f"{self._prefix}layered_runtime.layers[{i}]", what, one.name)
         del kept.layered_runtime.layers[:]
         kept.layered_runtime.layers.extend(stay)
         if not kept.layered_runtime.ListFields():
