@@ -13,7 +13,7 @@ import pytest
 from reconciler.core.kinds.spec import Port, Run
 from reconciler.core.model import Action, Observed, Ref, Verb, Want
 from reconciler.core.running import LogAsk
-from reconciler.drivers import Driver, DriverError
+from reconciler.drivers import Driver, DriverError, NoInstance
 from reconciler.seams import Seams
 
 
@@ -317,7 +317,7 @@ class Contract:
         assert printed(driver, app, LogAsk(since=world.seams.now() + 60)) == []
         assert printed(driver, app, LogAsk(previous=True)) == []
         for other, wanted in ((world.driver("theirs"), app), (driver, want("never"))):
-            with pytest.raises(DriverError, match="no instance"):
+            with pytest.raises(NoInstance, match="no instance"):
                 printed(other, wanted, LogAsk())
 
     def test_output_is_followed_to_its_end(self, world: World) -> None:

@@ -13,7 +13,7 @@ from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.sealed import Sealed
 from reconciler.core.model import Action, Observed, Ref, Want, instance_on
 from reconciler.core.running import LogAsk, LogLine, Usage
-from reconciler.drivers import DriverError
+from reconciler.drivers import DriverError, NoInstance
 from reconciler.drivers.process.bell import Bell
 from reconciler.drivers.process.fill import Filling, Open, sealed_names
 from reconciler.drivers.process.instance import HOME, Mark, name_of, own_mark, read_json, read_mark, rests, write_json
@@ -89,7 +89,7 @@ class Process:
             self._seams.point("process.logs", path)
             mark = read_mark(path)
             if mark is None or mark.installation != self._installation:
-                raise DriverError(
+                raise NoInstance(
                     f"there is no instance {instance} of {ref} on host {self._host}: `convoy get {ref}` lists them"
                 )
             token = self._token(mark)
@@ -105,9 +105,12 @@ class Process:
 
     def usage(self) -> Iterable[Usage]:
         """Raises DriverError."""
-        with self._looking, self._told("look at", f"host {self._host}"):
+        with self._told("look at", f"host {self._host}"):
             self._seams.point("process.usage", self._host)
-            return usage(self._host, self._look(), self._directory, self._seams)
+            with self._looking:
+                seen = self._look()
+            # Envoys are asked without the lock: a slow one keeps nobody from looking.
+            return usage(self._host, seen, self._directory, self._seams)
 
     def close(self) -> None:
         self._closed.set()

@@ -40,7 +40,7 @@ def usage(host: str, seen: Iterable[Observed], directory: Path, seams: Seams) ->
         below[process.parent].append(pid)
     now = seams.now()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="admin") as pool:
-        told = pool.map(lambda one: _told(one), alive)
+        told = pool.map(_told, alive)
     found = []
     for one, counted in zip(alive, told, strict=True):
         # The shim takes in every orphan below it, so what belongs to an instance is what descends from its shim.
@@ -93,7 +93,10 @@ def _linux() -> dict[int, Spent]:
 
 def _ps() -> str:
     # https://pubs.opengroup.org/onlinepubs/9699919799/utilities/ps.html
-    return subprocess.run(PS, capture_output=True, text=True, check=False, timeout=10).stdout
+    try:
+        return subprocess.run(PS, capture_output=True, text=True, check=False, timeout=10).stdout
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"{PS[0]} does not answer") from error
 
 
 def parse_ps(text: str) -> dict[int, Spent]:
