@@ -2,12 +2,12 @@
 
 import http.client
 import ipaddress
-import socket
 from urllib.parse import urlsplit
 
+from reconciler import envoy_admin
+from reconciler.core.dump import DUMP
 from reconciler.seams import Seams
 
-PAGE = "/config_dump?include_eds"
 TIMEOUT_S = 10.0
 # Within it everything must have come, however slowly each piece does.
 DEADLINE_S = 60.0
@@ -18,27 +18,23 @@ class DumpError(Exception):
     """What an Envoy runs could not be asked; says whom, and what to do."""
 
 
-class _Unix(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(self._path)
-
-
 def config_dump(where: str, most_bytes: int, seams: Seams) -> bytes:
     """The answer of /config_dump?include_eds. `where`: http://127.0.0.1:9901, or a Unix socket's path. Raises DumpError."""
+    path = where.removeprefix("unix:")
+    if path.startswith("/"):
+        seams.point("envoy_dump.ask", where)
+        try:
+            return envoy_admin.get(path, DUMP, DEADLINE_S, most_bytes)
+        except envoy_admin.AdminError as error:
+            raise DumpError(f"{error}: is it an admin socket? what it says may also be saved, and imported in parts") from error
     connection = _connection(where)
     seams.point("envoy_dump.ask", where)
     end = seams.monotonic() + DEADLINE_S
     try:
-        connection.request("GET", PAGE)
+        connection.request("GET", DUMP)
         answer = connection.getresponse()
         if answer.status != 200:
-            raise DumpError(f"{where} answers {PAGE} with {answer.status}: is this the admin page of an Envoy?")
+            raise DumpError(f"{where} answers {DUMP} with {answer.status}: is this the admin page of an Envoy?")
         text = bytearray()
         while piece := answer.read1(PIECE):
             text += piece
@@ -56,9 +52,6 @@ def config_dump(where: str, most_bytes: int, seams: Seams) -> bytes:
 
 
 def _connection(where: str) -> http.client.HTTPConnection:
-    path = where.removeprefix("unix:")
-    if path.startswith("/"):
-        return _Unix(path)
     try:
         url = urlsplit(where if "//" in where else f"//{where}")
         host, port = url.hostname or "", url.port
@@ -69,7 +62,7 @@ def _connection(where: str) -> http.client.HTTPConnection:
     # An admin page is for this machine alone: whoever reaches one over a network can stop the Envoy.
     if host != "localhost" and not _loopback(host):
         raise DumpError(
-            f"{host} is not this machine: run `curl -s 'http://{host}:{port}{PAGE}'` there, and import what it prints"
+            f"{host} is not this machine: run `curl -s 'http://{host}:{port}{DUMP}'` there, and import what it prints"
         )
     return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
 

@@ -1,6 +1,6 @@
 """An Envoy that nobody manages, as the tests of imports find one; and the same as Convoy runs it."""
 
-import http.client
+import contextlib
 import json
 import socket
 import subprocess
@@ -13,6 +13,7 @@ from typing import Any
 
 from reconciler import envoy_dump
 from reconciler.core.adopt import LARGEST_INPUT
+from reconciler.envoy_admin import AdminError, get
 from reconciler.seams import Seams
 
 BOOTSTRAPS = Path(__file__).parent / "bootstraps"
@@ -56,24 +57,11 @@ def wait_for(admin: Path, seconds: float = 15) -> None:
     """Until the Envoy behind this socket serves."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        try:
-            if ask(str(admin), "/ready") == 200:
-                return
-        except OSError:
-            pass
+        with contextlib.suppress(AdminError):
+            get(str(admin), "/ready", 5.0)
+            return
         time.sleep(0.05)
     raise AssertionError(f"no Envoy is ready at {admin}")
-
-
-def ask(admin: str, page: str) -> int:
-    connection = envoy_dump._Unix(admin)
-    try:
-        connection.request("GET", page)
-        return connection.getresponse().status
-    except http.client.HTTPException:
-        return 0
-    finally:
-        connection.close()
 
 
 def dump(admin: Path | str) -> bytes:
