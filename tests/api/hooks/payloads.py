@@ -1,4 +1,4 @@
-"""Deliveries as each forge's documentation has them (the page is named at each), signed as it says; and their mutations.
+"""Deliveries as each forge's documentation has them (the page is named at each), signed as it says.
 
 GitHub's own published payloads are played by test_published.py, from its package.
 """
@@ -6,8 +6,7 @@ GitHub's own published payloads are played by test_published.py, from its packag
 import base64
 import hashlib
 import hmac
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -297,23 +296,3 @@ SENT: dict[str, Sent] = {
 }
 # Another way to say the same has the same provider.
 PROVIDER = {name: name.split()[0] for name in SENT}
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a document, the whole of it first."""
-    yield path
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, child in children:
-        yield from places(child, (*path, name))
-
-
-def mutated(payload: Any, path: tuple[Any, ...], to: Any) -> Any:
-    """The same with something else at one place."""
-    if not path:
-        return to
-    copied: Any = json.loads(json.dumps(payload))
-    inner = copied
-    for name in path[:-1]:
-        inner = inner[name]
-    inner[path[-1]] = to
-    return copied

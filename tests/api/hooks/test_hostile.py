@@ -21,7 +21,8 @@ from api.hooks import IN_A_MINUTE, LARGEST
 from api.hooks.delivery import Delivery, Malformed
 from api.hooks.table import FORGES
 from tests.api.hooks.conftest import Hooked
-from tests.api.hooks.payloads import PROVIDER, SENT, mutated, places
+from tests.api.hooks.mutations import mutated, places
+from tests.api.hooks.payloads import PROVIDER, SENT
 
 ROOT = Path(api.hooks.__file__).parent.parent.parent
 EVERY = sorted(SENT)

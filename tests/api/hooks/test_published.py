@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.hooks.conftest import Hooked
-from tests.api.hooks.payloads import mutated, places
+from tests.api.hooks.mutations import mutated, places
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PACKAGE = "@octokit/webhooks-examples@7.6.1"
