@@ -24,6 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Documents are played one at a time on a machine: first, by one of several workers, so that none waits for another."""
+    items.sort(key=lambda item: "alone" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[postgresql.Server]:
     """A real PostgreSQL, one for all tests of this session; where there is none, the tests that need it are skipped."""
