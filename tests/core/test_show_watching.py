@@ -206,8 +206,8 @@ def test_one_change_among_ten_thousand_costs_little() -> None:
     """Taking it in and wording the whole page does not grow with what exists."""
     seen = Watched()
     seen.take({f"Container/c-{n}": row(f"Container/c-{n}", hosts=("h1",)) for n in range(10_000)}, True)
-    begun = time.perf_counter()
+    begun = time.process_time()
     for n in range(20):
         seen.take({f"Container/c-{n}": row(f"Container/c-{n}", "pending")}, False)
         watch(seen, "me", "repository", 10.0)
-    assert (time.perf_counter() - begun) / 20 < 0.02
+    assert (time.process_time() - begun) / 20 < 0.02

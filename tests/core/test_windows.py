@@ -89,12 +89,12 @@ def test_what_overlaps_is_one() -> None:
 
 def test_rare_days_cost_little() -> None:
     """The 29th of February, or one that is a Monday, is found or given up within a moment, and asked for once a minute."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     leap = window("0 0 29 2 *", 24)
     assert opens(leap, at("2026-07-03T12:00:00")) == at("2028-02-29T00:00:00")
     assert opening([window("0 0 * 2 MON#5", 24)], at("2026-07-03T12:00:00")).until == at("2044-02-29T00:00:00")
     assert opening([window("* * * * *", 1, "deny")], at("2026-07-03T12:00:00")).open is False
-    assert time.perf_counter() - begun < 1.0
+    assert time.process_time() - begun < 1.0
     windows._after.cache_clear()
     for second in range(60):
         opens(leap, at("2026-07-03T12:00:00") + second)

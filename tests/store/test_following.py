@@ -46,10 +46,10 @@ def test_an_idle_look_is_cheap(store: Store) -> None:
     assert len(following.look().status) == 10_000
     asked: list[str] = []
     listening.listen(Engine, "before_cursor_execute", lambda *about: asked.append(about[2]))
-    begun = time.perf_counter()
+    begun = time.process_time()
     for _ in range(20):
         assert following.look() == News()
-    each_s = (time.perf_counter() - begun) / 20
+    each_s = (time.process_time() - begun) / 20
     assert not [statement for statement in asked if "FROM status" in statement]
     assert each_s < 0.05
     store.put_status({"Container/c-7": row("Container/c-7", "failed")})
