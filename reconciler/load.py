@@ -120,8 +120,7 @@ class Loader:
         problems, parsed = written.problems, written.parsed
         if written.ended:
             return Loaded(None, ordered_problems(problems), parsed)
-        root = tuple(layer.root for layer in tree.layers) or tree.root
-        validated = validate(written.documents, self._memo, root=root, unread=written.unread)
+        validated = validate(written.documents, self._memo, root=tree.roots, unread=written.unread)
         problems += validated.problems
         if problems and not tree.layers:
             problems = misplaced(written.documents) or problems
@@ -139,7 +138,7 @@ class Loader:
         files: dict[str, _File] = {}
         unknown: dict[str, list[str]] = {}
         known = self._files
-        roots = tuple(layer.root for layer in tree.layers) or tree.root
+        roots = tree.roots
         for path, blob in tree.files.items():
             file = known.get(path)
             if file is not None and file.blob == blob:

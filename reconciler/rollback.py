@@ -206,8 +206,10 @@ class At:
 
 def own(tree: Tree) -> Mapping[str, str]:
     """The files of the fleet's own directory: what only this fleet has, and a rollback may change."""
-    roots = tuple(layer.root for layer in tree.layers)
-    return {path: blob for path, blob in tree.files.items() if root_of(path, roots) == tree.root} if roots else tree.files
+    if not tree.layers:
+        return tree.files
+    roots = tree.roots
+    return {path: blob for path, blob in tree.files.items() if root_of(path, roots) == tree.root}
 
 
 def message(back: Back, reason: str) -> str:

@@ -59,9 +59,8 @@ class Layers:
 
     def composed(self, tree: Tree) -> Document | None:
         """The resource's document, where it is not just a document in the environment's own directory."""
-        roots = tuple(layer.root for layer in tree.layers)
-        found = self._rendered(tree) if roots else None
-        own = found is not None and found.trail is None and root_of(found.source.file, roots) == tree.root
+        found = self._rendered(tree) if tree.layers else None
+        own = found is not None and found.trail is None and root_of(found.source.file, tree.roots) == tree.root
         return None if own else found
 
     def find(self, tree: Tree, now: Document, held: set[str], to: str) -> Back:
@@ -142,7 +141,7 @@ class Layers:
         written = self._loader.render(tree, read)
         if written.problems:
             raise RollbackError(f"{written.problems[0]}: mend this first")
-        roots = tuple(layer.root for layer in tree.layers) or tree.root
+        roots = tree.roots
         found = None
         for one in written.documents:
             tenant = tenant_of(one.source.file, root_of(one.source.file, roots))[0]

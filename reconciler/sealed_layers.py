@@ -36,7 +36,7 @@ class Layered:
         """Whether a file belongs to one of its bases."""
         with contextlib.suppress(ValueError):
             path = file.resolve().relative_to(self.top).as_posix()
-            return path in self.tree.files and root_of(path, tuple(one.root for one in self.tree.layers)) != self.tree.root
+            return path in self.tree.files and root_of(path, self.tree.roots) != self.tree.root
         return False
 
 
@@ -53,8 +53,8 @@ def layered(directory: Path, seams: Seams) -> Layered:
     with contextlib.closing(Directory(directory, seams)) as source:
         tree = source.tree(source.fetch())
         written = Loader(None, seams).render(tree, source.read)
-        top, roots = repository_around(directory), tuple(layer.root for layer in tree.layers)
-        others = [path for path in tree.files if roots and root_of(path, roots) != tree.root]
+        top, roots = repository_around(directory), tree.roots
+        others = [path for path in tree.files if root_of(path, roots) != tree.root]
         texts = source.read({tree.files[path] for path in others})
         shared = tuple(top / path for path in others if BEGIN.encode() in texts[tree.files[path]])
     return Layered(directory, top, tree, tuple(written.documents), tuple(map(str, written.problems)), shared)

@@ -57,8 +57,7 @@ def render(
             raise click.exceptions.Exit(FAILED)
     finally:
         wishes.close()
-    roots = tuple(layer.root for layer in tree.layers) or tree.root
-    documents = show_render.ordered(written.documents, roots)
+    documents = show_render.ordered(written.documents, tree.roots)
     unknown = only.unknown({ref for ref, _ in documents})
     if unknown:
         raise Failure(f"{unknown}; `convoy render` without --only shows all there is")

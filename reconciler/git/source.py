@@ -41,6 +41,11 @@ class Tree:
     root: str = ""
     layers: tuple[Layer, ...] = ()
 
+    @property
+    def roots(self) -> str | tuple[str, ...]:
+        """Where paths of documents count from: in an environment each layer's directory, else `root`."""
+        return tuple(layer.root for layer in self.layers) or self.root
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
