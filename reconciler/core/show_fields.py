@@ -28,15 +28,9 @@ def fields_page(edit: Edit, indent: int) -> Iterable[Block]:
         yield text(Span(words, "dim"), indent=indent, hang=2)
         return
     listed = edit.fields.listed[:MOST_FIELDS]
-    yield Table(
-        ("", "", "", ""),
-        tuple(
-            # All of what is new comes into being with it.
-            field_row(one, effect=edit.made != "added")
-            for one in listed
-        ),
-        indent,
-    )
+    # All of what is new comes into being with it.
+    rows = tuple(field_row(one, effect=edit.made != "added") for one in listed)
+    yield Table(("", "", "", ""), rows, indent)
     more = _more(edit, len(listed))
     if more:
         yield text(Span(more, "dim"), indent=indent, hang=2)
