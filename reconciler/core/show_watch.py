@@ -72,15 +72,19 @@ def _refused(state: Mapping[str, Any]) -> Iterable[Block]:
 
 
 def _attention(seen: Watched, now: float) -> Iterable[Block]:
-    order = {name: place for place, name in enumerate(SYNC)}
-    first = heapq.nsmallest(
-        MOST_TROUBLED, seen.troubled.values(), key=lambda one: (-order.get(one.sync, 9), one.health != "unhealthy", one.ref)
-    )
+    first = _worst(seen)
     if first:
         yield BLANK
         yield text(Span("needs attention", "strong"))
         yield Table(("", "", "", "", ""), tuple(_row(one, now) for one in first), 2)
         yield from _more(len(seen.troubled) - len(first))
+
+
+def _worst(seen: Watched) -> list[Slim]:
+    order = {name: place for place, name in enumerate(SYNC)}
+    return heapq.nsmallest(
+        MOST_TROUBLED, seen.troubled.values(), key=lambda one: (-order.get(one.sync, 9), one.health != "unhealthy", one.ref)
+    )
 
 
 def _row(one: Slim, now: float) -> tuple[Line, ...]:
@@ -122,7 +126,7 @@ def _under_way(seen: Watched) -> Iterable[Block]:
 def _proxies(proxies: Mapping[str, Mapping[str, Any]]) -> Iterable[Block]:
     if not proxies:
         return
-    behind = {node: one for node, one in sorted(proxies.items()) if not one.get("synced")}
+    behind = {node: proxies[node] for node in sorted(node for node, one in proxies.items() if not one.get("synced"))}
     away = sum(not one.get("connected") for one in behind.values())
     parts: list[str | Span] = [
         Span(f"{len(proxies) - len(behind):,} of {len(proxies):,} acknowledged", "" if behind else "good")
@@ -200,7 +204,6 @@ def watch_line(seen: Watched, acting: str) -> Line:
 
 def watch_json(seen: Watched, acting: str, at: float) -> dict[str, Any]:
     state = seen.state
-    troubled = heapq.nsmallest(MOST_TROUBLED, seen.troubled.values(), key=lambda one: one.ref)
     return {
         "at": at,
         "revision": state.get("revision", ""),
@@ -209,7 +212,7 @@ def watch_json(seen: Watched, acting: str, at: float) -> dict[str, Any]:
         "by": acting,
         "summary": {name: number for name, number in sorted(seen.sync.items()) if number},
         "unhealthy": seen.unhealthy,
-        "attention": [{"ref": one.ref, "sync": one.sync, "health": one.health, "why": one.why} for one in troubled],
+        "attention": [{"ref": one.ref, "sync": one.sync, "health": one.health, "why": one.why} for one in _worst(seen)],
         "proxies": {
             "all": len(seen.proxies),
             "synced": sum(bool(one.get("synced")) for one in seen.proxies.values()),

@@ -199,6 +199,11 @@ def test_lines_and_json_say_the_same() -> None:
     assert answer["summary"] == {"failed": 30, "held": 1, "synced": 30}
     assert answer["proxies"] == {"all": 3, "synced": 1, "connected": 2}
     assert len(answer["attention"]) == 20
+    seen = full()
+    seen.take({"Container/a": row("Container/a", "held")}, False)
+    page = plain(watch(seen, "me", "", 1.0)).partition("needs attention")[2]
+    places = [page.index(f" {one['ref']} ") for one in watch_json(seen, "me", 1.0)["attention"]]
+    assert places == sorted(places)
     json.dumps(answer)
 
 
