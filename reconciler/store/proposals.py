@@ -31,7 +31,8 @@ class KeyReused(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One change. `body` says which (core/proposal.py reads it); `answer` how it ended, as plain JSON values."""
+    """One change. `body` says which (core/proposal.py reads it), and only of what once it is decided; `answer` how it ended, as
+    plain JSON values."""
 
     number: int
     id: str
@@ -96,11 +97,16 @@ class Proposals:
         return found
 
     def decide(self, ends: Mapping[str, tuple[State, str, Mapping[str, Any]]]) -> None:
-        """Id ⇒ how it ended: state, revision, answer. What was decided before stays as it was."""
+        """Id ⇒ how it ended: state, revision, answer. What was decided before stays as it was.
+
+        Of its body only the ref is kept: a document is in Git, or was refused, and may then hold a secret in the clear.
+        """
         with self._database.writing("proposals") as connection:
             for id, (state, revision, answer) in ends.items():
                 where = (PROPOSALS.c.id == id) & (PROPOSALS.c.state == "waiting")
-                values = {"state": state, "revision": revision, "answer": as_json(answer)}
+                body = connection.execute(select(PROPOSALS.c.body).where(where)).scalar_one_or_none()
+                kept = {"ref": str((read_object(body or "") or {}).get("ref", ""))}
+                values = {"state": state, "revision": revision, "answer": as_json(answer), "body": as_json(kept)}
                 connection.execute(update(PROPOSALS).where(where).values(values))
 
 
