@@ -2,12 +2,12 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.certificates import Certificates
 from reconciler.checked import Unchecked, check
-from reconciler.core.declared import Declaration, Maker
+from reconciler.core.declared import Declaration
 from reconciler.core.facts import DELETES, Order
 from reconciler.core.model import FleetState, Problem, Ref, Where, settings_of
 from reconciler.core.parse import Document
@@ -15,8 +15,9 @@ from reconciler.core.told import Said, Told, about, brought_back, heard
 from reconciler.earlier import earlier
 from reconciler.gate import Gates
 from reconciler.git import MOST_COMMITS, Signature, Source, SourceError
-from reconciler.load import Loaded, Loader
+from reconciler.load import Loaded, Loader, environment_of
 from reconciler.log import Log
+from reconciler.makers import makers
 from reconciler.metrics import Metrics
 from reconciler.seams import Seams
 from reconciler.store import Store, StoreError
@@ -85,6 +86,8 @@ class Wanted:
         self.accepted = Accepted()
         # What the resources of the revision that was loaded last were made from.
         self.documents: Mapping[Ref, Document] = {}
+        # Its layers' files that say what is different there.
+        self._layers: frozenset[str] = frozenset()
         self._looked, self._looks, self._looking = threading.Condition(), 0, False
         self._thread = seams.thread(self._follow, "wanted")
 
@@ -233,16 +236,19 @@ class Wanted:
             return Accepted()
 
     def _declaration(self, fleet: FleetState, loaded: Loaded) -> Declaration:
+        layers = self._layers
         return Declaration(
             fleet.revision,
             fleet.resources,
             lambda ref: loaded.documents[ref].value,
-            lambda since, files: makers(self._source, since, fleet.revision, files),
+            lambda since, files: makers(self._source, since, fleet.revision, files, layers),
         )
 
     def _load(self, revision: str) -> Loaded:
         with self._metrics.stage("load"):
-            loaded = self._loader.load(self._source.tree(revision), self._source.read)
+            tree = self._source.tree(revision)
+            loaded = self._loader.load(tree, self._source.read)
+        self._layers = frozenset(environment_of(layer.root) for layer in tree.layers)
         self.documents = loaded.documents
         if loaded.fleet is None or self._gate is None or not settings_of(loaded.fleet).validate_with_envoy:
             return loaded
@@ -284,15 +290,3 @@ class Wanted:
             else:
                 retry_s = RETRY_S
                 self._source.changed(None)
-
-
-def makers(source: Source, since: str, revision: str, files: Collection[str]) -> dict[str, Maker]:
-    """Who last changed each of these files; of one that is too old to be found, nothing is said but what it is part of."""
-    try:
-        found = source.makers(since, revision, files)
-        newest = source.info(revision).author if since else ""
-    except SourceError:
-        # Worth a word less in the history, not a revision that waits.
-        found, newest = {}, ""
-    known = {file: Maker(commit.revision, commit.author) for file, commit in found.items()}
-    return {file: known.get(file) or Maker(revision, newest) for file in files}

@@ -32,13 +32,14 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Origin:
 
 
 @contextmanager
-def following(tmp_path: Path, origin: Origin, seams: Seams | None = None) -> Iterator[Wanted]:
+def following(tmp_path: Path, origin: Origin, seams: Seams | None = None, subdirectory: str = "") -> Iterator[Wanted]:
     """A follower as `convoy serve` has it, without an Envoy to ask; looked at by hand."""
     seams = seams or Seams()
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store(f"sqlite:///{tmp_path / 'convoy.db'}", seams)))
         certificates = Certificates(store, Opener.from_file(tmp_path / "none", store.opened), seams)
-        source = stack.enter_context(closing(Mirror(str(origin.path), "main", tmp_path / "mirror.git", seams)))
+        mirror = Mirror(str(origin.path), "main", tmp_path / "mirror.git", seams, subdirectory=subdirectory)
+        source = stack.enter_context(closing(mirror))
         yield Wanted(source, Loader(None, seams), None, certificates, store, Metrics(), Log(level="error"), seams, lambda: None)
 
 
@@ -280,6 +281,26 @@ def test_what_is_declared_is_known_with_who_made_it(tmp_path: Path, origin: Orig
             "Host/h1": ("a.yaml", {"driver": "process", "state": "cordoned"}),
             "Host/h2": ("b.yaml", {"driver": "process", "state": "cordoned"}),
         }
+
+
+def test_what_an_environment_changes_is_named_for_who_changed_it(tmp_path: Path, origin: Origin) -> None:
+    """A value that was changed in the environment is that commit's, whatever came after it; a document is its own commit's."""
+    head = "apiVersion: convoy/v1\nkind: Environment\nmetadata: {name: e}\nspec: "
+    document = "apiVersion: convoy/v1\nkind: Host\nmetadata: {name: h}\nspec: {state: '${var.state}'}\n"
+    environment = head + "{bases: [../base], values: {state: %s}}\n"
+    base = {"base/environment.yaml": head + "{variables: {state: {}}}\n", "base/h.yaml": document}
+    origin.commit({**base, "prod/environment.yaml": environment % "active"})
+    with following(tmp_path, origin, subdirectory="prod") as wanted:
+        wanted.look()
+        value = origin.commit({"prod/environment.yaml": environment % "cordoned"})
+        origin.commit({"README.md": "words"})
+        wanted.look()
+        origin.commit({"prod/environment.yaml": environment % "active"})
+        both = origin.commit({"base/h.yaml": document.replace("h}", "h, labels: {a: b}}")})
+        origin.commit({"prod/environment.yaml": "# words\n" + environment % "active"})
+        wanted.look()
+    with closing(Store(f"sqlite:///{tmp_path / 'convoy.db'}", Seams())) as store:
+        assert [one.revision for one in store.history("Host/h")][:2] == [both, value]
 
 
 def test_a_store_without_declarations_is_filled(tmp_path: Path, origin: Origin) -> None:

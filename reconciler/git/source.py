@@ -107,7 +107,7 @@ class Source(Protocol):
     def makers(self, old: str, new: str, files: Iterable[str]) -> Mapping[str, Commit]:
         """The newest commit on the branch's own line, after `old` ("": ever) up to `new`, that changed each of these files.
 
-        One that none did, or none of the last hundred, is left out.
+        One that none did, or none of the last hundred, is left out. The one that was changed last comes first.
         """
 
     def changed(self, timeout_s: float | None) -> bool:
