@@ -54,7 +54,8 @@ def test_the_last_lines_reach_over_files(tmp_path: Path) -> None:
 
 def test_following_misses_nothing_over_rotations(tmp_path: Path) -> None:
     """While a writer begins file after file, a reader gets every line once and in order."""
-    output = Output(str(tmp_path), 1 << 16, 50)
+    # Small files, so that many are moved while one is read.
+    output = Output(str(tmp_path), 1 << 12, 400)
     done = threading.Event()
 
     def write() -> None:

@@ -57,6 +57,11 @@ class File:
     def size(self) -> int:
         return os.fstat(self.fd).st_size
 
+    @property
+    def dropped(self) -> bool:
+        """It has no name any more: it was the oldest of too many."""
+        return os.fstat(self.fd).st_nlink == 0
+
     def times(self) -> Times:
         """Those that name this file in their first line; empty where it has none."""
         if self._times is None:

@@ -4,12 +4,16 @@ import bisect
 import contextlib
 import os
 import re
+import time
 from collections.abc import Callable, Collection, Iterator
 
 from reconciler.core.hiding import HIDDEN, SHORTEST_SECRET, longest_first, parts
 from reconciler.core.running import LONGEST_LINE, LogAsk, LogLine
 from reconciler.drivers.process.log_files import PIECE, File, Times, count, inode_of, opened
 from reconciler.drivers.process.shim.output import NAME
+
+# Files are moved one after the other, in less than this; whoever stopped in the middle of it is not waited for.
+MOVED_S, MOVING = 0.001, 50
 
 
 class Hidden:
@@ -108,16 +112,26 @@ class _Reader:
 
     def _next(self) -> bool:
         """Go on with the file that came after this one; False when this is the newest, or there is more in it."""
-        for number in range(1, count(self._directory, NAME) + 1):
-            if inode_of(self._directory, number) == self._file.inode:
-                break
-        else:
-            # The newest, or it was dropped since: then what is oldest now comes next.
-            if inode_of(self._directory, 0) in (self._file.inode, 0):
+        for _ in range(MOVING):
+            if self._file.dropped:
+                # What is oldest now comes next.
+                place = max(count(self._directory, NAME), 1)
+            else:
+                numbers = range(count(self._directory, NAME) + 1)
+                place = next((number for number in numbers if inode_of(self._directory, number) == self._file.inode), -1)
+            if place == 0:
                 return False
-            number = max(count(self._directory, NAME), 1)
-        newer = opened(self._directory, number - 1)
-        if newer is None or self._file.size > self._offset + len(self._held):
+            newer = opened(self._directory, place - 1) if place > 0 else None
+            # The oldest is moved first: while this one has the name it had, so has the one after it.
+            if newer is not None and (self._file.dropped or inode_of(self._directory, place) == self._file.inode):
+                break
+            if newer is not None:
+                newer.close()
+            time.sleep(MOVED_S)
+        else:
+            return False
+        if self._file.size > self._offset + len(self._held):
+            newer.close()
             return False
         self._file.close()
         # A line is cut in two only where no file can hold it: its pieces are told apart here as well.
