@@ -3,7 +3,8 @@
 from collections.abc import Collection
 
 from reconciler.core.declared import Maker
-from reconciler.git import Source, SourceError
+from reconciler.core.trailers import description
+from reconciler.git import Commit, Source, SourceError
 
 
 def makers(source: Source, since: str, revision: str, files: Collection[str], layers: Collection[str] = ()) -> dict[str, Maker]:
@@ -14,10 +15,15 @@ def makers(source: Source, since: str, revision: str, files: Collection[str], la
     """
     try:
         found = source.makers(since, revision, {*files, *layers} if since else files)
-        newest = source.info(revision).author if since else ""
+        newest = source.info(revision) if since else None
     except SourceError:
         # Worth a word less in the history, not a revision that waits.
-        found, newest = {}, ""
-    known = {file: Maker(commit.revision, commit.author) for file, commit in found.items()}
+        found, newest = {}, None
+    known = {file: _maker(commit) for file, commit in found.items()}
+    last = Maker(revision, newest.author, description(newest.message)) if newest is not None else Maker(revision)
     layered = next((maker for file, maker in known.items() if file in layers), None) if since else None
-    return {file: known.get(file) or layered or Maker(revision, newest) for file in files}
+    return {file: known.get(file) or layered or last for file in files}
+
+
+def _maker(commit: Commit) -> Maker:
+    return Maker(commit.revision, commit.author, description(commit.message))

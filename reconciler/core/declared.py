@@ -1,5 +1,6 @@
 """What a revision declares as it is kept: which resources it changed, and who made each change."""
 
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,10 +13,11 @@ CHANGES: tuple[Change, ...] = ("created", "changed", "moved", "deleted")
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Who made a change: the commit, and its author as "Name <mail>", "" where neither is known any more."""
+    """Who made a change: the commit, its author as "Name <mail>" and what it says it is for, "" where that is not known."""
 
     revision: str
     author: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Declared:
     """One resource as the last accepted revision declares it.
 
     `document` is the whole document as it was written, sealed values sealed. `revision` is the commit that gave it this
-    content, `author` that commit's ("" where it is not known), and `n` the number of that change among those of this resource.
+    content, `author` and `message` that commit's ("" where they are not known), `n` the number of that change among those of
+    this resource, and `version` that change's id.
     """
 
     ref: str
@@ -64,6 +67,34 @@ class Declared:
     author: str
     n: int
     at: float
+    version: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What one resource was declared as, from its `n`th change on.
+
+    `commit` is the revision with which it came into force, at `at` (Unix seconds), so it also declares what this was part of;
+    `author` and `message` are those of the commit that made it.
+    """
+
+    id: str
+    ref: str
+    n: int
+    commit: str
+    at: float
+    author: str
+    message: str
+
+
+def version_id(uid: str, commit: str) -> str:
+    """The id of what the resource of this uid was declared as by this revision."""
+    try:
+        namespace = uuid.UUID(uid)
+    except ValueError:
+        namespace = uuid.uuid5(uuid.NAMESPACE_OID, uid)
+    return str(uuid.uuid5(namespace, commit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +103,8 @@ class Changed:
 
     `number` rises over the whole fleet, `n` counts from 1 for each resource. `revision` is the commit that made the change and
     `accepted` the revision with which it came into force, at `at` (Unix seconds). `before` and `after` are the documents: None
-    where there is none, or it is not kept any more (`digest_before` and `digest` tell which: "" for none).
+    where there is none, or it is not kept any more (`digest_before` and `digest` tell which: "" for none). `version` is its id,
+    and `message` what the commit says.
     """
 
     number: int
@@ -90,6 +122,8 @@ class Changed:
     line: int
     before: Mapping[str, Any] | None = field(default=None, repr=False)
     after: Mapping[str, Any] | None = field(default=None, repr=False)
+    version: str = ""
+    message: str = ""
 
 
 def place(resource: Resource) -> Place:

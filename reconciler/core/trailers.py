@@ -11,6 +11,8 @@ LONGEST_MESSAGE = 64 * 1024
 REQUEST, ACCOUNT = "Convoy-Request", "Convoy-Account"
 TOKEN = re.compile(r"([A-Za-z0-9-]+)[ \t]*:")
 SPACES = " \t\r\v\f"
+# What of a message is kept beside what it changed.
+LONGEST_DESCRIPTION = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,15 @@ def trailers(message: str) -> tuple[Trailer, ...]:
         else:
             last = False
     return tuple(found)
+
+
+def description(message: str) -> str:
+    """What a commit says it is for: its title, or all of it where Convoy itself had to cut the title (core/proposal.py)."""
+    title, _, rest = message.partition("\n")
+    whole = rest.strip("\n").partition("\n")[0]
+    if title.endswith("…") and whole.startswith(f"  {title[:-1]}"):
+        title = whole.strip()
+    return "".join(c if c.isprintable() else " " for c in title[:LONGEST_DESCRIPTION]).strip()
 
 
 def _block(message: str) -> list[str]:

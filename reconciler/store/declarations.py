@@ -6,7 +6,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select
 
-from reconciler.core.declared import Change, Declaration, Declared, Maker, Place, differences, everything, place, touched
+from reconciler.core.declared import (
+    Change,
+    Declaration,
+    Declared,
+    Maker,
+    Place,
+    differences,
+    everything,
+    place,
+    touched,
+    version_id,
+)
 from reconciler.core.model import Ref, Resource
 from reconciler.store.database import Database
 from reconciler.store.logs import last_number
@@ -117,13 +128,14 @@ def write(connection: Connection, now: float, news: News) -> None:
             # Only the row was lost (history is in backups, and this is not): nothing has happened.
             change, kept = None, last
         if change is None and kept is not None:
-            made = {"revision": kept.revision, "author": kept.author, "n": kept.n, "at": kept.at}
+            made = {name: getattr(kept, name) for name in ("revision", "author", "message", "n", "at", "version")}
         else:
             there = resource.source.file if resource else news.known[ref].file
             maker = news.makers.get(there) or Maker(news.declaration.revision)
             n = max(one.n for one in (old, last) if one) + 1 if old or last else 1
-            made = {"revision": maker.revision, "author": maker.author, "n": n, "at": now}
+            made = {"revision": maker.revision, "author": maker.author, "message": maker.message, "n": n, "at": now}
             about = _change(ref, change or "changed", resource, old, news)
+            made["version"] = version_id(about["uid"], about["accepted"])
             history.append({**about, **made, "number": number + len(history) + 1})
         if resource is not None:
             document = as_json(news.declaration.document(resource.ref))

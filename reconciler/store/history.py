@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, tuple_
 
-from reconciler.core.declared import CHANGES, Changed
+from reconciler.core.declared import CHANGES, Changed, Version
 from reconciler.store.database import Database
 from reconciler.store.rows import chunks, read_object, sound
 from reconciler.store.tables import HISTORY, RESOURCES
@@ -45,6 +45,8 @@ def changes(
             line=row.line,
             before=read_object(row.document_before) if documents else None,
             after=after.get((row.ref, row.n)),
+            version=row.version,
+            message=row.message,
         )
         for row in rows
     ]
@@ -66,6 +68,22 @@ def _after(connection: Connection, rows: Iterable[Any]) -> Mapping[tuple[str, in
             if sound(RESOURCES, row) and wanted.get((row.ref, row.n)) == row.digest:
                 found[row.ref, row.n] = read_object(row.document)
     return found
+
+
+def version(database: Database, id: str) -> Version | None:
+    """What a resource was, or is, declared as under this id; None where nothing was, or that is not kept any more."""
+    columns = HISTORY.c
+    query = select(columns.ref, columns.n, columns.accepted, columns.at, columns.author, columns.message)
+    query = query.where(columns.version == id, columns.digest != "").order_by(columns.number.desc()).limit(1)
+    now = RESOURCES.c
+    with database.reading("history") as connection:
+        row = connection.execute(query).first() if id else None
+        if row is not None and sound(HISTORY, row):
+            return Version(id, row.ref, row.n, row.accepted, row.at, row.author, row.message)
+        # It changed so long ago that the change itself is not kept any more; of the commit that made it, that is.
+        old = select(now.ref, now.n, now.revision, now.at, now.author, now.message).where(now.version == id)
+        row = connection.execute(old.limit(1)).first() if id else None
+    return Version(id, *row) if row is not None and sound(RESOURCES, row) else None
 
 
 def counts(database: Database, accepted: Iterable[str]) -> dict[tuple[str, float], dict[str, int]]:

@@ -1,10 +1,38 @@
 """How the tables came to be, step by numbered step; a step that was released is never changed again."""
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, inspect, text
 
+from reconciler.core.declared import version_id
+
+# Rows that are filled in one statement.
+FILLED_AT_ONCE = 1_000
+
+
+def _versions(connection: Connection) -> None:
+    """The ids of versions, which no database can work out."""
+    every = "SELECT number, ref, n, uid, accepted FROM history"
+    rows = [(row.number, row.ref, row.n, version_id(row.uid, row.accepted)) for row in connection.execute(text(every))]
+    fill = text("UPDATE history SET version = :version WHERE number = :number")
+    for begin in range(0, len(rows), FILLED_AT_ONCE):
+        some = rows[begin : begin + FILLED_AT_ONCE]
+        connection.execute(fill, [{"number": number, "version": version} for number, _, _, version in some])
+    known = {(ref, n): version for _, ref, n, version in rows}
+    now = [
+        # Of what changed longer ago than is kept only the commit is known.
+        {"ref": row.ref, "version": known.get((row.ref, row.n)) or version_id(row.uid, row.revision)}
+        for row in connection.execute(text("SELECT ref, n, uid, revision FROM resources"))
+    ]
+    for begin in range(0, len(now), FILLED_AT_ONCE):
+        connection.execute(
+            text("UPDATE resources SET version = :version WHERE ref = :ref"), now[begin : begin + FILLED_AT_ONCE]
+        )
+
+
 # Each step is plain SQL that SQLite and PostgreSQL both read, save what they name differently: {bytes} is the type of a
-# byte string, {number} that of whole numbers that rise for ever.
-STEPS: tuple[tuple[str, ...], ...] = (
+# byte string, {number} that of whole numbers that rise for ever; and functions, for what is not to be had by SQL.
+STEPS: tuple[tuple[str | Callable[[Connection], None], ...], ...] = (
     (
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value {bytes} NOT NULL)",
         """CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, epoch INTEGER NOT NULL,
@@ -80,6 +108,15 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE hook_deliveries (id TEXT PRIMARY KEY REFERENCES hooks (id) ON DELETE CASCADE, counts TEXT NOT NULL,
            last TEXT NOT NULL)""",
     ),
+    (
+        "ALTER TABLE history ADD COLUMN version TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE history ADD COLUMN message TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE resources ADD COLUMN version TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE resources ADD COLUMN message TEXT NOT NULL DEFAULT ''",
+        _versions,
+        "CREATE INDEX history_of_version ON history (version)",
+        "CREATE INDEX resources_by_version ON resources (version)",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},
@@ -111,5 +148,8 @@ def migrate(connection: Connection, now: int) -> None:
         connection.execute(text("INSERT INTO schema_version (version) VALUES (0)"))
     for step in STEPS[now:]:
         for statement in step:
-            connection.execute(text(statement.format(**TYPES[connection.dialect.name])))
+            if callable(statement):
+                statement(connection)
+            else:
+                connection.execute(text(statement.format(**TYPES[connection.dialect.name])))
     connection.execute(text("UPDATE schema_version SET version = :version"), {"version": len(STEPS)})

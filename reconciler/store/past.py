@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from reconciler.core.declared import Changed
+from reconciler.core.declared import Changed, Version
 from reconciler.store import happened, history, revisions
 from reconciler.store.database import Database
 from reconciler.store.rows import Event, Revision
@@ -41,6 +41,10 @@ class Past:
     ) -> list[Changed]:
         """The newest changes, newest first: of one printed ref, below a number, of one accepted revision; at most 1,000."""
         return history.changes(self._database, ref, before, most, accepted, documents)
+
+    def version(self, id: str) -> Version | None:
+        """What a resource was, or is, declared as under this id (`core.declared.version_id`)."""
+        return history.version(self._database, id)
 
     def change_counts(self, accepted: Iterable[str]) -> dict[tuple[str, float], dict[str, int]]:
         """Accepted revision and when ⇒ how many resources it created, changed, moved, deleted."""

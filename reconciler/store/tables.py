@@ -73,6 +73,8 @@ RESOURCES = _table(
     _text("author"),
     Column("n", Integer, nullable=False),
     Column("at", Double, nullable=False),
+    Column("version", Text, nullable=False, server_default=""),
+    Column("message", Text, nullable=False, server_default=""),
 )
 HISTORY = _log(
     "history",
@@ -89,6 +91,9 @@ HISTORY = _log(
     Column("line", Integer, nullable=False),
     _text("document_before"),
     Column("bytes", Integer, nullable=False),
+    # The id of what the resource is declared as from then on (core/declared.py), and what the commit said.
+    Column("version", Text, nullable=False, server_default=""),
+    Column("message", Text, nullable=False, server_default=""),
 )
 
 # Name ⇒ JSON: the status of every resource, and where the fleet as a whole stands.

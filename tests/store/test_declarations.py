@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.declared import Declaration, Maker
+from reconciler.core.declared import Declaration, Maker, Version, version_id
 from reconciler.core.delivery import Behind, Delivery
 from reconciler.core.envelope import digest_of
 from reconciler.core.kinds.host import Host
@@ -36,7 +36,7 @@ def declaration(revision: str, values: Mapping[str, Mapping[str, Any]], **files:
         revision,
         resources,
         lambda ref: values[ref.name],
-        lambda since, asked: {file: Maker(f"{revision}-of-{file}", f"ada since {since}") for file in asked},
+        lambda since, asked: {file: Maker(f"{revision}-of-{file}", f"ada since {since}", f"made {revision}") for file in asked},
     )
 
 
@@ -73,6 +73,29 @@ def test_every_change_is_kept_with_what_it_was_and_became(store: Store, clock: C
         "Host/b": ({"v": 1}, "r2-of-elsewhere.yaml", 2, "elsewhere.yaml"),
     }
     assert list(store.declared(["Host/b", "Host/none"])) == ["Host/b"]
+
+
+def test_every_version_is_found_by_its_id(store: Store, place: Place, clock: Clock) -> None:
+    """Id ⇒ what was declared, which change of it, and by which revision; also after what only moved, and after being gone."""
+    accept(store, declaration("r1", {"a": {"v": 1}, "b": {"v": 1}}))
+    clock.time_s = 2000.0
+    accept(store, declaration("r2", {"a": {"v": 2}, "b": {"v": 1}}))
+    accept(store, declaration("r3", {"b": {"v": 1}}))
+    first = store.version(version_id("uid-a", "r1"))
+    assert first == Version(version_id("uid-a", "r1"), "Host/a", 1, "r1", 1000.0, "ada since ", "made r1")
+    second = store.version(version_id("uid-a", "r2"))
+    assert second is not None
+    assert (second.n, second.commit, second.at) == (2, "r2", 2000.0)
+    # That it is gone is no version of it.
+    assert store.version(version_id("uid-a", "r3")) is None
+    assert store.version("") is None
+    assert [one.version for one in store.history("Host/a")][1:] == [second.id, first.id]
+    assert (store.declared()["Host/b"].version, store.declared()["Host/b"].message) == (version_id("uid-b", "r1"), "made r1")
+    # Where the change itself is not kept any more.
+    place.rows("DELETE FROM history WHERE ref = 'Host/b'")
+    kept = store.version(version_id("uid-b", "r1"))
+    assert kept is not None
+    assert (kept.ref, kept.n, kept.commit) == ("Host/b", 1, "r1-of-b.yaml")
 
 
 def test_nothing_new_writes_nothing(store: Store, place: Place, clock: Clock) -> None:
@@ -212,6 +235,8 @@ def test_the_tables_are_as_migrated(place: Place) -> None:
     if place.backend == "sqlite":
         plan = str(place.rows("EXPLAIN QUERY PLAN SELECT * FROM history WHERE ref = 'a' AND n <= 3"))
         assert "history_of_one" in plan
+        plan = str(place.rows("EXPLAIN QUERY PLAN SELECT * FROM history WHERE version = 'a' AND digest <> '' ORDER BY number"))
+        assert "history_of_version" in plan
 
 
 def test_where_proxies_stand_is_kept(store: Store, place: Place, clock: Clock) -> None:

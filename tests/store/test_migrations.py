@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData, create_engine, insert
 
+from reconciler.core.declared import Version, version_id
 from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot, Where, XdsResource
 from reconciler.seams import Seams
@@ -78,6 +79,32 @@ def test_the_first_releases_store_is_taken_over(place: Place, monkeypatch: pytes
     assert store.orders()[0].subject == "Container/a"
     store.event("kind", "Host/h", "next")
     assert store.events()[-1].number == 3
+    store.close()
+
+
+def test_versions_of_before_have_their_ids(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changed before versions had ids has the id that it would have been given; also where the change is not kept."""
+    step = next(number for number, step in enumerate(migrations.STEPS) if any(map(callable, step)))
+    with monkeypatch.context() as then:
+        then.setattr(migrations, "STEPS", migrations.STEPS[:step])
+        Database(place.url, Seams()).close()
+    uid = "6b0c1d6e-0d0f-5a0b-9a43-6f6f27f6a0c1"
+    place.rows(
+        "INSERT INTO history (number, at, ref, uid, n, revision, accepted, author, change, digest_before, digest, file, line, "
+        f"document_before, bytes) VALUES (7, 1, 'Host/a', '{uid}', 3, 'c1', 'r1', 'ada', 'changed', 'd0', 'd', 'a', 1, '', 0)"
+    )
+    for name, n in (("a", 3), ("b", 1)):
+        place.rows(
+            "INSERT INTO resources (ref, uid, kind, tenant, name, digest, document, file, line, blob, revision, author, n, at) "
+            f"VALUES ('Host/{name}', '{uid}', 'Host', 'default', '{name}', 'd', '{{}}', 'a', 1, 'b', 'c1', 'ada', {n}, 1)"
+        )
+    store = Store(place.url, Seams())
+    assert [one.version for one in store.history()] == [version_id(uid, "r1")]
+    assert {ref: one.version for ref, one in store.declared().items()} == {
+        "Host/a": version_id(uid, "r1"),
+        "Host/b": version_id(uid, "c1"),
+    }
+    assert store.version(version_id(uid, "r1")) == Version(version_id(uid, "r1"), "Host/a", 3, "r1", 1.0, "ada", "")
     store.close()
 
 
