@@ -14,6 +14,8 @@ NAME = "control.sock"
 PLAN, PLAN_AND_DOCUMENTS = "plan", "plan-and-documents"
 # The same for one change to what the branch holds now.
 REHEARSE, REHEARSE_WITH_DOCUMENTS = "rehearse", "rehearse-with-documents"
+# {name: plain text} ⇒ {name: what a document holds of it}.
+SEAL = "seal"
 # A frame is a head, a JSON object that says what is asked or answered, and a body of bytes; these are their lengths.
 LENGTHS = struct.Struct("!II")
 LARGEST_HEAD = 64 * 1024

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from reconciler import envoy_binary
-from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS
+from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, SEAL
 from reconciler.bell import SOURCE, Bell
 from reconciler.certificates import Certificates
 from reconciler.committer import Committer, Desk
@@ -34,6 +34,7 @@ from reconciler.releases import Releases
 from reconciler.requests import Answering, Requests
 from reconciler.rundir import XDS_SOCKET, point_to, run_directory
 from reconciler.scraped import serve
+from reconciler.seals import Seals
 from reconciler.seams import Seams
 from reconciler.secrets import IDENTITY_FILE, Opener
 from reconciler.store import Store, default_url
@@ -234,6 +235,7 @@ class Control:
             answers["sync"] = Syncs(wanted.look_now, lambda: wanted.accepted, loop, self._wake, self._seams).asked
             if self._http is not None:
                 answers |= self._committing(trial)
+                answers[SEAL] = Seals(lambda: wanted.accepted.fleet, self._opener, self.store).asked
         try:
             requests = Requests(self._run, answers, self.metrics, self._log, self._seams)
         except OSError as error:

@@ -132,6 +132,10 @@ class Opener:
         except pyrage.DecryptError as error:
             raise SecretError(f"cannot open {what}: {_why(str(error))}") from None
 
+    def recipients(self) -> tuple[str, ...]:
+        """Whom to seal for so that this opens it: one for each identity, none where there is none. Raises SecretError."""
+        return tuple(str(one.to_public()) for one in self._loaded())
+
     def _same(self, ref: Ref, sealed: Ciphertext, plaintext: bytes) -> None:
         """Two plaintexts under one hash: somebody put in a new ciphertext and left the hash, and nobody would see a change."""
         if isinstance(sealed, Sealed):
