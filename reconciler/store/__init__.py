@@ -1,5 +1,6 @@
 """What happened and what was told to us, in SQLite or PostgreSQL: facts outlive the process, wishes are in Git."""
 
+from reconciler.store.accounts import ROLES, AccountError, Accounts, KeptAccount
 from reconciler.store.backup import Backup, BackupError
 from reconciler.store.database import Damaged, Lease, LeaseLost, NoStore, StoreError, default_url
 from reconciler.store.examine import Examined, examine
@@ -15,7 +16,10 @@ from reconciler.store.tokens import SCOPES, Token, TokenError
 __all__ = [
     "HOME",
     "PROVIDERS",
+    "ROLES",
     "SCOPES",
+    "AccountError",
+    "Accounts",
     "Backup",
     "BackupError",
     "Damaged",
@@ -28,6 +32,7 @@ __all__ = [
     "Hook",
     "HookError",
     "Kept",
+    "KeptAccount",
     "KeptCertificate",
     "KeyReused",
     "Lease",

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Float, Integer, LargeBinary, Table, delete, i
 from reconciler.store import lease, migrations
 from reconciler.store.database import Database, StoreError
 from reconciler.store.tables import (
+    ACCOUNTS,
     BLOBS,
     CERTIFICATE_KEYS,
     CERTIFICATES,
@@ -28,10 +29,13 @@ from reconciler.store.tables import (
     METADATA,
     NOTICES,
     ORDERS,
+    PASSWORDS,
     PROPOSALS,
     REFUSED,
     REVISIONS,
+    ROLES_GIVEN,
     SETS,
+    SIGNING_KEYS,
     TELLINGS,
     TOKENS,
     TOLD,
@@ -44,6 +48,10 @@ PRECIOUS = (
     LEASES,
     ORDERS,
     GUARDS,
+    ACCOUNTS,
+    ROLES_GIVEN,
+    PASSWORDS,
+    SIGNING_KEYS,
     TOKENS,
     HOOKS,
     HOOK_SECRETS,

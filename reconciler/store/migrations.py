@@ -117,6 +117,19 @@ STEPS: tuple[tuple[str | Callable[[Connection], None], ...], ...] = (
         "CREATE INDEX history_of_version ON history (version)",
         "CREATE INDEX resources_by_version ON resources (version)",
     ),
+    (
+        """CREATE TABLE accounts (id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, username TEXT NOT NULL, tenant TEXT NOT NULL,
+           status TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)""",
+        """CREATE TABLE roles (account TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE, surface TEXT NOT NULL,
+           role TEXT NOT NULL, PRIMARY KEY (account, surface))""",
+        "CREATE TABLE passwords (id TEXT PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE, hash TEXT NOT NULL)",
+        """CREATE TABLE sessions (id TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+           refresh TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION NOT NULL)""",
+        "CREATE INDEX sessions_by_account ON sessions (account)",
+        "CREATE TABLE signing_keys (id TEXT PRIMARY KEY, key {bytes} NOT NULL, at DOUBLE PRECISION NOT NULL)",
+        """CREATE TABLE lockouts (subject TEXT PRIMARY KEY, failures INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL,
+           until DOUBLE PRECISION NOT NULL)""",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

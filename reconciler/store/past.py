@@ -6,6 +6,8 @@ from typing import Any
 from reconciler.core.declared import Changed, Version
 from reconciler.store import happened, history, revisions
 from reconciler.store.database import Database
+from reconciler.store.following import Following
+from reconciler.store.happened import Happened
 from reconciler.store.rows import Event, Revision
 
 
@@ -68,3 +70,11 @@ class Past:
     def latest(self, kinds: Sequence[str], limit: int = 100) -> list[Event]:
         """The newest whose kind begins so, newest first."""
         return happened.latest(self._database, kinds, limit)
+
+    def happened(self) -> Happened:
+        """Events and outcomes by their numbers, for whoever reads them back and forth."""
+        return Happened(self._database)
+
+    def following(self) -> Following:
+        """For whoever looks again and again."""
+        return Following(self._database)

@@ -92,9 +92,12 @@ def read_problems(body: str) -> tuple[Problem, ...]:
     )
 
 
-def sound(table: Table, row: Any) -> bool:
-    """Whether each value is what its column holds: SQLite takes anything anywhere, so somebody may have put it there."""
-    return all(_fits(table.c[name], value) for name, value in row._mapping.items())
+def sound(table: Table, row: Any, but: Sequence[str] = ()) -> bool:
+    """Whether each value is what its column holds: SQLite takes anything anywhere, so somebody may have put it there.
+
+    `but`: those of another table.
+    """
+    return all(_fits(table.c[name], value) for name, value in row._mapping.items() if name not in but)
 
 
 def _fits(column: "Column[Any]", value: object) -> bool:

@@ -15,12 +15,11 @@ from reconciler.seams import Seams
 from reconciler.store import backup as backups
 from reconciler.store import happened, orders, precious, revisions
 from reconciler.store import lease as leases
+from reconciler.store.accounts import Accounts
 from reconciler.store.backup import Backup
 from reconciler.store.current import Current
 from reconciler.store.database import Database, Lease
 from reconciler.store.declarations import Declarations
-from reconciler.store.following import Following
-from reconciler.store.happened import Happened
 from reconciler.store.hooks import Hooks
 from reconciler.store.logs import append
 from reconciler.store.notices import Notices
@@ -44,6 +43,7 @@ class Store(Past):
         self._lock = threading.RLock()
         self._snapshots = Snapshots(self._database)
         self.tokens = Tokens(self._database, seams)
+        self.accounts = Accounts(self._database, seams)
         self.proposals = Proposals(self._database, seams)
         self.hooks = Hooks(self._database, seams)
         self._meta: dict[str, bytes] = {}
@@ -199,10 +199,6 @@ class Store(Past):
         """What somebody outside is told."""
         return Notices(self._database)
 
-    def happened(self) -> Happened:
-        """Events and outcomes by their numbers, for whoever reads them back and forth."""
-        return Happened(self._database)
-
     # What is now
 
     def put_status(self, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
@@ -213,10 +209,6 @@ class Store(Past):
     def status(self, refs: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
         """Printed ref ⇒ its status; of these or of all."""
         return self._current.every(STATUS) if refs is None else self._current.some(STATUS, refs)
-
-    def following(self) -> Following:
-        """For whoever looks again and again."""
-        return Following(self._database)
 
     def put_state(self, state: Mapping[str, Any]) -> None:
         """Where the fleet as a whole stands, as plain JSON values."""

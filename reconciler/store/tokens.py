@@ -21,8 +21,9 @@ PREFIX = "cvy_"
 ID_BYTES, SECRET_BYTES = 6, 32
 FORM = re.compile(rf"{PREFIX}([0-9a-f]{{{2 * ID_BYTES}}})_([0-9a-f]{{{2 * SECRET_BYTES}}})")
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
-# What a token may be allowed: to ask for plans; to read how the fleet is, and what it declares; to change that by commits.
-SCOPES = ("plan", "read", "write")
+# What a token may be allowed: to ask for plans; to read how the fleet is, and what it declares; to change that by commits; to
+# manage accounts and what else takes the role of an admin.
+SCOPES = ("plan", "read", "write", "manage")
 MOST = 1_000
 # Compared with where there is no such token, so that this takes as long.
 NONE = hashlib.sha256(b"").hexdigest()
@@ -54,22 +55,24 @@ class Tokens:
     def __init__(self, database: Database, seams: Seams) -> None:
         self._database, self._seams = database, seams
 
-    def create(self, name: str, scopes: Iterable[str], lasts_s: float | None, author: str = "") -> tuple[Token, str]:
+    def create(
+        self, name: str, scopes: Iterable[str], lasts_s: float | None, author: str = "", *, account: str = ""
+    ) -> tuple[Token, str]:
         """A new token of this name and what it has to be shown as: that is kept nowhere. Raises TokenError.
 
-        `author` is who its commits are by, as "Name <mail>".
+        `author` is who its commits are by, as "Name <mail>"; `account` the id of the one that it speaks for.
         """
         if not NAME.fullmatch(name):
             raise TokenError(f"{name!r:.80} is no name for a token: use up to 63 of a-z, 0-9, `.`, `_` and `-`")
         now, id, secret = self._seams.now(), secrets.token_hex(ID_BYTES), secrets.token_hex(SECRET_BYTES)
-        token = Token(id, name, "", frozenset(scopes), now, None if lasts_s is None else now + lasts_s, author)
+        token = Token(id, name, account, frozenset(scopes), now, None if lasts_s is None else now + lasts_s, author)
         with self._database.writing("tokens") as connection:
             names = set(connection.execute(select(TOKENS.c.name)).scalars())
             if name in names:
                 raise TokenError(f"there is a token {name} already: `convoy token revoke {name}`, or take another name")
             if len(names) >= MOST:
                 raise TokenError(f"there are {MOST} tokens already: revoke those that nobody uses")
-            row = {"id": id, "name": name, "account": "", "scopes": " ".join(sorted(token.scopes)), "hash": _hash(secret)}
+            row = {"id": id, "name": name, "account": account, "scopes": " ".join(sorted(token.scopes)), "hash": _hash(secret)}
             connection.execute(insert(TOKENS).values(row | {"at": now, "until": token.until, "author": author}))
             self._event(connection, "token.created", name, f"may {' and '.join(sorted(token.scopes))}")
         return token, f"{PREFIX}{id}_{secret}"
