@@ -7,6 +7,7 @@ from typing import Any
 
 from reconciler.core.model import XDS, FleetState, Health, Key, Observed, ObservedState, Outcome, Plan, Ref, Snapshot
 from reconciler.core.show import outcome_json, plan_json, problem_json
+from reconciler.core.show_events import fared
 from reconciler.core.status import Status, leftovers
 from reconciler.deliveries import Deliveries
 from reconciler.log import Log
@@ -34,7 +35,8 @@ class Record:
         self._written: dict[Ref, tuple[Status, tuple[Observed, ...]]] = {}
         self._plan: Plan | None = None
         self._written_state: dict[str, Any] | None = None
-        self._left: set[str] | None = None
+        # What was in the store when we began: printed ref ⇒ how it fared.
+        self._left: dict[str, str] | None = None
         self._deliveries.forget()
 
     def plan(self, planned: Plan) -> None:
@@ -127,6 +129,9 @@ class Record:
     ) -> None:
         changed: dict[str, dict[str, Any] | None] = {}
         events: list[tuple[str, str, str]] = []
+        fresh = self._left is None
+        if self._left is None:
+            self._left = {name: str(row.get("health")) for name, row in self._store.status().items()}
         left = leftovers({ref: found for ref, found in bearing.items() if ref not in result}, planned)
         for ref in result.keys() | bearing.keys():
             instances = tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance)))
@@ -138,12 +143,17 @@ class Record:
             changed[str(ref)] = status_json(fleet, ref, *now)
             if ref in result and (before is None or before[0].sync != now[0].sync):
                 events.append((f"status.{now[0].sync}", str(ref), now[0].why))
+            # Of proxies alone: of thousands of containers it would be all that can be read.
+            if ref.kind == "Proxy" and ref in result:
+                was = before[0].health if before is not None else self._left.get(str(ref), now[0].health)
+                if was != now[0].health:
+                    events.append((f"health.{now[0].health}", str(ref), fared(was, now[0].why)))
         for ref in [ref for ref in self._written if ref not in result and ref not in bearing]:
             del self._written[ref]
             changed[str(ref)] = None
-        if self._left is None:
-            self._left = set(self._store.status())
-            changed.update(dict.fromkeys(self._left - {str(known) for known in self._written}))
+        if fresh:
+            changed.update(dict.fromkeys(self._left.keys() - {str(known) for known in self._written}))
+            self._left = {}
         self._store.add_events(events)
         if changed:
             self._store.put_status(changed)

@@ -15,7 +15,12 @@ STYLES: Mapping[str, Style] = {
     "held": "wait",
     "drifted": "wait",
     "pending": "wait",
+    "unhealthy": "bad",
+    "degraded": "wait",
+    "unknown": "wait",
+    "starting": "wait",
     "synced": "good",
+    "healthy": "good",
     "accepted": "good",
     "done": "good",
     "converged": "good",
@@ -26,6 +31,9 @@ EVENT_KINDS = (
     "action.failed",
     "action.skipped",
     "fleet.converged",
+    "health.*",
+    "health.healthy",
+    "health.unhealthy",
     "notification.failed",
     "order.*",
     "revision.accepted",
@@ -61,6 +69,17 @@ def of_action(number: int, record: Mapping[str, Any]) -> Happened:
     message = f"{record.get('verb', '')} on {record.get('host', '')}{took}{error}"
     kind = f"action.{record.get('status', 'unknown')}"
     return Happened(_number(record.get("at")), kind, str(record.get("ref", "")), message, number, record)
+
+
+def fared(before: str, why: str) -> str:
+    """What an event `health.…` says: how it fared before, and why it fares otherwise now."""
+    return f"was {before}: {why}" if why else f"was {before}"
+
+
+def fared_before(message: str) -> str:
+    """From what `fared` made; "" from anything else."""
+    word = message.partition(":")[0]
+    return word.removeprefix("was ") if word.startswith("was ") else ""
 
 
 def _number(value: object) -> float:
