@@ -9,6 +9,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
+# Host, port and time-out in seconds ⇒ a connection; raises OSError, and what whoever wrote it catches.
+Dial = Callable[[str, int, float], socket.socket]
+LONGEST_DIAL_S = 30.0
+
 
 class _Stay(urllib.request.HTTPRedirectHandler):
     """Redirects are looked at by whoever asks, and not followed: whoever we are sent to is not who the token is for."""
@@ -20,21 +24,31 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 class Line:
     """The connections that one opener makes, while they are spoken on. For one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, dial: Dial | None = None) -> None:
+        """`dial` connects in the place of the library's own way, to what it has looked at; no proxy is asked then."""
         self._made: list[socket.socket] = []
+        self._dial = dial
 
     def handlers(self, context: ssl.SSLContext | None = None) -> tuple[urllib.request.BaseHandler, ...]:
         """In the places of urllib's own, for http, https and redirects."""
-        line = self
+        line, dial = self, self._dial
+        trusting = context or (ssl.create_default_context() if dial is not None else None)
 
         class Plain(http.client.HTTPConnection):
             def connect(self) -> None:
-                super().connect()
+                if dial is None:
+                    super().connect()
+                else:
+                    self.sock = dial(self.host, self.port, self.timeout or LONGEST_DIAL_S)
                 line._made.append(self.sock)
 
         class Secure(http.client.HTTPSConnection):
             def connect(self) -> None:
-                super().connect()
+                if dial is None or trusting is None:
+                    super().connect()
+                else:
+                    made = dial(self.host, self.port, self.timeout or LONGEST_DIAL_S)
+                    self.sock = trusting.wrap_socket(made, server_hostname=self.host)
                 line._made.append(self.sock)
 
         class Http(urllib.request.HTTPHandler):
@@ -45,7 +59,8 @@ class Line:
             def https_open(self, request: urllib.request.Request) -> Any:
                 return self.do_open(Secure, request, context=context)
 
-        return Http(), Https(), _Stay()
+        direct = (urllib.request.ProxyHandler({}),) if dial is not None else ()
+        return (*direct, Http(), Https(), _Stay())
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.show_layout import harmless
-from reconciler.hangup import Line
+from reconciler.hangup import Dial, Line
 from reconciler.seams import Seams
 
 # Gitea answers with all comments of a pull request at once, each of up to 64 KiB.
@@ -60,6 +60,7 @@ class Wire:
         *,
         plain: bool = False,
         patience_s: float = PATIENCE_S,
+        dial: Dial | None = None,
     ) -> None:
         self.api = api.rstrip("/")
         self._origin = origin(self.api)
@@ -69,8 +70,8 @@ class Wire:
         self._token, self._headers, self._seams = token, headers, seams
         self._patience_s, self._until = patience_s, seams.monotonic() + patience_s
         # A proxy is for what is elsewhere: without TLS it would read the token.
-        proxies = [urllib.request.ProxyHandler({})] if _local(self._host) else []
-        self._line = Line()
+        proxies = [urllib.request.ProxyHandler({})] if _local(self._host) and dial is None else []
+        self._line = Line(dial)
         self._opener = urllib.request.build_opener(*proxies, *self._line.handlers())
 
     def send(self, method: str, path: str, body: object = None) -> Answer:

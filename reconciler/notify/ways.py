@@ -94,13 +94,14 @@ class _Mail(smtplib.SMTP):
 
 
 def _commit_status(way: ToCommitStatus, message: Message, open: Open, seams: Seams) -> None:
-    parts = urlsplit(way.api)
-    host = parts.hostname or ""
+    host = urlsplit(way.api).hostname or ""
+
+    def dial(host: str, port: int, timeout_s: float) -> socket.socket:
+        return connect(host, port, way.allow_private, min(timeout_s, PATIENCE_S))
+
     try:
-        # The forge's client connects by itself: what its name says now is looked at before the token is opened.
-        connect(host, parts.port or (443 if parts.scheme == "https" else 80), way.allow_private, PATIENCE_S).close()
         kind, token = FORGES[way.forge], _text(open, way.token, "token")
-        wire = Wire(way.api, token, kind.headers(token), seams, plain=way.allow_private, patience_s=PATIENCE_S * 2)
+        wire = Wire(way.api, token, kind.headers(token), seams, plain=way.allow_private, patience_s=PATIENCE_S * 2, dial=dial)
         client = kind.client(wire, way.repository)
         for revision, (state, description) in statuses(message).items():
             client.set_status(revision, cast(State, state), description, name=way.name)

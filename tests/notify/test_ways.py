@@ -293,6 +293,32 @@ def test_a_commit_status_goes_to_its_forge(receiver: str) -> None:
     assert json.loads(body)["state"] == "failure"
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_forge_is_the_address_that_was_looked_at(receiver: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is resolved once for each connection, a private address takes `allowPrivate`, and no proxy comes in between."""
+    port = int(receiver.rpartition(":")[2])
+    asked: list[Any] = []
+    real = socket.getaddrinfo
+
+    def rebound(host: str, *about: Any, **more: Any) -> Any:
+        asked.append(host)
+        return real("127.0.0.1", *about, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")
+    spec = {"forge": "gitea", "api": f"{scheme}://rebound.example:{port}/api/v1", "repository": "us/fleet", "token": SEALED}
+    events = [{"kind": "revision.refused", "ref": "a" * 40, "message": "bad", "at": 1.0, "number": 2}]
+    way = to("commitStatus", spec | {"allowPrivate": False})
+    if scheme == "https":
+        with pytest.raises(NotTold, match=r"rebound\.example is not a public address"):
+            tell(way, {**MESSAGE, "events": events}, opened(SECRET), Seams())
+        assert not Receiver.got
+    else:
+        tell(to("commitStatus", spec | {"allowPrivate": True}), {**MESSAGE, "events": events}, opened(SECRET), Seams())
+        assert [headers["host"] for _, headers, _ in Receiver.got] == [f"rebound.example:{port}"]
+    assert asked == ["rebound.example"]
+
+
 def test_rules_between_fields() -> None:
     """One way, no password in the open, no header in an address."""
     sealed = Sealed.model_validate(SEALED)
