@@ -1,12 +1,15 @@
 """Who asks: what is shown in `Authorization: Bearer …`, whose it is, and whether that may do what it is shown for."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from flask import Request
 
-from reconciler.store import ROLES, KeptAccount, Store, Token
+from api import signed
+from reconciler.core.model import DEFAULT_TENANT
+from reconciler.store import ROLES, SCOPES, KeptAccount, Store, Token
+from reconciler.store.tokens import PREFIX
 
 # What a role lets its holder do, in the words of tokens' scopes; and the other way round: as what a token may act at most.
 SCOPES_OF = {
@@ -14,6 +17,8 @@ SCOPES_OF = {
     "operator": frozenset({"plan", "read", "write"}),
     "admin": frozenset({"plan", "read", "write", "manage"}),
 }
+# The surface whose answers know no tenants: what is asked there is about everything that is in Git.
+WHOLE_FLEET = "convoy"
 MOST_WITH = {"read": "viewer", "write": "operator", "manage": "admin"}
 
 
@@ -58,25 +63,42 @@ def who(store: Store, request: Request, surface: str) -> Account:
 
 def named(store: Store, request: Request, shown: str, surface: str) -> Account:
     """The same where it was not shown in that header (a browser's WebSocket has none)."""
-    kept, most = _shown(store, shown)
+    kept, token = _shown(store, shown)
     request.environ["convoy.by"] = kept.email
+    account = acting(store, kept, surface)
+    if token is None:
+        return account
+    most = max((MOST_WITH[scope] for scope in token.scopes if scope in MOST_WITH), key=ROLES.index, default=None)
+    if most is None:
+        raise Forbidden(f"this token may {' and '.join(sorted(token.scopes)) or 'nothing'}, which is not enough here")
+    return replace(account, role=min(account.role, most, key=ROLES.index))
+
+
+def acting(store: Store, kept: KeptAccount, surface: str) -> Account:
+    """An account on this surface. Raises Forbidden where it has no role there."""
     role = kept.roles.get(surface)
-    if role is None or most is None:
+    if role is None:
         raise Forbidden("this account has no role here")
-    role = min(role, most, key=ROLES.index)
+    if surface == WHOLE_FLEET and kept.tenant != DEFAULT_TENANT:
+        raise Forbidden(f"this account is of the tenant {kept.tenant}, and what is asked here is about the whole fleet")
     return Account(kept.id, kept.email, kept.username, kept.tenant, tenant_id(store.installation(), kept.tenant), role)
 
 
-def _shown(store: Store, shown: str) -> tuple[KeptAccount, str | None]:
-    """Whose it is, and the role that it can have at most."""
-    token = store.tokens.shown(shown)
-    if token is None or not token.account:
-        raise Unknown
-    kept = store.accounts.get(token.account)
+def _shown(store: Store, shown: str) -> tuple[KeptAccount, Token | None]:
+    """Whose it is, and where it is a token of `convoy token`, that. Raises Unknown."""
+    token = kept = None
+    if shown.startswith(PREFIX):
+        token = store.tokens.shown(shown)
+        kept = store.accounts.get(token.account) if token is not None and token.account else None
+    elif shown:
+        claims = signed.read("access", shown, store.installation(), store.sessions.believed(), store.sessions.now())
+        kept = store.sessions.whose(claims.session) if claims is not None else None
+        if claims is None or kept is None or kept.id != claims.account:
+            raise Unknown
+    # Asked again with every request: what is shown outlives what was true when it was made.
     if kept is None or kept.status != "active":
         raise Unknown
-    roles = [MOST_WITH[scope] for scope in token.scopes if scope in MOST_WITH]
-    return kept, max(roles, key=ROLES.index, default=None)
+    return kept, token
 
 
 @cache
@@ -92,11 +114,18 @@ def bearer(request: Request) -> str:
 
 
 def asker(store: Store, request: Request, scope: str) -> Token:
-    """Asked before anything of the body is read; the log names whom it finds. Raises Unknown, Forbidden and StoreError."""
-    token = store.tokens.shown(bearer(request))
-    # A token of somebody's speaks for him, and for whom that is asks `who`.
+    """Asked before anything of the body is read; the log names whom it finds. Raises Unknown, Forbidden and StoreError.
+
+    On our own surface, an account is as a token with the scopes of its role.
+    """
+    shown = bearer(request)
+    token = store.tokens.shown(shown) if shown.startswith(PREFIX) else None
     if token is None or token.account:
-        raise Unknown
+        kept, key = _shown(store, shown)
+        request.environ["convoy.by"] = kept.email
+        account = acting(store, kept, WHOLE_FLEET)
+        scopes = SCOPES_OF[account.role] & (key.scopes if key is not None else frozenset(SCOPES))
+        token = Token(account.id, account.email, account.id, scopes, 0.0, None, account.author)
     if scope not in token.scopes:
         raise Forbidden(f"this token may {' and '.join(sorted(token.scopes)) or 'nothing'}, and not {scope}")
     request.environ["convoy.by"] = token.name

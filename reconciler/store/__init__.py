@@ -9,6 +9,7 @@ from reconciler.store.happened import Happened
 from reconciler.store.hooks import PROVIDERS, Heard, Hook, HookError, Kept
 from reconciler.store.proposals import Full, KeyReused, Proposal, Proposals
 from reconciler.store.rows import Event, KeptCertificate, Revision
+from reconciler.store.sessions import Sessions, SigningKey
 from reconciler.store.store import Store
 from reconciler.store.tables import HOME
 from reconciler.store.tokens import SCOPES, Token, TokenError
@@ -42,6 +43,8 @@ __all__ = [
     "Proposal",
     "Proposals",
     "Revision",
+    "Sessions",
+    "SigningKey",
     "Store",
     "StoreError",
     "Token",

@@ -72,13 +72,14 @@ class Accounts:
         return made
 
     def get(self, id: str) -> KeptAccount | None:
-        return self._one(ACCOUNTS.c.id == id)
+        return self.one(ACCOUNTS.c.id == id)
 
     def of(self, email: str) -> KeptAccount | None:
         """By its e-mail, however that is written."""
-        return self._one(ACCOUNTS.c.email == email.lower()) if EMAIL.fullmatch(email) else None
+        return self.one(ACCOUNTS.c.email == email.lower()) if EMAIL.fullmatch(email) else None
 
-    def _one(self, which: Any) -> KeptAccount | None:
+    def one(self, which: Any) -> KeptAccount | None:
+        """The one that fulfils a condition on its columns."""
         query = select(ACCOUNTS, ROLES_GIVEN.c.surface, ROLES_GIVEN.c.role)
         query = query.outerjoin(ROLES_GIVEN, ROLES_GIVEN.c.account == ACCOUNTS.c.id).where(which)
         with self._database.reading("accounts") as connection:
@@ -126,6 +127,11 @@ class Accounts:
                 connection.execute(delete(SESSIONS).where(SESSIONS.c.account == id))
                 self._event(connection, "account.password", spelled(email), "has a new password")
         return id is not None
+
+    def rehashed(self, id: str, hash: str) -> None:
+        """The same password, hashed as is done today."""
+        with self._database.writing("accounts") as connection:
+            connection.execute(update(PASSWORDS).where(PASSWORDS.c.id == id).values(hash=hash))
 
     def password(self, id: str) -> str:
         """The hash of its password, "" where it has none."""

@@ -26,6 +26,7 @@ from reconciler.store.notices import Notices
 from reconciler.store.past import Past
 from reconciler.store.proposals import Proposals
 from reconciler.store.rows import KeptCertificate
+from reconciler.store.sessions import Sessions
 from reconciler.store.snapshots import Snapshots
 from reconciler.store.tables import EVENTS, GUARDS, STATE, STATUS
 from reconciler.store.tokens import Tokens
@@ -44,6 +45,7 @@ class Store(Past):
         self._snapshots = Snapshots(self._database)
         self.tokens = Tokens(self._database, seams)
         self.accounts = Accounts(self._database, seams)
+        self.sessions = Sessions(self._database, self.accounts, seams)
         self.proposals = Proposals(self._database, seams)
         self.hooks = Hooks(self._database, seams)
         self._meta: dict[str, bytes] = {}

@@ -1,0 +1,61 @@
+"""Access and refresh tokens: JWTs that are signed with HS256 by a key of the store's, and nothing else is believed."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jwt
+
+from reconciler.store import SigningKey
+
+Use = Literal["access", "refresh"]
+ALGORITHM = "HS256"
+# Ours have about 500 characters. Nothing longer is even looked at.
+LONGEST = 2048
+ACCESS_S = 3600.0
+# Who signed and who reads are the same machine, or several whose clocks agree about so well.
+SKEW_S = 5.0
+CLAIMS = ["iss", "aud", "sub", "sid", "jti", "iat", "exp"]
+# Times are compared with the store's clock, below.
+OPTIONS: Any = {"require": CLAIMS, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """`session` and `account` are ids of the store's; `secret` is what a refresh token proves, "" in an access token."""
+
+    account: str
+    session: str
+    secret: str
+
+
+def signed(use: Use, claims: Claims, installation: str, key: SigningKey, now: float, until: float) -> str:
+    """`until` is when it expires, in Unix seconds, as `now` is."""
+    said = {"iss": installation, "aud": use, "sub": claims.account, "sid": claims.session, "iat": int(now), "exp": int(until)}
+    said["jti"] = claims.secret or secrets.token_urlsafe(16)
+    return jwt.encode(said, key.key, ALGORITHM, headers={"kid": key.id}, sort_headers=True)
+
+
+def read(use: Use, text: str, installation: str, keys: Sequence[SigningKey], now: float | None) -> Claims | None:
+    """What a token of this use says; None for everything that one of these keys has not signed, or that expired by `now`."""
+    if len(text) > LONGEST or not text.isascii():
+        return None
+    try:
+        kid = jwt.get_unverified_header(text).get("kid")
+        key = next((one for one in keys if one.id == kid), None)
+        if key is None:
+            return None
+        said = jwt.decode(text, key.key, algorithms=[ALGORITHM], audience=use, issuer=installation, options=OPTIONS)
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return None
+    return _claims(use, said, now)
+
+
+def _claims(use: Use, said: Mapping[str, Any], now: float | None) -> Claims | None:
+    texts, times = [said[name] for name in ("sub", "sid", "jti", "aud")], [said["iat"], said["exp"]]
+    if not all(isinstance(one, str) for one in texts) or not all(type(one) is int for one in times):
+        return None
+    if now is not None and not times[0] - SKEW_S <= now < times[1]:
+        return None
+    return Claims(texts[0], texts[1], texts[2] if use == "refresh" else "")
