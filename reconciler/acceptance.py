@@ -71,7 +71,7 @@ class Acceptance:
         """The same with what is wrong with it, and with what its resources are made from."""
         read = _reading(self._source, texts)
         there = replace(tree, files=files.files)
-        loaded = self._loader.load(there, read)
+        loaded = self._loader.load(there, read, self._source)
         problems: tuple[Problem, ...] = loaded.problems
         documents: Mapping[Ref, Document] | None = loaded.documents if loaded.fleet is not None else None
         if loaded.fleet is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from reconciler.certificates import Certificates
 from reconciler.core.connect import Connector
 from reconciler.core.handover import node_id
-from reconciler.core.model import FleetState, ObservedState, Problem, Snapshot
+from reconciler.core.model import FleetState, ObservedState, Problem, Ref, Snapshot
 from reconciler.gate import Gates
 
 # How long a real Envoy may take over one revision before that is reported as a Problem.
@@ -36,7 +36,8 @@ def check(fleet: FleetState, gate: Gates, certificates: Certificates, closed: th
             for resource in resources.values():
                 message = verdict.refused.get(resource.version)
                 if message is not None:
-                    problems[(str(resource.origin), message)] = Problem(
-                        resource.origin, f"Envoy refuses {resource.type.upper()} {resource.name}: {message}", "", resource.owner
-                    )
+                    then = f", as commit {resource.pinned[:12]} declares it" if resource.pinned else ""
+                    what = f"Envoy refuses {resource.type.upper()} {resource.name}{then}: {message}"
+                    ref = Ref.parse(f"Proxy/{node}") if resource.pinned else resource.owner
+                    problems[(str(resource.origin), message)] = Problem(resource.origin, what, "", ref)
     return tuple(problems[key] for key in sorted(problems))

@@ -47,7 +47,7 @@ def edited(store: Store, fleet: FleetState, documents: Mapping[Ref, Document]) -
 
 def compared(old: Source, before: str, new: Source, revision: str, loader: Loader) -> Compared:
     """From documents alone. Both sources have these revisions, and may be the same one. Raises SourceError."""
-    was, now = (loader.load(source.tree(name), source.read) for source, name in ((old, before), (new, revision)))
+    was, now = (loader.load(source.tree(name), source.read, source) for source, name in ((old, before), (new, revision)))
     for name, loaded in ((before, was), (revision, now)):
         if loaded.fleet is None:
             return Compared(before, revision, name, tuple(loaded.problems))

@@ -229,7 +229,7 @@ class Control:
 
     def _answer(self, loop: Loop, wanted: "Wanted | _Fixed") -> None:
         """Others may ask what would be planned, by HTTP and a process of its own, and for a sync; the loop does not notice."""
-        trial = Trial(lambda: loop.premises, self.store, self.installation, self._seams)
+        trial = Trial(lambda: loop.premises, self.store, self.installation, self._seams, self._source)
         answers = dict(trial.requests())
         if isinstance(wanted, Wanted):
             answers["sync"] = Syncs(wanted.look_now, lambda: wanted.accepted, loop, self._wake, self._seams).asked

@@ -24,7 +24,7 @@ def earlier(source: Source, loader: Loader, store: Store, revision: str, was: st
         try:
             # Where signers are asked for, what nobody answers for is not read, whatever a row says.
             problem = source.signature(one, at, "").problem if at is not None else None
-            fleet = None if at is None or problem else loader.load(source.tree(one), source.read).fleet
+            fleet = None if at is None or problem else loader.load(source.tree(one), source.read, source).fleet
         except SourceError as error:
             log.warning("revision.lost", revision=one, error=str(error))
             continue

@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from reconciler.core.compile import Compiler, Locate
+from reconciler.core.compile import Compiler, Locate, problem_of
 from reconciler.core.layers import ENVIRONMENT as ENVIRONMENT_FILE
 from reconciler.core.layers import among, declared, root_of
 from reconciler.core.model import FleetState, Problem, Ref, Where
 from reconciler.core.parse import Document, Parsed, locate, parse
+from reconciler.core.pinned import Then, then
 from reconciler.core.render import Renderer
 from reconciler.core.validate import Memo, Validated, ordered_problems, validate
 from reconciler.git import Tree
 from reconciler.pack import Pack, Records
+from reconciler.pins import Past, Pins
 from reconciler.seams import Seams
 
 Read = Callable[[Iterable[str]], Mapping[str, bytes]]
@@ -76,6 +78,7 @@ class Loader:
     """
 
     def __init__(self, cache_dir: Path | None, seams: Seams) -> None:
+        self._seams = seams
         self._pack = Pack(cache_dir, seams) if cache_dir is not None else None
         self._packed: Records | None = None
         self._files: dict[str, _File] = {}
@@ -84,11 +87,16 @@ class Loader:
         self._memo = Memo()
         self._compiler = Compiler()
         self._renderer = Renderer()
+        self._pins = Pins(self._then)
+        self._earlier: Loader | None = None
 
-    def load(self, tree: Tree, read: Read) -> Loaded:
-        """Load this revision; `read` is asked only for blobs not seen before. Raises what `read` raises, and nothing else."""
+    def load(self, tree: Tree, read: Read, past: Past | None = None) -> Loaded:
+        """Load this revision; `read` is asked only for blobs not seen before, and `past` for the commits that Proxies name.
+
+        Raises what these two raise, and nothing else.
+        """
         with _undisturbed(len(tree.files) - len(self._files) > MANY_FILES):
-            return self._load(tree, read)
+            return self._load(tree, read, past)
 
     def render(self, tree: Tree, read: Read) -> Written:
         """The documents of this revision as they are after bases, variables and patches; raises what `read` raises."""
@@ -115,7 +123,15 @@ class Loader:
         """How many documents have been made out of several layers, each time that one was."""
         return self._renderer.made
 
-    def _load(self, tree: Tree, read: Read) -> Loaded:
+    def _then(self, tree: Tree, past: Past) -> Then:
+        """What a commit of before declares. What its files say is known already, as far as they are the same today."""
+        if self._earlier is None:
+            self._earlier = Loader(None, self._seams)
+        self._earlier._blobs = self._blobs
+        written = self._earlier.render(tree, past.read)
+        return then(written.documents, tree.roots, ordered_problems(written.problems))
+
+    def _load(self, tree: Tree, read: Read, past: Past | None) -> Loaded:
         written = self.render(tree, read)
         problems, parsed = written.problems, written.parsed
         if written.ended:
@@ -126,7 +142,10 @@ class Loader:
             problems = misplaced(written.documents) or problems
         if problems and not (validated.whole and written.whole):
             return Loaded(None, ordered_problems(problems), parsed)
-        compiled = self._compiler.compile(tree.revision, validated.resources, _locator(validated))
+        pinned = self._pins.pinned(tree, validated.resources, past)
+        locate = _locator(validated)
+        problems += [problem_of(locate, ref, fault) for ref, fault in pinned.faults]
+        compiled = self._compiler.compile(tree.revision, validated.resources, locate, pinned.configurations)
         known = {problem.where for problem in problems}
         problems += [problem for problem in compiled.problems if problem.where not in known]
         if problems or compiled.fleet is None:
@@ -185,7 +204,10 @@ class Loader:
         self._packed = Records(b"")
         self._blobs.update((blob, files[paths[0]]) for blob, paths in new.items())
         if len(self._blobs) > 2 * len(files) + 1000:
-            self._blobs = {file.blob: file for file in files.values()}
+            # Another of ours may know its files by the same mapping.
+            kept = {file.blob: file for file in files.values()}
+            self._blobs.clear()
+            self._blobs.update(kept)
         self._unsaved += parsed
         if self._pack is not None and self._unsaved > len(files) // UNSAVED_SHARE:
             self._pack.save({file.blob: file.parsed.documents for file in files.values() if not file.parsed.problems})

@@ -195,7 +195,9 @@ class Proxies:
             for resource in (one for resources in snapshot.resources.values() for one in resources.values()):
                 message = refused.get(resource.version)
                 if message is not None:
-                    result.setdefault(resource.owner, f"{resource.origin}: Envoy refuses {resource.name}: {message}")
+                    # What a commit declares that only some proxies are pinned to is no fault of what is declared now.
+                    whose = ref if resource.pinned else resource.owner
+                    result.setdefault(whose, f"{resource.origin}: Envoy refuses {resource.name}: {message}")
                 elif resource.version in own:
                     result.setdefault(ref, f"{resource.origin}: {resource.name}: {own[resource.version]}")
                 elif words := self.refusals.words(resource.version, both):

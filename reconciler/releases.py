@@ -14,6 +14,7 @@ from reconciler.store import Store
 from reconciler.wanted import Accepted
 
 HOOK = "hook/"
+OWN = "told/"
 
 
 class Releases:
@@ -88,20 +89,28 @@ def _kept_as(force: InForce, base: FleetState, wanted: FleetState, row: Mapping[
     """All is as in `revision`, save what is withheld: printed ref ⇒ the revision it is of, "" for what was not there.
 
     `told`: the same for what the proxies of a ProxyGroup are told, and for a Proxy's Envoy, which is made of its group too:
-    either is of one revision as a whole, which may be older than that of a part of it that was withheld later.
+    either is of one revision as a whole, which may be older than that of a part of it that was withheld later. What a Proxy
+    with a Configuration of its own is told stands there beside its Envoy, after OWN.
     """
     before, told = _withheld(row), _withheld(row, "told")
     origins = {ref: before.get(str(ref), base.revision) if ref in base.resources else "" for ref in force.withheld}
-    older: list[Ref] = []
+    older: list[str] = []
     if force.withheld:
-        older += [group for group, said in force.fleet.traffic.items() if said != wanted.traffic.get(group)]
+        now, then = force.fleet.traffic, wanted.traffic
+        keys = dict.fromkeys((*now, *(key for key in then if key.kind == "Proxy" and key in force.fleet.resources)))
+        older += [_told_as(key) for key in keys if now.get(key) != then.get(key)]
         envoys = ((ref, want) for ref, want in force.fleet.workloads.items() if ref.kind == "Proxy")
-        older += [ref for ref, want in envoys if want != wanted.workloads.get(ref)]
+        older += [str(ref) for ref, want in envoys if want != wanted.workloads.get(ref)]
     return {
         "revision": force.fleet.revision,
         "withheld": {str(ref): origin for ref, origin in origins.items()},
-        "told": {str(ref): told.get(str(ref), base.revision) for ref in older},
+        "told": {name: told.get(name, base.revision) for name in older},
     }
+
+
+def _told_as(ref: Ref) -> str:
+    """What is said to a ProxyGroup's proxies goes by its name; a Proxy's own name stands for its Envoy."""
+    return f"{OWN}{ref}" if ref.kind == "Proxy" else str(ref)
 
 
 def _withheld(row: Mapping[str, Any], field: str = "withheld") -> dict[str, str]:
@@ -130,9 +139,11 @@ def _restored(row: Mapping[str, Any], wanted: FleetState, accepted: Accepted) ->
     told = _withheld(row, "told")
     traffic, workloads = {}, {ref: want for ref, want in base.workloads.items() if ref.kind != "Proxy"}
     for ref in base.resources:
+        if ref.kind in ("Proxy", "ProxyGroup"):
+            teller = known.get(told.get(_told_as(ref), revision), NOTHING)
+            if ref in teller.traffic:
+                traffic[ref] = teller.traffic[ref]
         fleet = known.get(told.get(str(ref), revision), NOTHING)
-        if ref.kind == "ProxyGroup" and ref in fleet.traffic:
-            traffic[ref] = fleet.traffic[ref]
         if ref.kind == "Proxy" and ref in fleet.workloads:
             workloads[ref] = fleet.workloads[ref]
     return replace(base, traffic=traffic, workloads=workloads)

@@ -182,6 +182,9 @@ class At:
     def tree(self, revision: str) -> Tree:
         return self.source.tree(revision)
 
+    def past(self, revision: str, commit: str) -> Tree:
+        return self.source.past(revision, commit)
+
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         return self.source.read(blob_ids)
 

@@ -9,7 +9,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, AskError
@@ -27,9 +27,10 @@ from reconciler.core.problems import problems_first
 from reconciler.core.prospect import next_force, prospect
 from reconciler.core.release import Orders
 from reconciler.core.told import Said, Told, brought_back, heard
-from reconciler.git import Tree, layers
+from reconciler.git import SourceError, Tree, layers
 from reconciler.git.layers import NoDirectory
 from reconciler.load import Loader
+from reconciler.pins import Past
 from reconciler.requests import Answering
 from reconciler.seams import Seams
 from reconciler.store import Damaged, Store, StoreError
@@ -46,8 +47,17 @@ class Trial:
     content: asking again after a small change costs what changed.
     """
 
-    def __init__(self, premises: Callable[[], Premises | None], store: Store, installation: str, seams: Seams) -> None:
+    def __init__(
+        self,
+        premises: Callable[[], Premises | None],
+        store: Store,
+        installation: str,
+        seams: Seams,
+        past: Past | None = None,
+    ) -> None:
+        """`past`: where commits are looked for that the documents name."""
         self._premises, self._store, self._installation, self._seams = premises, store, installation, seams
+        self._past = past
         self._lock = threading.Lock()
         self._forget()
 
@@ -120,7 +130,7 @@ class Trial:
                 raise _late()
             return {blob: contents[blob] for blob in blobs}
 
-        loaded = self._loader.load(_tree(question, files, read), read)
+        loaded = self._loader.load(_tree(question, files, read), read, _Followed(self._past, known) if self._past else None)
         orders = known.facts.orders.values()
         said = heard((Said(question.revision, question.author, question.message),), orders, now)
         if loaded.fleet is None or loaded.problems:
@@ -139,6 +149,26 @@ class Trial:
                 if good is not None:
                     found[node] = good
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """The commits of the branch that is followed here, whatever branch the documents are of."""
+
+    source: Past
+    known: Premises
+
+    def past(self, revision: str, commit: str) -> Tree:
+        try:
+            return self.source.past(self.known.fleet.revision, commit)
+        except SourceError as error:
+            raise AskError("away", f"the repository cannot be read: {error}", "ask again soon") from None
+
+    def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
+        try:
+            return self.source.read(blob_ids)
+        except SourceError as error:
+            raise AskError("away", f"the repository cannot be read: {error}", "ask again soon") from None
 
 
 def _closed(fleet: FleetState, known: Premises) -> tuple[Problem, ...]:

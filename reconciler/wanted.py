@@ -247,7 +247,7 @@ class Wanted:
     def _load(self, revision: str) -> Loaded:
         with self._metrics.stage("load"):
             tree = self._source.tree(revision)
-            loaded = self._loader.load(tree, self._source.read)
+            loaded = self._loader.load(tree, self._source.read, self._source)
         self._layers = frozenset(environment_of(layer.root) for layer in tree.layers)
         self.documents = loaded.documents
         if loaded.fleet is None or self._gate is None or not settings_of(loaded.fleet).validate_with_envoy:

@@ -118,6 +118,9 @@ def bearers(rows: Rows) -> "Mapping[tuple[str, int], Bearer]":
 def _where(store: "Store", route: "Route", lines: Lines) -> str:
     """The line of the route itself, where a Configuration's document says it in that very order."""
     table = route.table or route.listening.resource
+    if table.pinned:
+        # What it was then is not to be found in what it is now.
+        return ""
     declared = store.declared([str(table.owner)]).get(str(table.owner))
     if declared is None or declared.kind != "Configuration" or route.table is None:
         return ""

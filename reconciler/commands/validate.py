@@ -123,7 +123,7 @@ def _look(call: Call, place: sources.Place, environment: str, seams: "Seams", st
     signature = wishes.signature(revision, seams.now(), "")
     # What nobody answers for is not read.
     tree = wishes.tree(revision) if signature.problem is None else Tree(revision, {}, (signature.problem,))
-    loaded = Loader(None, seams).load(tree, wishes.read)
+    loaded = Loader(None, seams).load(tree, wishes.read, wishes)
     return Looked(environment, revision, tree, loaded, tuple(loaded.problems), wishes)
 
 

@@ -1,7 +1,7 @@
-"""What goes together: what the proxies of one ProxyGroup are told something of."""
+"""What goes together: what the proxies of one ProxyGroup are told something of, or one Proxy with its own Configuration."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from reconciler.core.clusters import eds_target
@@ -9,28 +9,48 @@ from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Ref, Resource
 
+# What says where an Envoy runs says nothing of what it is told.
+ELSEWHERE = frozenset({"Host"})
+
 
 def group_of(proxy: Resource) -> Ref:
     """The ProxyGroup of a Proxy."""
     return Ref("ProxyGroup", cast(Proxy, proxy.spec).group, proxy.ref.tenant)
 
 
+def told_as(proxy: Resource, fleet: FleetState) -> Ref:
+    """Under whose name it stands in `FleetState.traffic` what this Proxy is told: its own, or its group's."""
+    return proxy.ref if proxy.ref in fleet.traffic else group_of(proxy)
+
+
+def own_told(fleet: FleetState) -> Iterator[Resource]:
+    """The Proxies that are told something of their own."""
+    return (fleet.resources[ref] for ref in fleet.traffic if ref.kind == "Proxy" and ref in fleet.resources)
+
+
 def carried_by(*fleets: FleetState) -> dict[Ref, set[Ref]]:
-    """ProxyGroup ⇒ whatever its proxies are told something of."""
+    """ProxyGroup, or Proxy with a Configuration of its own ⇒ whatever is told of. What is pinned is of no document of today."""
     carried: dict[Ref, set[Ref]] = defaultdict(set)
     for fleet in fleets:
-        for group, types in fleet.traffic.items():
-            carried[group] |= {group, *(one.owner for resources in types.values() for one in resources.values())}
-            carried[group] |= {ref for ref in _named(fleet, group) if ref in fleet.resources}
+        for key, types in fleet.traffic.items():
+            told = (one for resources in types.values() for one in resources.values())
+            carried[key] |= {key, *(one.owner for one in told if not one.pinned)}
+            carried[key] |= {ref for ref in _named(fleet, key) if ref in fleet.resources}
             ends = (eds_target(one.eds) for one in types.get("cds", {}).values() if one.eds)
-            carried[group] |= {end[0] for end in ends if end is not None}
+            carried[key] |= {end[0] for end in ends if end is not None}
+        own: dict[Ref, list[Ref]] = defaultdict(list)
+        for proxy in own_told(fleet):
+            own[group_of(proxy)].append(proxy.ref)
         for host in fleet.of("VirtualHost"):
-            carried[Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant)].add(host.ref)
+            group = Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant)
+            for key in (group, *own[group]):
+                carried[key].add(host.ref)
     return carried
 
 
-def _named(fleet: FleetState, group: Ref) -> Iterable[Ref]:
-    resource = fleet.resources.get(group)
+def _named(fleet: FleetState, key: Ref) -> Iterable[Ref]:
+    resource = fleet.resources.get(key)
     if resource is None:
         return ()
-    return (Ref(kind, one.name, group.tenant) for one in resource.spec.references() for kind in one.kinds)
+    named = (one for one in resource.spec.references() if ELSEWHERE.isdisjoint(one.kinds))
+    return (Ref(kind, one.name, key.tenant) for one in named for kind in one.kinds)

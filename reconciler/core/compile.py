@@ -1,9 +1,10 @@
 """compile(): checked documents ⇒ FleetState, every workload and everything any proxy is told; or every Problem there is."""
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol, cast
 
 from reconciler.core import clusters
@@ -40,9 +41,19 @@ class Compiled:
     problems: tuple[Problem, ...]
 
 
-def compile(revision: str, resources: Mapping[Ref, Resource], locate: Locate) -> Compiled:
+# Proxy ⇒ the Configuration that it is pinned to, as the commit that it names declares it.
+Pinned = Mapping[Ref, Resource]
+NONE: Pinned = MappingProxyType({})
+
+
+def compile(revision: str, resources: Mapping[Ref, Resource], locate: Locate, pinned: Pinned = NONE) -> Compiled:
     """What these documents declare, computed from nothing."""
-    return Compiler().compile(revision, resources, locate)
+    return Compiler().compile(revision, resources, locate, pinned)
+
+
+def problem_of(locate: Locate, ref: Ref, fault: Fault) -> Problem:
+    """A fault in the spec of this resource, at its place."""
+    return Problem(locate(ref, ("spec", *fault.path), key=fault.key), fault.what, fault.hint, ref)
 
 
 class Compiler:
@@ -51,9 +62,9 @@ class Compiler:
     def __init__(self) -> None:
         self._memo = Memo()
 
-    def compile(self, revision: str, resources: Mapping[Ref, Resource], locate: Locate) -> Compiled:
-        """The same as `compile`. Not thread-safe."""
-        run = _Run(self._memo, resources, locate)
+    def compile(self, revision: str, resources: Mapping[Ref, Resource], locate: Locate, pinned: Pinned = NONE) -> Compiled:
+        """The same as `compile`. Not thread-safe. What is pinned is the same object as long as it says the same."""
+        run = _Run(self._memo, resources, locate, pinned)
         if run.faults:
             return Compiled(None, run.problems())
         return Compiled(FleetState(revision, resources, run.workloads, run.traffic), ())
@@ -80,13 +91,13 @@ class _Tenant:
 class _Run:
     """One compilation."""
 
-    def __init__(self, memo: Memo, resources: Mapping[Ref, Resource], locate: Locate) -> None:
-        self.kept, self.last, self.locate = memo.kept, memo.last, locate
+    def __init__(self, memo: Memo, resources: Mapping[Ref, Resource], locate: Locate, pinned: Pinned) -> None:
+        self.kept, self.last, self.locate, self.pinned = memo.kept, memo.last, locate, pinned
         self.workloads: dict[Ref, Want] = {}
         self.traffic: dict[Ref, Traffic] = {}
         self.faults: list[Found] = []
         tenants: dict[str, _Tenant] = {}
-        for resource in memo.same(resources.values()):
+        for resource in memo.same(resources.values(), pinned.values()):
             ref = resource.ref
             tenant = tenants.get(ref.tenant) or tenants.setdefault(ref.tenant, _Tenant(ref.tenant))
             tenant.kinds[ref.kind][ref.name] = resource
@@ -98,8 +109,8 @@ class _Run:
         found = {}
         for i, (ref, fault) in enumerate(self.faults):
             # Finding a place reads the document again. Nobody reads so many, so the first line of the document will do.
-            path = ("spec", *fault.path) if i < MOST_PLACES else ()
-            problem = Problem(self.locate(ref, path, key=fault.key), fault.what, fault.hint, ref)
+            far = Problem(self.locate(ref, ()), fault.what, fault.hint, ref) if i >= MOST_PLACES else None
+            problem = far or problem_of(self.locate, ref, fault)
             found[(problem.where, problem.what)] = problem
         return tuple(found[key] for key in sorted(found))
 
@@ -135,9 +146,11 @@ class _Run:
         for resource in tenant.kinds["Proxy"].values():
             proxies[cast(Proxy, resource.spec).group].append(resource)
         for resource in tenant.kinds["ProxyGroup"].values():
-            text = self._group(resource, hosts.get(resource.ref.name, {}), tenant)
+            serving = hosts.get(resource.ref.name, {})
+            text, built_in = self._group(resource, serving, tenant)
             for proxy in proxies[resource.ref.name]:
                 self.workloads[proxy.ref] = self.kept("proxy", (proxy, resource), partial(proxy_want, proxy, resource, text))
+            self._own(resource, proxies[resource.ref.name], serving, tenant, built_in)
         self.faults.extend(proxy_faults(tenant.kinds["Proxy"], tenant.kinds["Host"], self.traffic))
 
     def _faults(self, read: tuple[Resource, ...], tenant: _Tenant) -> list[Found]:
@@ -162,10 +175,16 @@ class _Run:
         targets = tenant.targets(resource)
         return self.kept("read", (resource, *targets), partial(translate, resource, targets))
 
-    def _parts(self, resource: Resource, tenant: _Tenant) -> tuple[Part, ...]:
-        """The same as resources that know their place."""
-        read = self._read(resource, tenant)
-        return self.kept("placed", (resource, *tenant.targets(resource)), partial(self._placed, resource, read))
+    def _parts(self, resource: Resource, tenant: _Tenant, pin: Resource | None = None) -> tuple[Part, ...]:
+        """The same as resources that know their place; of what was declared in the past that is where a Proxy names it."""
+        read, targets = self._read(resource, tenant), tenant.targets(resource)
+        if pin is not None:
+            return self.kept("pinned", (pin, resource, *targets), partial(self._pinned, pin, resource, read))
+        return self.kept("placed", (resource, *targets), partial(self._placed, resource, read))
+
+    def _pinned(self, pin: Resource, resource: Resource, read: Translation) -> tuple[Part, ...]:
+        where, revision = self._where(pin, ("revision",)), cast(Proxy, pin.spec).revision or ""
+        return tuple(Part(one, replace(bound(one, resource.ref, where), pinned=revision)) for one in read.pieces)
 
     def _placed(self, resource: Resource, read: Translation) -> tuple[Part, ...]:
         return tuple(Part(one, bound(one, resource.ref, self._where(resource, one.path))) for one in read.pieces)
@@ -181,13 +200,55 @@ class _Run:
         piece = clusters.application_cluster(resource.ref.name, clusters.eds_name(resource.ref, port))
         return Part(piece, bound(piece, resource.ref, self._where(resource)))
 
-    def _group(self, resource: Resource, hosts: Mapping[int, tuple[Host, ...]], tenant: _Tenant) -> str:
-        """Work out what a group is told; gives back the bootstrap of its Envoys."""
+    def _group(self, resource: Resource, hosts: Mapping[int, tuple[Host, ...]], tenant: _Tenant) -> tuple[str, frozenset[str]]:
+        """Work out what a group is told; gives back the bootstrap of its Envoys, and the clusters that these have from it."""
         ref, spec = resource.ref, cast(ProxyGroup, resource.spec)
         text, built_in, faults = self.kept("bootstrap", (resource,), partial(bootstrap, spec, node_name(ref)))
         self.faults.extend((ref, fault) for fault in faults)
         configuration = tenant.kinds["Configuration"].get(spec.configuration or "")
-        group = Group(
+        self.traffic[ref], found = self._told(ref, configuration, hosts, tenant, built_in)
+        self.faults.extend(found)
+        return text, built_in
+
+    def _own(
+        self,
+        group: Resource,
+        proxies: Iterable[Resource],
+        hosts: Mapping[int, tuple[Host, ...]],
+        tenant: _Tenant,
+        built_in: frozenset[str],
+    ) -> None:
+        """Work out what those are told that have a Configuration of their own: once for all that have the same."""
+        told: dict[int, Traffic] = {}
+        for proxy in sorted(proxies, key=lambda one: one.ref):
+            spec = cast(Proxy, proxy.spec)
+            if not spec.configuration or (
+                not spec.revision and spec.configuration == cast(ProxyGroup, group.spec).configuration
+            ):
+                continue
+            now = tenant.kinds["Configuration"].get(spec.configuration)
+            configuration = self.pinned.get(proxy.ref) if spec.revision else now
+            if configuration is None:
+                # It is said already what is wrong with it.
+                continue
+            if id(configuration) not in told:
+                pin = proxy if spec.revision else None
+                told[id(configuration)], found = self._told(group.ref, configuration, hosts, tenant, built_in, pin)
+                self.faults.extend(found)
+            self.traffic[proxy.ref] = told[id(configuration)]
+
+    def _told(
+        self,
+        group: Ref,
+        configuration: Resource | None,
+        hosts: Mapping[int, tuple[Host, ...]],
+        tenant: _Tenant,
+        built_in: frozenset[str],
+        pin: Resource | None = None,
+    ) -> tuple[Traffic, Iterable[Found]]:
+        """This Configuration with the VirtualHosts of the group, and what is wrong with the two together. `pin`: the Proxy
+        that is pinned to it."""
+        told = Group(
             self._read(configuration, tenant).declared if configuration is not None else frozenset(),
             built_in,
             partial(self._shared, tenant),
@@ -195,18 +256,22 @@ class _Run:
             tenant.kinds["Certificate"],
             self._where,
         )
+        faults: list[Found] = []
         if configuration is not None:
-            group.add(self._parts(configuration, tenant))
+            told.add(self._parts(configuration, tenant, pin))
+        if configuration is not None and pin is not None:
+            faults.extend((configuration.ref, fault) for fault in self._read(configuration, tenant).faults)
         for port, serving in hosts.items():
             documents = tuple(host.resource for host in serving)
-            parts, wrong = self.last(("port", ref, port), documents, partial(port_parts, port, serving, self._where))
-            self.faults.extend(wrong)
-            self.faults.extend(group.clashes(parts, ref if configuration is None else configuration.ref))
-            group.add(parts)
-        self.traffic[ref] = group.close()
-        self.faults.extend(group.faults)
-        self.faults.extend(shared_sockets(group))
-        return text
+            parts, wrong = self.last(("port", group, port), documents, partial(port_parts, port, serving, self._where))
+            faults.extend(wrong)
+            faults.extend(told.clashes(parts, group if configuration is None else configuration.ref))
+            told.add(parts)
+        traffic = told.close()
+        faults = [*faults, *told.faults, *shared_sockets(told)]
+        if configuration is None or pin is None:
+            return traffic, faults
+        return traffic, [_at_the_pin(pin, one) if one[0] == configuration.ref else one for one in faults]
 
     def _shared(self, tenant: _Tenant, name: str) -> Part | None:
         """The cluster of this name that stands outside of Configurations."""
@@ -226,3 +291,11 @@ class _Run:
             fault = Fault(("ports",), f"{application.ref} is sent requests but has no port", "give it `ports`")
             self.faults.append((application.ref, fault))
         return found
+
+
+def _at_the_pin(pin: Resource, found: Found) -> Found:
+    """What is wrong with what was declared in the past can be mended only where that is named."""
+    ref, fault = found
+    revision = cast(Proxy, pin.spec).revision or ""
+    what = f"{ref}, as commit {revision[:12]} declares it: {fault.what}"
+    return pin.ref, Fault(("revision",), what, fault.hint or "name another commit")

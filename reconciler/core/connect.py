@@ -43,18 +43,24 @@ class Connector:
         self._know(fleet)
         by_owner = _by_owner(fleet, seen)
         assignments: dict[str, XdsResource] = {}
-        for group in fleet.traffic.values():
+        for group in {id(one): one for one in fleet.traffic.values()}.values():
             for cluster in group.get("cds", {}).values():
                 if cluster.eds and cluster.eds not in assignments:
                     assignments[cluster.eds] = self._assignment(cluster, seen, by_owner)
         self._assignments = {name: self._assignments[name] for name in assignments}
-        told = {ref: self._group(ref, group, assignments, certificate_versions) for ref, group in fleet.traffic.items()}
+        told: dict[Ref, _Told] = {}
+        # Many proxies may be pinned to the same.
+        alike: dict[int, _Told] = {}
+        for ref, group in fleet.traffic.items():
+            if id(group) not in alike:
+                alike[id(group)] = self._group(ref, group, assignments, certificate_versions)
+            told[ref] = alike[id(group)]
         self._told = told
         listeners: dict[tuple[str, int], XdsResource] = {}
         result: dict[str, Snapshot] = {}
         for resource in fleet.of("Proxy"):
             proxy = cast(Proxy, resource.spec)
-            group_told = told.get(Ref("ProxyGroup", proxy.group, resource.ref.tenant))
+            group_told = told.get(resource.ref) or told.get(Ref("ProxyGroup", proxy.group, resource.ref.tenant))
             if group_told is not None:
                 result[node_id(resource.ref)] = self._own(group_told, proxy, listeners)
         self._listeners = listeners

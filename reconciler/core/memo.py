@@ -24,13 +24,18 @@ class Memo:
         self._resources: dict[int, Resource] = {}
         self._before: dict[int, Resource] = {}
         self._by_ref: dict[Ref, Resource] = {}
+        self._beside: dict[int, Resource] = {}
         self._sweep_at = FEWEST_SWEPT
 
-    def same(self, resources: Iterable[Resource]) -> list[Resource]:
-        """A new revision: its resources, each as the object it was in the last one if it says the same at the same place."""
+    def same(self, resources: Iterable[Resource], beside: Iterable[Resource] = ()) -> list[Resource]:
+        """A new revision: its resources, each as the object it was in the last one if it says the same at the same place.
+
+        `beside` are others that it is made of, the same objects as long as they say the same.
+        """
         before, by_ref = self._resources, self._by_ref
         result = [before.get(id(one)) or _alike(one, by_ref) for one in resources]
         self._before, self._resources = before, {id(one): one for one in result}
+        self._beside = {id(one): one for one in beside}
         for gone in before.keys() - self._resources.keys():
             by_ref.pop(before[gone].ref, None)
         for new in self._resources.keys() - before.keys():
@@ -59,7 +64,7 @@ class Memo:
         return cast(T, found[2])
 
     def _sweep(self) -> None:
-        live = self._resources.keys() | self._before.keys() | {id(None)}
+        live = self._resources.keys() | self._before.keys() | self._beside.keys() | {id(None)}
         for results in (self._made, self._last):
             dead = [key for key, found in results.items() if not live.issuperset(map(id, found[0]))]
             for key in dead:

@@ -75,7 +75,7 @@ class FleetState:
     resources: Mapping[Ref, Resource]
     workloads: Mapping[Ref, Want]
     # What every proxy of a ProxyGroup is told, type ⇒ name ⇒ resource, save what only observation can fill in (EDS) and
-    # what is one proxy's own (its ports).
+    # what is one proxy's own (its ports). Under a Proxy: what that is told instead, for it has a Configuration of its own.
     traffic: Mapping[Ref, Mapping[str, Mapping[str, "XdsResource"]]] = field(default_factory=dict)
 
     def of(self, kind: str) -> Iterator[Resource]:
@@ -237,6 +237,8 @@ class XdsResource:
     eds: str = ""
     # Names this resource refers to, as (type, name): what must be there before it, and longer than it.
     refers: tuple[tuple[str, str], ...] = ()
+    # The commit that declares it so, where a Proxy is pinned to that; `origin` is then where the Proxy says so.
+    pinned: str = ""
 
 
 # Short names of the xDS types, in the order in which upserts are sent; type URLs are in core/envoy.py.

@@ -100,9 +100,9 @@ def _replicas(document: Document, resource: Resource, hosts: int) -> Iterator[Fo
 
 
 def _listeners(pairs: Sequence[Pair], hosts: Hosts) -> Iterator[tuple[str, int, Claim]]:
-    """Host and port of every proxy's listeners, as far as their short spellings say."""
+    """Host and port of every proxy's listeners, as far as their short spellings say, and as documents of today have them."""
     listeners: dict[Key, dict[str, tuple[str, int | None]]] = defaultdict(dict)
-    groups: dict[Key, list[Key]] = defaultdict(list)
+    served: dict[Key, str] = {}
     for _, checked in pairs:
         spec, ref = (checked.resource.spec, checked.resource.ref) if checked.resource else (None, None)
         if ref is None:
@@ -112,17 +112,23 @@ def _listeners(pairs: Sequence[Pair], hosts: Hosts) -> Iterator[tuple[str, int, 
         elif isinstance(spec, VirtualHost):
             listeners["VirtualHost", ref.tenant, spec.group][f"port-{spec.port}"] = (spec.address, spec.port)
         elif isinstance(spec, ProxyGroup):
-            groups["ProxyGroup", ref.tenant, ref.name].append(("VirtualHost", ref.tenant, ref.name))
-            if spec.configuration:
-                groups["ProxyGroup", ref.tenant, ref.name].append(("Configuration", ref.tenant, spec.configuration))
+            served["ProxyGroup", ref.tenant, ref.name] = spec.configuration or ""
     for document, checked in pairs:
         resource = checked.resource
         if resource is None or not isinstance(resource.spec, Proxy):
             continue
-        may_run = hosts.may_run(resource)
-        for key in groups.get(("ProxyGroup", resource.ref.tenant, resource.spec.group), ()) if len(may_run) == 1 else ():
+        may_run, tenant, spec = hosts.may_run(resource), resource.ref.tenant, resource.spec
+        group = ("ProxyGroup", tenant, spec.group)
+        if len(may_run) != 1 or group not in served:
+            continue
+        configuration = "" if spec.revision else spec.configuration or served[group]
+        told: tuple[tuple[Key, str], ...] = (
+            (("VirtualHost", tenant, spec.group), "group"),
+            (("Configuration", tenant, configuration), "configuration" if spec.configuration else "group"),
+        )
+        for key, whose in told:
             for name, (address, own) in listeners[key].items():
-                port = resource.spec.ports.get(name, own)
-                path = ("spec", "ports", name) if name in resource.spec.ports else ("spec", "group")
+                port = spec.ports.get(name, own)
+                path = ("spec", "ports", name) if name in spec.ports else ("spec", whose)
                 if port is not None:
                     yield may_run[0], port, Claim(document, resource.ref, path, address)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.core import hooks
-from reconciler.core.carried import carried_by, group_of
+from reconciler.core.carried import carried_by, group_of, own_told
 from reconciler.core.facts import FLEET, Order
 from reconciler.core.hooks import HookRun, Runs
 from reconciler.core.kinds import KINDS
@@ -203,7 +203,8 @@ def _started(hook: Resource, base: FleetState, target: FleetState) -> set[Ref]:
     if not groups:
         return set()
     carried = carried_by(base, target)
-    started = {ref for group in groups for ref in carried.get(group, ())}
+    own = {one.ref for one in own_told(target) if group_of(one) in groups}
+    started = {ref for key in groups | own for ref in carried.get(key, ())}
     return started | {one.ref for one in target.of("Proxy") if group_of(one) in groups}
 
 
@@ -274,11 +275,11 @@ def compose(base: FleetState, wanted: FleetState, withheld: Collection[Ref], dif
     }
     traffic = {}
     members = carried_by(base, wanted)
-    for group in resources:
-        if group.kind == "ProxyGroup":
-            fleet = wanted if members.get(group, {group}).isdisjoint(withheld) else base
-            if group in fleet.traffic:
-                traffic[group] = fleet.traffic[group]
+    for key in dict.fromkeys((*wanted.traffic, *base.traffic)):
+        if key in resources:
+            fleet = wanted if members.get(key, {key}).isdisjoint(withheld) else base
+            if key in fleet.traffic:
+                traffic[key] = fleet.traffic[key]
     return FleetState(wanted.revision, resources, workloads, traffic)
 
 

@@ -19,6 +19,8 @@ from reconciler.core.show_known import (
     delivery_json,
     related_blocks,
     runs_table,
+    serves,
+    serves_blocks,
     waits_blocks,
 )
 from reconciler.core.show_layout import BLANK, Block, Page, Span, Table, text, words
@@ -106,6 +108,7 @@ def explain(row: Row, known: Known, now: float) -> Page:
         for replica in known.replicas:
             if replica.get("instances"):
                 page += [BLANK, text(str(replica["ref"]), indent=2), *_instances(replica["instances"], now)]
+    page += serves_blocks(known.declared)
     page += delivery_blocks(known.delivery, known.refusals, now)
     told = known.delivery.told if known.delivery is not None else None
     if known.runs is not None and (told is None or told.version != known.runs.version):
@@ -140,6 +143,7 @@ def _nested(page: Page) -> Page:
 
 
 def explain_json(row: Row, known: Known) -> dict[str, Any]:
+    configuration, commit = serves(known.declared)
     return {
         **row,
         "where": known.where or row.get("where", ""),
@@ -149,6 +153,7 @@ def explain_json(row: Row, known: Known) -> dict[str, Any]:
         "runs": {t: {n: r.version for n, r in sorted(known.runs.resources.get(t, {}).items())} for t in XDS_TYPES}
         if known.runs
         else None,
+        **({"serves": {"configuration": configuration, "revision": commit or None}} if configuration else {}),
         "lastRefused": known.refused,
         **declared_json(known.declared, known.changes),
         "waits": [{"ref": one.ref, "reason": one.reason, "release": one.release} for one in known.waits],

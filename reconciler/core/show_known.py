@@ -21,13 +21,17 @@ MOST_CARRIED = 30
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """One resource of a proxy that comes from what is explained; `standing`: acknowledged, sent, not sent, refused."""
+    """One resource of a proxy that comes from what is explained; `standing`: acknowledged, sent, not sent, refused.
+
+    `pinned`: the commit that declares it so, where that proxy is pinned to one.
+    """
 
     proxy: str
     type: str
     name: str
     standing: str
     why: str = ""
+    pinned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,29 @@ def carried(proxy: str, delivery: Delivery, ref: Ref, refused: Mapping[str, str]
     for type in XDS_TYPES:
         for name, resource in sorted(delivery.wanted.resources.get(type, {}).items()):
             if ref in (resource.owner, resource.secret):
-                found.append(Carried(proxy, type, name, *_standing(delivery, resource, (type, name) in behind, refused)))
+                standing, why = _standing(delivery, resource, (type, name) in behind, refused)
+                found.append(Carried(proxy, type, name, standing, why, resource.pinned if resource.owner == ref else ""))
     return found
+
+
+def as_pinned(commit: str) -> str:
+    """Which of all that a resource was, where that is not what it is now."""
+    return f" as {short(commit)} declares it" if commit else ""
+
+
+def serves_blocks(declared: Declared | None) -> Iterable[Block]:
+    """What a Proxy serves instead of what its group does."""
+    configuration, commit = serves(declared)
+    if configuration:
+        what = text(Span("serves", "strong"), Span(f"  Configuration/{configuration}", "name"), as_pinned(commit))
+        yield from (BLANK, what)
+
+
+def serves(declared: Declared | None) -> tuple[str, str]:
+    """The Configuration of a Proxy's own, and the commit that it is pinned to; empty where there is none."""
+    spec = declared.document.get("spec") if declared is not None and declared.kind == "Proxy" else None
+    said = [spec.get(name) for name in ("configuration", "revision")] if isinstance(spec, Mapping) else [None, None]
+    return str(said[0] or ""), str(said[1] or "")
 
 
 def _standing(delivery: Delivery, resource: XdsResource, behind: bool, refused: Mapping[str, str]) -> tuple[str, str]:
@@ -118,7 +143,7 @@ def carried_blocks(found: Sequence[Carried], more: int) -> Iterable[Block]:
     rows = tuple(
         (
             words(one.proxy, "name"),
-            words(f"{XDS_WORDS[one.type]} {one.name}"),
+            words(f"{XDS_WORDS[one.type]} {one.name}{as_pinned(one.pinned)}"),
             words(one.standing, STYLES.get(one.standing, "wait")),
             words(one.why, "bad"),
         )
@@ -202,4 +227,5 @@ def declared_json(declared: Declared | None, changes: Sequence[Changed]) -> dict
 
 
 def carried_json(one: Carried) -> dict[str, Any]:
-    return {"proxy": one.proxy, "type": XDS_WORDS[one.type], "name": one.name, "standing": one.standing, "why": one.why}
+    found = {"proxy": one.proxy, "type": XDS_WORDS[one.type], "name": one.name, "standing": one.standing, "why": one.why}
+    return {**found, "pinned": one.pinned} if one.pinned else found

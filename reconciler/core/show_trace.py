@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.model import XdsResource
+from reconciler.core.show_known import as_pinned
 from reconciler.core.show_layout import BLANK, Block, Line, Page, Span, Style, Table, text, words
 from reconciler.core.show_problems import count
 from reconciler.core.trace import Listening, Route, Target
@@ -80,7 +81,7 @@ def _listener(found: Trace) -> Block:
 
 def _declared(resource: XdsResource, where: str = "") -> tuple[Span, ...]:
     origin = where or (str(resource.origin) if resource.origin.file else "")
-    return Span(f"  {resource.owner}", "name"), Span(f"  {origin}", "dim")
+    return Span(f"  {resource.owner}{as_pinned(resource.pinned)}", "name"), Span(f"  {origin}", "dim")
 
 
 def _acked(found: Trace, resource: XdsResource) -> Span:
@@ -216,6 +217,7 @@ def trace_json(found: Trace) -> dict[str, Any]:
 def _about(found: Trace, resource: XdsResource, where: str = "") -> dict[str, Any]:
     return {
         "declared": str(resource.owner),
+        **({"pinned": resource.pinned} if resource.pinned else {}),
         "where": where or (str(resource.origin) if resource.origin.file else ""),
         "standing": acked(found, resource)[0],
     }

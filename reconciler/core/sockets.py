@@ -61,7 +61,12 @@ def proxy_faults(
     taken: dict[tuple[str, int], list[tuple[Socket, Ref, str]]] = {}
     for _, resource in sorted(proxies.items()):
         proxy = cast(Proxy, resource.spec)
-        listeners = traffic.get(Ref("ProxyGroup", proxy.group, resource.ref.tenant), {}).get("lds", {})
+        own = traffic.get(resource.ref)
+        if own is None and proxy.revision:
+            # What it is pinned to is not known, which is said elsewhere.
+            continue
+        told = own if own is not None else traffic.get(Ref("ProxyGroup", proxy.group, resource.ref.tenant), {})
+        listeners = told.get("lds", {})
         yield from _misfits(resource, proxy, listeners)
         # Without a host we know of clashes within one Envoy alone.
         host = proxy.host or only or f"\0{resource.ref.name}"
@@ -82,7 +87,8 @@ def proxy_faults(
 def _misfits(resource: Resource, proxy: Proxy, listeners: Mapping[str, XdsResource]) -> Iterator[Found]:
     for name in proxy.ports:
         if name not in listeners:
-            what = f"ProxyGroup/{proxy.group} has no listener {name!r}"
+            whose = f"Configuration/{proxy.configuration}" if proxy.configuration else f"ProxyGroup/{proxy.group}"
+            what = f"{whose} has no listener {name!r}"
             hint = did_you_mean(name, listeners, f"it has {', '.join(listeners) or 'none'}")
             yield resource.ref, Fault(("ports", name), what, hint)
         elif socket_of(listeners[name]) is None:

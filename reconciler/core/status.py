@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Literal, cast
 
 from reconciler.core import findings, health
-from reconciler.core.carried import group_of
+from reconciler.core.carried import group_of, own_told, told_as
 from reconciler.core.facts import NOT_YET, Facts, Failure
 from reconciler.core.handover import node_id
 from reconciler.core.health import Verdict, Word
@@ -240,7 +240,7 @@ def _waiting(node: str, facts: Facts) -> str:
 def _groups(wanted: FleetState) -> dict[Ref, list[str]]:
     groups: dict[Ref, list[str]] = {resource.ref: [] for resource in wanted.of("ProxyGroup")}
     for resource in wanted.of("Proxy"):
-        groups.setdefault(group_of(resource), []).append(node_id(resource.ref))
+        groups.setdefault(told_as(resource, wanted), []).append(node_id(resource.ref))
     return groups
 
 
@@ -252,16 +252,23 @@ def _group(ref: Ref, nodes: list[str], waits: Mapping[str, str], now: float) -> 
 
 
 def _carried(wanted: FleetState) -> dict[Ref, set[Ref]]:
-    """Declared resource ⇒ the ProxyGroups whose proxies carry something of it."""
+    """Declared resource ⇒ the ProxyGroups whose proxies carry something of it, and the Proxies with a Configuration of their
+    own. What is pinned is of no document of today."""
     carried: dict[Ref, set[Ref]] = defaultdict(set)
-    for group, types in wanted.traffic.items():
-        carried[group].add(group)
+    own: dict[Ref, list[Ref]] = defaultdict(list)
+    for proxy in own_told(wanted):
+        own[group_of(proxy)].append(proxy.ref)
+    for key, types in wanted.traffic.items():
         for resources in types.values():
             for resource in resources.values():
-                carried[resource.owner].add(group)
+                if not resource.pinned:
+                    carried[resource.owner].add(key)
+        if key.kind == "ProxyGroup":
+            carried[key] |= {key, *own[key]}
     # VirtualHosts of one port share what they are told as, and its owner is only the first of them.
     for host in wanted.of("VirtualHost"):
-        carried[host.ref].add(Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant))
+        group = Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant)
+        carried[host.ref] |= {group, *own[group]}
     return carried
 
 

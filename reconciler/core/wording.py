@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from reconciler.core.compose import said
 from reconciler.core.kinds.document import NEED_PATTERN, LabelName, Uid
 from reconciler.core.kinds.environment import POINTER_PATTERN, VARIABLE_PATTERN
+from reconciler.core.kinds.proxy import Revision
 from reconciler.core.kinds.sealed import HASH_PATTERN
 from reconciler.core.kinds.sealed import SEALED as SEALED_TAG
 from reconciler.core.kinds.sealed import TEXT as TEXT_TAG
@@ -47,6 +48,7 @@ PATTERNS = {
     NAME_PATTERN: "use lower-case letters, digits and `-` between them, at most 63",
     _pattern(EnvironmentName): "use letters, digits and `_`, and no digit first",
     _pattern(LabelName): "use letters and digits, with `.`, `_`, `-` and `/` between them",
+    _pattern(Revision): "name a commit by all its 40 digits, as `git rev-parse` prints them",
     _pattern(Uid): "write a UUID in lower case, or leave it out",
     r"^/[^\s\x00]*$": "begin it with `/`, and leave out spaces",
     r"^/[^\x00]*$": "write an absolute path, beginning with `/`",

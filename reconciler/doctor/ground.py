@@ -117,7 +117,7 @@ class Ground:
             elif not revision:
                 raise Nothing("no revision is in force yet")
             tree = source.tree(revision)
-            loaded = Loader(None, self.seams).load(tree, source.read)
+            loaded = Loader(None, self.seams).load(tree, source.read, source)
             return Wishes(revision, loaded.fleet, tuple(loaded.problems))
         finally:
             source.close()

@@ -7,7 +7,7 @@ from reconciler.git.mirror import Mirror
 from reconciler.git.past import Past, Step
 from reconciler.git.person import Person, person
 from reconciler.git.signers import Files
-from reconciler.git.source import MOST_COMMITS, Commit, Signature, Source, SourceError, Tree
+from reconciler.git.source import MOST_COMMITS, Commit, NotThere, Signature, Source, SourceError, Tree
 
 __all__ = [
     "MOST_COMMITS",
@@ -19,6 +19,7 @@ __all__ = [
     "Directory",
     "Files",
     "Mirror",
+    "NotThere",
     "Past",
     "Person",
     "Signature",

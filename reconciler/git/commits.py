@@ -11,7 +11,7 @@ from pygit2.enums import RepositoryOpenFlag
 
 from reconciler.git.bare import PYGIT2_ERRORS, read_only
 from reconciler.git.command import local_path
-from reconciler.git.history import between, commit_of, makers
+from reconciler.git.history import Ancestry, below, between, commit_of, makers
 from reconciler.git.layers import NoDirectory, tree
 from reconciler.git.names import checked_subdirectory
 from reconciler.git.source import Commit, Signature, SourceError, Tree
@@ -43,7 +43,7 @@ class Commits:
         with self._reading("it"):
             seams.point("git.open", self.shown)
             self._repository = pygit2.Repository(os.path.abspath(path), RepositoryOpenFlag.NO_SEARCH)
-        self._trees = Trees(self._repository)
+        self._trees, self._ancestry = Trees(self._repository), Ancestry()
 
     @classmethod
     def around(cls, folder: Path, seams: Seams) -> "Commits":
@@ -98,6 +98,11 @@ class Commits:
                 return tree(revision, self._root, lambda root: self._trees.files(top, root), self._trees.contents)
             except NoDirectory:
                 raise SourceError(f"revision {revision[:12]} of {self.shown} has no directory {self._root}") from None
+
+    def past(self, revision: str, commit: str) -> Tree:
+        with self._reading(f"revision {commit[:12]}"):
+            self._seams.point("git.past", revision, commit)
+            return below(self._ancestry.past(self._repository, revision, commit), self._root, self._trees)
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         with self._reading("a file"):

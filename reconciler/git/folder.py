@@ -12,9 +12,20 @@ from pathlib import Path
 
 from reconciler.core.layers import ENVIRONMENT, bases_in
 from reconciler.core.model import Problem, Where, blob_id
+from reconciler.git.commits import Commits
 from reconciler.git.layers import NoDirectory, tree
 from reconciler.git.names import bad_name
-from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, Commit, Signature, SourceError, Tree, is_document
+from reconciler.git.source import (
+    DEEPEST,
+    LARGEST_FILE,
+    MOST_ENTRIES,
+    Commit,
+    NotThere,
+    Signature,
+    SourceError,
+    Tree,
+    is_document,
+)
 from reconciler.git.watch import Changes
 from reconciler.seams import Seams
 
@@ -50,6 +61,8 @@ class Directory:
         self._path, self._seams = Path(os.path.abspath(path)), seams
         self._lock = threading.Lock()
         self._revisions: dict[str, tuple[Tree, dict[str, bytes], float]] = {}
+        # The repository around it, once a document has named one of its commits.
+        self._commits: Commits | None = None
         # Path ⇒ (device, inode, size, times), blob id and content of the last look.
         self._known: dict[str, tuple[tuple[int, ...], str, bytes]] = {}
         # What is watched: the folder, and the bases that the last look found outside it.
@@ -84,12 +97,24 @@ class Directory:
     def tree(self, revision: str) -> Tree:
         return self._kept(revision)[0]
 
+    def past(self, revision: str, commit: str) -> Tree:
+        """Of the commits that led to the one that is checked out."""
+        try:
+            self._commits = self._commits or Commits.around(self._path, self._seams)
+            head = self._commits.resolve("HEAD")
+        except SourceError:
+            what, hint = "this folder has no commits: it is in no Git repository", "follow a branch, with --source"
+            raise NotThere(what, f"{hint}, or leave `revision` out") from None
+        return self._commits.past(head, commit)
+
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         with self._lock:
             kept = [contents for _, contents, _ in reversed(self._revisions.values())]
         result: dict[str, bytes] = {}
         for id in blob_ids:
             content = next((contents[id] for contents in kept if id in contents), None)
+            if content is None and self._commits is not None:
+                content = self._commits.read([id])[id]
             if content is None:
                 raise SourceError(f"{self._path} no longer holds what was read as {id}: look again")
             result[id] = content
@@ -113,6 +138,8 @@ class Directory:
 
     def close(self) -> None:
         self._changes.close()
+        if self._commits is not None:
+            self._commits.close()
 
     def _kept(self, revision: str) -> tuple[Tree, dict[str, bytes], float]:
         with self._lock:

@@ -9,8 +9,9 @@ import pygit2
 from pygit2.enums import SortMode
 
 from reconciler.core.trailers import LONGEST_MESSAGE
-from reconciler.git.source import MOST_COMMITS, Commit
-from reconciler.git.trees import entry_at
+from reconciler.git.layers import NoDirectory, tree
+from reconciler.git.source import MOST_COMMITS, Commit, NotThere, Tree
+from reconciler.git.trees import Trees, entry_at
 
 # How many commits along the first parents are looked at for who made a change: a tenth of a second in a directory of 10,000.
 MOST_STEPS = 100
@@ -62,6 +63,41 @@ def makers(repository: pygit2.Repository, old: str, new: pygit2.Commit, files: I
             break
         here = parent
     return found
+
+
+class Ancestry:
+    """Which commits led to a revision. From one revision to the next it costs a look at what is between the two."""
+
+    def __init__(self) -> None:
+        self._tip = ""
+        self._led: set[str] = set()
+
+    def past(self, repository: pygit2.Repository, revision: str, commit: str) -> pygit2.Commit:
+        """The commit, which led to `revision` or is it. Raises NotThere and pygit2's errors."""
+        if revision != self._tip:
+            leads_on = self._tip in repository if self._tip else False
+            if not leads_on or not repository.descendant_of(revision, self._tip):
+                self._led.clear()
+            self._tip = revision
+        found = repository.get(commit)
+        if not isinstance(found, pygit2.Commit):
+            hint = "name one of this branch by all its 40 digits; of a clone that is shallow, fetch the rest"
+            raise NotThere(f"there is no commit {commit[:12]} here", hint)
+        if commit != revision and commit not in self._led:
+            if not repository.descendant_of(revision, commit):
+                hint = "name one that is on this branch: what stands on another may go away at any time"
+                raise NotThere(f"commit {commit[:12]} is none of those that led to this revision", hint)
+            self._led.add(commit)
+        return found
+
+
+def below(found: pygit2.Commit, root: str, trees: Trees) -> Tree:
+    """The fleet in the directory `root` of this commit. Raises NotThere and pygit2's errors."""
+    try:
+        return tree(str(found.id), root, lambda root: trees.files(found.tree_id, root), trees.contents)
+    except NoDirectory:
+        here = root.rstrip("/")
+        raise NotThere(f"commit {str(found.id)[:12]} has no directory {here}", "name one in which the fleet is there") from None
 
 
 def _differing(old: pygit2.Object | None, new: pygit2.Object | None, paths: list[tuple[str, str]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import pygit2
 from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare, read_only
 from reconciler.git.carry import carry
 from reconciler.git.command import NO_FILE, Git, GitFailed, local_path, redacted, remote_settings
-from reconciler.git.history import REVISION, between, commit_of, makers
+from reconciler.git.history import REVISION, Ancestry, below, between, commit_of, makers
 from reconciler.git.layers import NoDirectory, tree
 from reconciler.git.names import checked_branch, checked_subdirectory
 from reconciler.git.signers import Files, Signers
@@ -56,6 +56,7 @@ class Mirror:
         self._seams = seams
         self._git = Git(deadline_s)
         self._bare = Bare(directory, seams, deadline_s)
+        self._ancestry = Ancestry()
         self._lock = threading.RLock()
         self._source: pygit2.Repository | None = None
         self._tip = ""
@@ -83,17 +84,20 @@ class Mirror:
     def tree(self, revision: str) -> Tree:
         with self._lock, self._reading(f"revision {revision[:12]} in {self._bare.directory}", ours=True):
             self._seams.point("git.tree", revision)
-            commit = self._commit(revision)
-            if self._signers is not None and not self._signers.vouch(revision):
-                raise SourceError(
-                    f"revision {revision[:12]} of {self.shown} is not read: nobody who counts is known to sign it"
-                )
+            commit = self._vouched(revision)
             try:
                 trees = self._bare.trees()
                 return tree(revision, self._root, lambda root: trees.files(commit.tree_id, root), trees.contents)
             except NoDirectory:
                 hint = "name another directory, or bring it back"
                 raise SourceError(f"revision {revision[:12]} of {self.shown} has no directory {self._root}: {hint}") from None
+
+    def past(self, revision: str, commit: str) -> Tree:
+        with self._lock, self._reading(f"revision {commit[:12]} in {self._bare.directory}", ours=True):
+            self._seams.point("git.past", revision, commit)
+            self._vouched(revision)
+            found = self._ancestry.past(self._bare.opened(), revision, commit)
+            return below(found, self._root, self._bare.trees())
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         with self._lock, self._reading(f"a file in {self._bare.directory}", ours=True):
@@ -253,6 +257,12 @@ class Mirror:
         if found is None:
             raise SourceError(f"revision {revision[:12]} is not in the mirror of {self.shown}: fetch first")
         return found.peel(pygit2.Commit)
+
+    def _vouched(self, revision: str) -> pygit2.Commit:
+        commit = self._commit(revision)
+        if self._signers is not None and not self._signers.vouch(revision):
+            raise SourceError(f"revision {revision[:12]} of {self.shown} is not read: nobody who counts is known to sign it")
+        return commit
 
     def _places(self) -> tuple[Path, ...]:
         """Where a commit on the branch leaves its traces."""

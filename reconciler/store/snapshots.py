@@ -210,6 +210,7 @@ def _body(resources: Resources) -> str:
             str(one.secret) if one.secret else "",
             one.eds,
             one.refers,
+            *([one.pinned] if one.pinned else []),
         )
         for name, one in sorted(resources.items())
     ]
@@ -217,7 +218,7 @@ def _body(resources: Resources) -> str:
 
 
 def _resource(type: str, entry: list[Any], blobs: Mapping[str, bytes]) -> XdsResource:
-    name, version, blob, origin, owner, secret, eds, refers = entry
+    name, version, blob, origin, owner, secret, eds, refers, *pinned = entry
     return XdsResource(
         type=type,
         name=name,
@@ -228,6 +229,7 @@ def _resource(type: str, entry: list[Any], blobs: Mapping[str, bytes]) -> XdsRes
         secret=Ref.parse(secret) if secret else None,
         eds=eds,
         refers=tuple((type, name) for type, name in refers),
+        pinned=str(pinned[0]) if pinned else "",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.core.model import Problem
-from reconciler.git import Commit, SourceError, Tree
+from reconciler.git import Commit, NotThere, SourceError, Tree
 from reconciler.git.source import Signature
 from reconciler.seams import Seams
 
@@ -102,6 +102,9 @@ class Followed:
         self._seams.point("source.tree", revision)
         problems: tuple[Problem, ...] = ()
         return Tree(revision, self._branch.revisions[revision], problems)
+
+    def past(self, revision: str, commit: str) -> Tree:
+        raise NotThere("commits of this branch have no names of 40 digits", "leave the pin out")
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         self._seams.point("source.read")

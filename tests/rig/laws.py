@@ -107,7 +107,7 @@ class Laws(Effects):
         if revision not in self._fresh:
             source = Followed(self.branch, Seams())
             self.branch.bells.pop()
-            self._fresh[revision] = Loader(None, Seams()).load(source.tree(revision), source.read).fleet
+            self._fresh[revision] = Loader(None, Seams()).load(source.tree(revision), source.read, source).fleet
         return self._fresh[revision]
 
     # What proxies are told

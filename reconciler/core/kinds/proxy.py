@@ -1,16 +1,19 @@
 """Proxy: one Envoy."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from reconciler.core.kinds.spec import Name, PortNumber, Reference, Spec
+from reconciler.core.kinds.spec import Name, PortNumber, Reference, Spec, broken
 from reconciler.core.kinds.traffic import XdsName
+
+# The whole name of a commit: a shorter one may come to mean several.
+Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 class Proxy(Spec):
-    """One Envoy: which group it belongs to, where it runs, and on which ports it listens."""
+    """One Envoy: which group it belongs to, what it serves, where it runs, and on which ports it listens."""
 
     runs: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {
@@ -21,7 +24,12 @@ class Proxy(Spec):
     }
 
     group: Name
-    """The ProxyGroup whose Configuration it serves."""
+    """The ProxyGroup whose Configuration and VirtualHosts it serves."""
+    configuration: Name | None = None
+    """The Configuration it serves instead of its group's; the group's VirtualHosts stay."""
+    revision: Revision | None = None
+    """A commit, by all its 40 digits: `configuration` is served as that commit declares it. Left out: as the revision in force
+    does."""
     host: Name | None = None
     """The Host that runs it; left out, Convoy chooses and then stays with its choice."""
     ports: dict[XdsName, PortNumber] = Field(default_factory=dict)
@@ -29,5 +37,15 @@ class Proxy(Spec):
 
     def references(self) -> Iterator[Reference]:
         yield Reference(("group",), ("ProxyGroup",), self.group)
+        # What a commit declares stays declared there, whatever becomes of it later.
+        if self.configuration and not self.revision:
+            yield Reference(("configuration",), ("Configuration",), self.configuration)
         if self.host:
             yield Reference(("host",), ("Host",), self.host)
+
+    @model_validator(mode="after")
+    def _pins_something(self) -> Self:
+        if self.revision and not self.configuration:
+            hint = "name it under `configuration`, or leave out `revision`"
+            raise broken("it is not said which Configuration is served as that commit declares it", hint, "revision")
+        return self
