@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,19 @@ import orjson
 from reconciler.bell import PROPOSED, ring_at
 from reconciler.core.declared import Declared
 from reconciler.core.kinds import KINDS
-from reconciler.core.model import Ref
-from reconciler.core.proposal import Change, as_body
+from reconciler.core.model import DEFAULT_TENANT, Ref
+from reconciler.core.proposal import Proposed, as_body
 from reconciler.core.select import Selector
 from reconciler.store import Proposal, Store, StoreError
 
 # How often is looked whether something that is waited for has come; of that, how often when nothing has for a while.
 LOOK_S, IDLE_LOOK_S, IDLE_AFTER_S = 0.005, 0.05, 1.0
 IN_FORCE_LOOK_S = 0.03
+# So long after a commit whoever made it is not shown what was before it. A revision comes into force within tenths of a second;
+# one that has not by then is refused, or held up, and that is what is to be seen.
+SETTLING_S = 5.0
+# Who has written lately.
+MOST_WRITERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,25 @@ class Fleet:
         # Proposals that are waited for: by id, what wakes those who wait, one event for each of them.
         self._waited: dict[str, list[threading.Event]] = {}
         self._watching = False
+        # Whoever has written ⇒ the last that was committed, and until when he is not shown what was before it.
+        self._written: OrderedDict[str, tuple[Proposal, float]] = OrderedDict()
 
     def get(self, ref: Ref) -> Found | None:
         printed = str(ref)
         declared = self._store.declared([printed]).get(printed)
-        return Found(declared, self._store.status([printed]).get(printed)) if declared is not None else None
+        return self._found(declared)
+
+    def find(self, kind: str, word: str, tenant: str = DEFAULT_TENANT) -> Found | None:
+        """By its name, by its uid, or by the first eight digits or more of that, where only one has them."""
+        return self._found(self._store.resources.find(tenant, kind, word))
+
+    def _found(self, declared: Declared | None) -> Found | None:
+        return Found(declared, self._store.status([declared.ref]).get(declared.ref)) if declared is not None else None
+
+    def digests(self, refs: Iterable[Ref]) -> dict[Ref, str]:
+        """Of those that are declared, their documents' digests."""
+        printed = {str(ref): ref for ref in refs}
+        return {printed[ref]: digest for ref, digest in self._store.resources.digests(printed).items()}
 
     def listed(self, kind: str, selector: Selector, start: int, most: int) -> tuple[int, list[Found]]:
         """How many there are of this kind ("": of all) that are selected, and those from `start`, in the order of refs."""
@@ -65,13 +85,16 @@ class Fleet:
         statuses = self._store.status(page)
         return len(refs), [Found(found[ref], statuses.get(ref)) for ref in page if ref in found]
 
-    def propose(self, change: Change, token: str, key: str) -> Proposal:
+    # What is to be changed
+
+    def propose(self, proposed: Proposed, writer: str, key: str) -> Proposal:
         """It waits from now on, whatever happens to us. Raises Full and KeyReused."""
-        body = as_body(change)
+        body = as_body(proposed)
         # What asks for the same: neither what is given to it here, nor what was in force when it was asked.
-        asked = {name: body[name] for name in ("verb", "ref", "document", "match", "new", "message")}
+        changes = [{name: one[name] for name in ("verb", "ref", "document", "match", "new")} for one in body["changes"]]
+        asked = {"changes": changes, "message": proposed.message}
         digest = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
-        made = self._store.proposals.add(token, key, digest, body)
+        made = self._store.proposals.add(writer, key, digest, body, [str(one.ref) for one in proposed.changes])
         ring_at(self._run / PROPOSED)
         return made
 
@@ -93,7 +116,10 @@ class Fleet:
             left = [one for one in self._waited.pop(made.id, ()) if one is not event]
             if left:
                 self._waited[made.id] = left
-        return self._store.proposals.get(made.id) or made
+        ended = self._store.proposals.get(made.id) or made
+        if ended.state == "committed":
+            self._remember(ended)
+        return ended
 
     def _watch(self) -> None:
         """One for all that wait: as many again would ask the store no less often."""
@@ -114,23 +140,55 @@ class Fleet:
             last = time.monotonic() if ended else last
             time.sleep(LOOK_S if time.monotonic() - last < IDLE_AFTER_S else IDLE_LOOK_S)
 
+    # What has been changed
+
+    def _remember(self, made: Proposal) -> None:
+        with self._lock:
+            known = self._written.get(made.token)
+            if known is None or known[0].number < made.number:
+                self._written[made.token] = made, time.monotonic() + SETTLING_S
+                self._written.move_to_end(made.token)
+            while len(self._written) > MOST_WRITERS:
+                self._written.popitem(last=False)
+
+    def unsettled(self, writer: str) -> tuple[Proposal | None, float]:
+        """What this one has changed a moment ago where reading does not give it yet, and how long that is to be waited for."""
+        with self._lock:
+            made, until = self._written.get(writer, (None, 0.0))
+        left_s = until - time.monotonic()
+        if made is None or (left_s > 0 and not self._is_in_force(made)):
+            return made, left_s
+        with self._lock:
+            if self._written.get(writer, (None, 0.0))[0] is made:
+                del self._written[writer]
+        return None, 0.0
+
     def in_force(self, made: Proposal, timeout_s: float, *, synced: bool = False) -> bool:
         """Wait until what was committed is what reading gives (it, or what came after it); `synced`: and is so on the hosts."""
         end = time.monotonic() + timeout_s
-        ref, digest = str(made.body.get("ref", "")), made.answer.get("digest", "")
+        there = False
         while True:
-            declared = self._store.declared([ref]).get(ref)
-            if (declared.digest if declared is not None else "") == digest:
-                if not synced:
-                    return True
-                row = self._store.status([ref]).get(ref)
-                state = self._store.state() or {}
-                good = self._store.last_good()
-                done = row.get("sync") == "synced" if row is not None else declared is None
-                if done and state.get("revision") == good:
-                    return True
+            there = there or self._is_in_force(made)
+            if there and (not synced or self._is_synced(made)):
+                return True
             if time.monotonic() >= end or self._over.wait(IN_FORCE_LOOK_S):
                 return False
+
+    def _is_in_force(self, made: Proposal) -> bool:
+        # They are committed in the order of their numbers.
+        if self._store.proposals.in_force() >= made.number:
+            return True
+        # A person has pushed onto ours, or a revision holds it of which nobody knows that.
+        wanted = {str(one.get("ref")): one.get("digest") for one in made.changes}
+        return bool(wanted) and self._store.resources.digests(wanted) == {
+            ref: digest for ref, digest in wanted.items() if digest
+        }
+
+    def _is_synced(self, made: Proposal) -> bool:
+        if (self._store.state() or {}).get("revision") != self._store.last_good():
+            return False
+        rows, declared = self._store.status(made.refs), self._store.resources.digests(made.refs)
+        return all(rows[ref].get("sync") == "synced" if ref in rows else ref not in declared for ref in made.refs)
 
 
 def _labels(declared: Declared) -> Mapping[str, str]:

@@ -15,8 +15,10 @@ from limits.strategies import MovingWindowRateLimiter
 
 # A pull request asks once for each push; a forge with a hundred open ones that all are rebased asks for these within minutes.
 PLANS_IN_A_MINUTE = 60
-# Each holds one of the threads (api/serve.py); the rest are for those who ask how things are.
-PLANS_AT_ONCE = 24
+# Each holds one of the threads (api/serve.py, which has as many as all of these together, and some for the rest).
+PLANS_AT_ONCE, CHANGES_AT_ONCE, WAITS_AT_ONCE, HOOKS_AT_ONCE = 24, 40, 16, 16
+# A program that does nothing but write, each change its own commit, comes to a few thousand.
+CHANGES_IN_A_MINUTE, WAITS_IN_A_MINUTE = 12_000, 12_000
 # All that is being read and not answered yet.
 MOST_BYTES = 256 * 1024 * 1024
 
@@ -74,6 +76,16 @@ class Limits:
             if bytes > self._bytes:
                 raise TooMany("as much is being read as there is memory for", 5, own=False)
             self._bytes -= bytes
+
+
+def changes() -> Limits:
+    """For all that is to be committed, whichever surface asks."""
+    return Limits(CHANGES_IN_A_MINUTE, CHANGES_AT_ONCE, what="changes")
+
+
+def waits() -> Limits:
+    """For reading what has to come first."""
+    return Limits(WAITS_IN_A_MINUTE, WAITS_AT_ONCE, what="answers that wait for a change")
 
 
 class Held:

@@ -1,10 +1,12 @@
-"""What a surface may use: the store to read, control's local socket to ask, and what keeps clients from each other."""
+"""What a surface may use: the fleet and the store to read, control's local socket to ask, and what keeps clients from each
+other."""
 
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.limits import Limits
+from api.fleet import Fleet
+from api.limits import Limits, changes, waits
 from reconciler.log import Log
 from reconciler.store import Store
 
@@ -12,7 +14,10 @@ from reconciler.store import Store
 @dataclass(frozen=True, slots=True)
 class Reach:
     """`run` is the directory of control's socket; `secure` where clients come by TLS; `followed` the URL and the branch that
-    Convoy follows, "" where it follows a folder. `over` is set once control is gone, so that nobody waits for it any more."""
+    Convoy follows, "" where it follows a folder. `over` is set once control is gone, so that nobody waits for it any more.
+
+    `limits` counts plans, `changes` what is to be committed, `waits` whoever reads and waits for something to come.
+    """
 
     store: Store
     run: Path
@@ -21,3 +26,9 @@ class Reach:
     secure: bool = False
     followed: tuple[str, str] = ("", "")
     over: threading.Event = field(default_factory=threading.Event)
+    changes: Limits = field(default_factory=changes)
+    waits: Limits = field(default_factory=waits)
+    fleet: Fleet = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fleet", Fleet(self.store, self.run, self.over))

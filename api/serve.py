@@ -16,14 +16,14 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from api import create_app
 from api.bodies import SENDING_S
-from api.limits import Limits
+from api.limits import CHANGES_AT_ONCE, HOOKS_AT_ONCE, PLANS_AT_ONCE, WAITS_AT_ONCE, Limits
 from api.reach import Reach
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Store
 
-# Plans and changes at once (api/limits.py, api/surfaces/convoy/resources.py), and some for those who ask how things are.
-THREADS = 72
+# All that may hold one for long, and some for those who ask how things are.
+THREADS = PLANS_AT_ONCE + CHANGES_AT_ONCE + WAITS_AT_ONCE + HOOKS_AT_ONCE + 16
 # What waits for a thread beside those that have one.
 CONNECTIONS = 200
 # A client that says nothing for so long only holds a thread.

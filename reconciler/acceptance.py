@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.core.envelope import digest_of
 from reconciler.core.model import Problem, Ref
 from reconciler.core.parse import Document
-from reconciler.core.proposal import Change, Refused, read_body
+from reconciler.core.proposal import Proposed, Refused, read_body
 from reconciler.core.show_layout import harmless
 from reconciler.core.told import brought_back
 from reconciler.core.written import BY_HAND, Files, Made, made
@@ -37,9 +37,15 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
+    """`files`: path ⇒ what its commit writes there (None: gone); none where nothing changes."""
+
     proposal: Proposal
-    change: Change
-    made: Made
+    proposed: Proposed
+    made: tuple[Made, ...]
+
+    @property
+    def files(self) -> dict[str, bytes | None]:
+        return {one.path: one.text for one in self.made if one.path}
 
 
 class Acceptance:
@@ -90,12 +96,11 @@ class Acceptance:
         """As many as add no Problem, one after the other; the others get their end."""
         files, texts, accepted = state.files, dict(state.texts), list[Accepted]()
         refused: dict[str, End] = {}
-        read = _reading(self._source, texts)
         for one in waiting:
             try:
-                change = read_body(one.body)
-                author_of(change)
-                result = made(change, files, lambda blob: read([blob])[blob])
+                proposed = read_body(one.body)
+                author_of(proposed)
+                results = self.made(proposed, files, tree, texts)
             except Refused as error:
                 refused[one.id] = refused_by(error)
                 continue
@@ -105,21 +110,9 @@ class Acceptance:
                 self._log.error("proposal.broken", id=one.id, error=f"{type(error).__name__}: {error}")
                 refused[one.id] = refused_by(Refused("broken", "Convoy has failed on this; its log says how"))
                 continue
-            if result.path:
-                if result.text is not None:
-                    texts[result.files.files[result.path]] = result.text
-                if result.files.documents is None:
-                    loaded = self._loaded(tree, result.files, texts)
-                    digest = _digest(loaded.files, change.ref)
-                    if digest != result.digest and not result.created:
-                        what = f"no patch in the environment's own layer makes {change.ref} what it is to be"
-                        refused[one.id] = refused_by(Refused("unwritable", what, BY_HAND))
-                        continue
-                    # To what is new here, the environment may add labels.
-                    result = replace(result, files=loaded.files, digest=digest)
-                files = result.files
-            accepted.append(Accepted(one, change, result))
-        if not any(one.made.path for one in accepted):
+            files = results[-1].files
+            accepted.append(Accepted(one, proposed, results))
+        if not any(one.files for one in accepted):
             ends.update(refused)
             return accepted, state
         after = self._loaded(tree, files, texts)
@@ -135,6 +128,26 @@ class Acceptance:
         words = new or ["nothing would be declared any more, and an emptied repository never empties a fleet"]
         ends[waiting[0].id] = refused_by(Refused("invalid", words[0], "", tuple(words)))
         return [], state
+
+    def made(self, proposed: Proposed, files: Files, tree: Tree, texts: dict[str, bytes]) -> tuple[Made, ...]:
+        """Its changes, one after the other; what is new is put into `texts`. Raises Refused, and then it counts for nothing."""
+        results: list[Made] = []
+        read = _reading(self._source, texts)
+        for change in proposed.changes:
+            result = made(change, files, lambda blob: read([blob])[blob])
+            if result.path and result.text is not None:
+                texts[result.files.files[result.path]] = result.text
+            if result.path and result.files.documents is None:
+                loaded = self._loaded(tree, result.files, texts)
+                digest = _digest(loaded.files, change.ref)
+                if digest != result.digest and not result.created:
+                    what = f"no patch in the environment's own layer makes {change.ref} what it is to be"
+                    raise Refused("unwritable", what, BY_HAND)
+                # To what is new here, the environment may add labels.
+                result = replace(result, files=loaded.files, digest=digest)
+            files = result.files
+            results.append(result)
+        return tuple(results)
 
 
 def _digest(files: Files, ref: Ref) -> str:
@@ -152,9 +165,9 @@ def _reading(source: Source, texts: Mapping[str, bytes]) -> Callable[[Iterable[s
     return read
 
 
-def author_of(change: Change) -> Person:
+def author_of(proposed: Proposed) -> Person:
     try:
-        return Person.parse(change.author)
+        return Person.parse(proposed.author)
     except SourceError as error:
         raise Refused("bad-author", str(error), "make another token, with --author") from None
 

@@ -18,7 +18,6 @@ from reconciler.bell import PROPOSED, Bell
 from reconciler.core.against import Answer, Question, answer_json
 from reconciler.core.proposal import Refused, message, read_body
 from reconciler.core.show_layout import harmless
-from reconciler.core.written import made
 from reconciler.git import Branch, Conflict, Declined, Person, Source, SourceError, Tree, Words
 from reconciler.log import Log
 from reconciler.seams import Seams
@@ -186,7 +185,7 @@ class Committer:
             with contextlib.suppress(SourceError):
                 # Else it is fetched as anything else that is new.
                 desk.branch.followed(head)
-            self._log.info("committer.pushed", revision=head, commits=sum(bool(one.made.path) for one in accepted))
+            self._log.info("committer.pushed", revision=head, commits=sum(bool(one.files) for one in accepted))
             self._pushed()
         return head
 
@@ -194,9 +193,9 @@ class Committer:
         """The commit of each; of one that changes nothing, the one before."""
         head, revisions = tip, list[str]()
         for one in accepted:
-            if one.made.path:
-                words = Words(message(one.change, one.proposal.id), author_of(one.change), CONVOY, desk.sign)
-                head = desk.branch.make({one.made.path: one.made.text}, head, words)
+            if one.files:
+                words = Words(message(one.proposed, one.proposal.id), author_of(one.proposed), CONVOY, desk.sign)
+                head = desk.branch.make(one.files, head, words)
             revisions.append(head)
         return revisions
 
@@ -205,18 +204,18 @@ class Committer:
         if self._desk is None or self._accepting is None:
             raise AskError(NO_GIT.code, NO_GIT.what, NO_GIT.hint)
         try:
-            change = read_body(json.loads(body))
+            proposed = read_body(json.loads(body))
+            author_of(proposed)
+            texts: dict[str, bytes] = {}
             with self._lock:
                 source = self._desk.source
                 tree, state = self._accepting.based(source.fetch())
-                result = made(change, state.files, lambda blob: source.read([blob])[blob])
-                blobs = dict(result.files.files)
-                contents = source.read({one for path, one in blobs.items() if path != result.path})
+                results = self._accepting.made(proposed, state.files, tree, texts)
+                blobs = results[-1].files.files
+                contents = {**source.read(set(blobs.values()) - texts.keys()), **texts}
             files = {path: contents[blob] for path, blob in blobs.items() if blob in contents}
-            if result.path and result.text is not None:
-                files[result.path] = result.text
-            said = message(change, "")
-            answer = trial(Question(files, tree.root, tree.revision, said, change.author, form="json"), deadline)
+            said = message(proposed, "")
+            answer = trial(Question(files, tree.root, tree.revision, said, proposed.author, form="json"), deadline)
         except Refused as error:
             raise AskError(error.code, error.what, error.hint) from None
         except (SourceError, ValueError) as error:
@@ -225,6 +224,15 @@ class Committer:
 
 
 def _answer(one: Accepted) -> dict[str, Any]:
-    made = one.made
-    answer = {"digest": made.digest, "file": made.path, "changed": bool(made.path), "created": made.created}
-    return {**answer, "ref": str(one.change.ref)}
+    """What became of each resource, in the order in which it was asked for."""
+    changes = [
+        {
+            "ref": str(change.ref),
+            "digest": made.digest,
+            "file": made.path,
+            "changed": bool(made.path),
+            "created": made.created,
+        }
+        for change, made in zip(one.proposed.changes, one.made, strict=True)
+    ]
+    return {"changes": changes}

@@ -59,7 +59,8 @@ class Committing:
         self._loader = Loader(None, self.seams)
         self.committer = Committer(self.store, self.desk, lambda: self.acting, self._pushed, Log(level="error"), self.seams)
         self._bell: Bell | None = self.committer.start(run) if start else None
-        self.app = create_app(Reach(self.store, run, Log(level="error"), Limits()))
+        self.reach = Reach(self.store, run, Log(level="error"), Limits())
+        self.app = create_app(self.reach)
         self.token = self.store.tokens.create(name, ("read", "write"), None, "Ada <ada@example.com>")[1]
         if origin is not None and origin.tip():
             self.follow()

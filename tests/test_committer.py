@@ -198,8 +198,9 @@ def _dies(_: object) -> None:
 
 
 def _body(ref: str, seconds: int = 2) -> dict[str, object]:
-    rest = {"match": [], "seen": "", "new": False, "uid": "", "account": "ada", "author": "Ada <a@b.c>", "message": ""}
-    return {"verb": "patch", "ref": ref, "document": {"spec": {"connectTimeoutSeconds": seconds}}, **rest}
+    change: dict[str, object] = {"verb": "patch", "ref": ref, "document": {"spec": {"connectTimeoutSeconds": seconds}}}
+    change |= {"match": [], "seen": "", "new": False, "uid": ""}
+    return {"changes": [change], "account": "ada", "author": "Ada <a@b.c>", "message": ""}
 
 
 def test_a_remote_that_refuses(convoy: Committing, origin: Origin) -> None:
@@ -223,7 +224,7 @@ def test_a_remote_that_refuses(convoy: Committing, origin: Origin) -> None:
 
 def test_a_remote_that_is_away(convoy: Committing, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 with what to ask for; once it is back, what waited is committed, once."""
-    monkeypatch.setattr("api.surfaces.convoy.resources.COMMITTING_S", 0.5)
+    monkeypatch.setattr("api.changes.COMMITTING_S", 0.5)
     away = origin.path.rename(origin.path.with_name("away"))
     answer = convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 2}})
     assert (answer.status_code, error(answer)["code"]) == (503, "waiting")
@@ -418,7 +419,7 @@ def test_where_commits_must_be_signed(
     settings = tmp_path / "gitconfig"
     settings.write_text(f"[user]\nsigningKey = {ssh.directory / 'alice'}\n[gpg]\nformat = ssh\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
-    monkeypatch.setattr("api.surfaces.convoy.resources.COMMITTING_S", 1.5)
+    monkeypatch.setattr("api.changes.COMMITTING_S", 1.5)
     with closing(Committing(tmp_path, sockets, origin, signers=signers)) as convoy:
         assert convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 2}}).status_code == 200
         assert convoy.log("%an, %cn")[0] == "Ada, Convoy"

@@ -17,7 +17,7 @@ from api.bodies import BodyError, read_body
 from api.hooks.delivery import Delivery, Event, Malformed
 from api.hooks.heard import Once, Recorder
 from api.hooks.table import FORGES, Forge
-from api.limits import Limits, TooMany
+from api.limits import HOOKS_AT_ONCE, Limits, TooMany
 from api.reach import Reach
 from api.surfaces.convoy import wire
 from reconciler.bell import SOURCE, ring_at
@@ -30,7 +30,7 @@ LARGEST = 4 * 1024 * 1024
 SENDING_S = 10.0
 # A repository in which so much is pushed is looked at all the time anyway.
 IN_A_MINUTE = 240
-AT_ONCE, MOST_BYTES = 16, 64 * 1024 * 1024
+MOST_BYTES = 64 * 1024 * 1024
 
 WORDS = {
     "woken": "the source is looked at now",
@@ -56,7 +56,7 @@ class Hooks:
         self._reach = reach
         self.recorder = Recorder(reach.store, reach.log)
         atexit.register(self.recorder.settle)
-        self._limits = Limits(IN_A_MINUTE, AT_ONCE, MOST_BYTES)
+        self._limits = Limits(IN_A_MINUTE, HOOKS_AT_ONCE, MOST_BYTES)
         self._once = Once()
         self._followed = (key(reach.followed[0]), reach.followed[1])
 

@@ -50,7 +50,7 @@ class Declared:
 
     `document` is the whole document as it was written, sealed values sealed. `revision` is the commit that gave it this
     content, `author` and `message` that commit's ("" where they are not known), `n` the number of that change among those of
-    this resource, and `version` that change's id.
+    this resource, `version` that change's id; `created` is when it was first declared, `at` when it was changed last.
     """
 
     ref: str
@@ -67,6 +67,7 @@ class Declared:
     author: str
     n: int
     at: float
+    created: float = 0.0
     version: str = ""
     message: str = ""
 

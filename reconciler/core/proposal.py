@@ -1,7 +1,7 @@
-"""A change that somebody proposes to one resource: what it asks for, and what its document would say then."""
+"""What somebody proposes: changes of resources, made by one commit or not at all; and what each document would say then."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,16 +9,17 @@ import orjson
 
 from reconciler.core.envelope import NAME, digest_of
 from reconciler.core.kinds import API_VERSION, KINDS
+from reconciler.core.masked import shown_again, unsealed
 from reconciler.core.model import DEFAULT_TENANT, Ref
 from reconciler.core.patches import Unfit, copied, measure, merged, torn
 from reconciler.core.told import CONFIRM
 from reconciler.core.trailers import ACCOUNT, REQUEST
-from reconciler.core.values import CLEAR, is_sealed, is_secret
 
 Verb = Literal["put", "patch", "delete"]
 VERBS: dict[str, str] = {"put": "Set", "patch": "Change", "delete": "Delete"}
 LONGEST_MESSAGE, LONGEST_TITLE = 500, 72
-PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----")
+# As many as one commit's trailers can confirm (core/told.py), and a person can still read.
+MOST_CHANGES, MOST_LISTED = 200, 50
 FLEET = "fleet/"
 
 
@@ -32,7 +33,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One proposal's words.
+    """What becomes of one resource.
 
     `document` is the whole of it (put), or a merge patch (patch). `match` are the digests of which it must have one now ("*":
     any), `seen` the one that was in force when it was asked; `new`: it must not be there yet. `uid` is for a new document.
@@ -45,37 +46,64 @@ class Change:
     seen: str = ""
     new: bool = False
     uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """All that one commit is to do, by whom, and in which words ("": in ours). Each resource is in it once."""
+
+    changes: tuple[Change, ...]
     account: str = ""
     author: str = ""
     message: str = ""
 
 
-def as_body(change: Change) -> dict[str, Any]:
-    """The change as plain JSON values."""
-    return {
-        "verb": change.verb,
-        "ref": str(change.ref),
-        "document": dict(change.document),
-        "match": list(change.match),
-        "seen": change.seen,
-        "new": change.new,
-        "uid": change.uid,
-        "account": change.account,
-        "author": change.author,
-        "message": change.message,
-    }
+def as_body(proposed: Proposed) -> dict[str, Any]:
+    """The same as plain JSON values."""
+    changes = [
+        {
+            "verb": one.verb,
+            "ref": str(one.ref),
+            "document": dict(one.document),
+            "match": list(one.match),
+            "seen": one.seen,
+            "new": one.new,
+            "uid": one.uid,
+        }
+        for one in proposed.changes
+    ]
+    return {"changes": changes, "account": proposed.account, "author": proposed.author, "message": proposed.message}
 
 
-def read_body(body: Mapping[str, Any]) -> Change:
+def read_body(body: Mapping[str, Any]) -> Proposed:
     """And back; raises Refused on what is none."""
     try:
-        verb, document = body["verb"], body["document"]
-        words = {name: str(body[name]) for name in ("seen", "uid", "account", "author", "message")}
-        if verb not in VERBS or not isinstance(document, dict):
+        changes = tuple(map(_read_change, body["changes"]))
+        if not changes:
             raise ValueError
-        return Change(verb, Ref.parse(body["ref"]), document, tuple(map(str, body["match"])), new=bool(body["new"]), **words)
+        read = Proposed(changes, *(str(body[name]) for name in ("account", "author", "message")))
     except (AttributeError, KeyError, TypeError, ValueError):
         raise Refused("bad-change", "this proposal says nothing that can be done") from None
+    return checked(read)
+
+
+def _read_change(body: Mapping[str, Any]) -> Change:
+    verb, document = body["verb"], body["document"]
+    if verb not in VERBS or not isinstance(document, dict):
+        raise ValueError
+    match = tuple(map(str, body["match"]))
+    return Change(verb, Ref.parse(body["ref"]), document, match, str(body["seen"]), bool(body["new"]), str(body["uid"]))
+
+
+def checked(proposed: Proposed) -> Proposed:
+    """The same; raises Refused where one commit cannot be all of it."""
+    if len(proposed.changes) > MOST_CHANGES:
+        what = f"{len(proposed.changes)} changes at once are more than {MOST_CHANGES}"
+        raise Refused("too-many", what, "ask for them in several requests")
+    ref, times = Counter(one.ref for one in proposed.changes).most_common(1)[0]
+    if times > 1:
+        raise Refused("bad-change", f"{ref} is named {times} times", "say once what is to become of it")
+    return proposed
 
 
 def ref_named(kind: str, tenant: str, name: str) -> Ref:
@@ -167,74 +195,29 @@ def _named_alike(change: Change, after: Mapping[str, Any], before: Mapping[str, 
         raise Refused("bad-document", "`metadata.uid` stays as it is", "leave it out")
 
 
-def unsealed(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Where a sealed secret would become something that is not sealed; to take it away is no such thing."""
-    if isinstance(before, Mapping) and is_sealed(before):
-        if not (isinstance(after, Mapping) and is_sealed(after)) and after is not None:
-            yield path
-    elif isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in before.keys() & after.keys():
-            yield from unsealed(before[key], after[key], (*path, key))
-    elif isinstance(before, list) and isinstance(after, list):
-        for one, other, place in _pairs(before, after):
-            yield from unsealed(one, other, (*path, place))
-
-
-def _pairs(before: list[Any], after: list[Any]) -> Iterator[tuple[Any, Any, int]]:
-    """The entries of two lists that are the same thing: by their names, or else by their places."""
-    every = [*before, *after]
-    if all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in every):
-        known = {one["name"]: one for one in before}
-        yield from ((known[one["name"]], one, place) for place, one in enumerate(after) if one["name"] in known)
-    else:
-        yield from ((one, other, place) for place, (one, other) in enumerate(zip(before, after, strict=False)))
-
-
-# What is shown
-
-
-def shown(value: Any, path: tuple[str | int, ...] = (), *, hidden: bool = False) -> Any:
-    """A document as it is answered: sealed values sealed, and words in the place of secrets that stand there in the clear."""
-    if isinstance(value, Mapping):
-        if is_sealed(value):
-            return dict(value)
-        return {key: shown(one, (*path, key), hidden=hidden or is_secret(path, key)) for key, one in value.items()}
-    if isinstance(value, list):
-        return [shown(one, (*path, place), hidden=hidden) for place, one in enumerate(value)]
-    if isinstance(value, str) and (hidden or PRIVATE_KEY.search(value)):
-        return CLEAR
-    return value
-
-
-def shown_again(value: Any, before: Any) -> Any:
-    """What comes back, with what was hidden from whoever sends it in its place again. Raises Refused."""
-    if isinstance(value, dict):
-        old = before if isinstance(before, Mapping) else {}
-        return {key: shown_again(one, old.get(key)) for key, one in value.items()}
-    if isinstance(value, list):
-        known = {place: one for one, _, place in _pairs(before, value)} if isinstance(before, list) else {}
-        return [shown_again(one, known.get(place)) for place, one in enumerate(value)]
-    if value == CLEAR:
-        if not isinstance(before, str):
-            raise Refused("bad-document", f"{CLEAR} stands where nothing was hidden", "write the value itself, sealed")
-        return before
-    return value
-
-
 # What the commit says
 
 
-def message(change: Change, id: str) -> str:
+def message(proposed: Proposed, id: str) -> str:
     """Title, and the trailers by which Convoy knows its own commits again."""
-    said = plain(change.message)
-    title = said or f"{VERBS[change.verb]} {change.ref}"
+    said = plain(proposed.message)
+    title = said or _title(proposed.changes)
     paragraphs = [title if len(title) <= LONGEST_TITLE else title[: LONGEST_TITLE - 1] + "…"]
     if paragraphs[0] != title:
         # Indented, it can be no trailer, whatever it says.
-        paragraphs.append(f"  {said[:LONGEST_MESSAGE]}")
-    trailers = [f"{CONFIRM}: {change.ref}"] if change.verb == "delete" else []
-    trailers += [f"{REQUEST}: {id}", f"{ACCOUNT}: {change.account}"]
+        paragraphs.append(f"  {title[:LONGEST_MESSAGE]}")
+    if len(proposed.changes) > 1:
+        lines = [f"  {VERBS[one.verb]} {one.ref}" for one in proposed.changes[:MOST_LISTED]]
+        more = len(proposed.changes) - len(lines)
+        paragraphs.append("\n".join([*lines, f"  and {more} more"] if more else lines))
+    trailers = [f"{CONFIRM}: {one.ref}" for one in proposed.changes if one.verb == "delete"]
+    trailers += [f"{REQUEST}: {id}", f"{ACCOUNT}: {plain(proposed.account)}"]
     return "\n\n".join([*paragraphs, "\n".join(trailers)]) + "\n"
+
+
+def _title(changes: Sequence[Change]) -> str:
+    first, others = changes[0], len(changes) - 1
+    return f"{VERBS[first.verb]} {first.ref}" + (f" and {others} more" if others else "")
 
 
 def plain(text: str) -> str:

@@ -14,7 +14,7 @@ from reconciler.core.trailers import ACCOUNT, LONGEST_MESSAGE, REQUEST, Trailer,
 CONFIRM, HOLD, RELEASE, ROLLBACK = "Convoy-Confirm", "Convoy-Hold", "Convoy-Release", "Convoy-Rollback"
 OURS = "convoy-"
 # More orders than one commit can mean.
-MOST_TRAILERS = 100
+MOST_TRAILERS = 250
 # Content that was rolled back from and is not to come back: three years of one a day. The oldest go first.
 MOST_HOLDS = 1_000
 DIGEST = re.compile(r"[0-9a-f]{16}")

@@ -118,6 +118,7 @@ def write(connection: Connection, now: float, news: News) -> None:
     """In a transaction that is open."""
     was = _sound(RESOURCES, found(connection, select(RESOURCES), RESOURCES.c.ref, news.changes))
     past = _sound(HISTORY, _newest(connection, news.changes))
+    first = _first(connection, [ref for ref in past if ref not in was])
     number = last_number(connection, HISTORY)
     resources: list[dict[str, Any]] = []
     history: list[dict[str, Any]] = []
@@ -139,7 +140,9 @@ def write(connection: Connection, now: float, news: News) -> None:
             history.append({**about, **made, "number": number + len(history) + 1})
         if resource is not None:
             document = as_json(news.declaration.document(resource.ref))
-            resources.append({**_row(ref, resource), **made, "document": document})
+            began = first.get((ref, resource.uid), made["at"])
+            created = old.created if old is not None and old.uid == resource.uid else began
+            resources.append({**_row(ref, resource), **made, "document": document, "created": created})
     connection.execute(delete(RESOURCES).where(RESOURCES.c.ref == bindparam("old")), [{"old": ref} for ref in news.changes])
     for table, rows in ((RESOURCES, resources), (HISTORY, history)):
         if rows:
@@ -187,6 +190,14 @@ def _newest(connection: Connection, refs: Iterable[str]) -> list[Any]:
     newest = select(func.max(HISTORY.c.number)).group_by(HISTORY.c.ref)
     numbers = [row[0] for some in chunks(refs) for row in connection.execute(newest.where(HISTORY.c.ref.in_(some)))]
     return found(connection, select(HISTORY), HISTORY.c.number, numbers)
+
+
+def _first(connection: Connection, refs: Iterable[str]) -> dict[tuple[str, str], float]:
+    """When each of these was changed first, by ref and uid, as far as that is kept."""
+    query = select(HISTORY.c.ref, HISTORY.c.uid, func.min(HISTORY.c.at)).group_by(HISTORY.c.ref, HISTORY.c.uid)
+    return {
+        (row[0], row[1]): row[2] for some in chunks(refs) for row in connection.execute(query.where(HISTORY.c.ref.in_(some)))
+    }
 
 
 def _sound(table: Table, rows: Iterable[Any]) -> dict[str, Any]:

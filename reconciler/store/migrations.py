@@ -130,6 +130,15 @@ STEPS: tuple[tuple[str | Callable[[Connection], None], ...], ...] = (
         """CREATE TABLE lockouts (subject TEXT PRIMARY KEY, failures INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL,
            until DOUBLE PRECISION NOT NULL)""",
     ),
+    (
+        "ALTER TABLE proposals ADD COLUMN refs TEXT NOT NULL DEFAULT '[]'",
+        "CREATE INDEX proposals_by_revision ON proposals (revision)",
+        "ALTER TABLE resources ADD COLUMN created DOUBLE PRECISION NOT NULL DEFAULT 0",
+        """UPDATE resources SET created = COALESCE(
+           (SELECT MIN(history.at) FROM history WHERE history.ref = resources.ref AND history.uid = resources.uid), at)""",
+        "CREATE INDEX resources_by_name ON resources (tenant, kind, name)",
+        "CREATE INDEX resources_by_uid ON resources (tenant, kind, uid)",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

@@ -1,17 +1,17 @@
 """Proposals: changes that somebody asked for over the API, each decided once: committed, or refused."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
 from reconciler.store.logs import last_number
-from reconciler.store.rows import as_json, chunks, read_object
-from reconciler.store.tables import PROPOSALS
+from reconciler.store.rows import as_json, chunks, read_list, read_object
+from reconciler.store.tables import PROPOSALS, REVISIONS
 
 State = Literal["waiting", "committed", "refused"]
 # Beyond these nobody is taken in: a remote that is away must not fill the disk.
@@ -31,8 +31,8 @@ class KeyReused(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One change. `body` says which (core/proposal.py reads it), and only of what once it is decided; `answer` how it ended, as
-    plain JSON values."""
+    """What one commit is to do. `body` says it all (core/proposal.py reads it) until it is decided, `refs` what it is about;
+    `answer` how it ended, as plain JSON values."""
 
     number: int
     id: str
@@ -42,6 +42,13 @@ class Proposal:
     state: State = "waiting"
     revision: str = ""
     answer: Mapping[str, Any] = field(default_factory=dict)
+    refs: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """What became of each of `refs`, once it is committed; of one that was found in the history nothing is known."""
+        found = self.answer.get("changes")
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 class Proposals:
@@ -50,7 +57,7 @@ class Proposals:
     def __init__(self, database: Database, seams: Seams) -> None:
         self._database, self._seams = database, seams
 
-    def add(self, token: str, key: str, digest: str, body: Mapping[str, Any]) -> Proposal:
+    def add(self, token: str, key: str, digest: str, body: Mapping[str, Any], refs: Sequence[str] = ()) -> Proposal:
         """A new one; under a key (not "") that this token has used before, the one of then. Raises Full and KeyReused."""
         table = PROPOSALS.c
         with self._database.writing("proposals") as connection:
@@ -66,11 +73,10 @@ class Proposals:
             if connection.execute(waiting).scalar_one() >= MOST_WAITING:
                 raise Full(f"{MOST_WAITING} changes wait to be committed already")
             number = last_number(connection, PROPOSALS) + 1
-            one = Proposal(number, uuid.uuid4().hex, self._seams.now(), token, body)
+            one = Proposal(number, uuid.uuid4().hex, self._seams.now(), token, body, refs=tuple(refs))
             row = {"number": number, "at": one.at, "id": one.id, "token": token, "key": key, "digest": digest}
-            connection.execute(
-                insert(PROPOSALS).values(row | {"body": as_json(body), "state": "waiting", "revision": "", "answer": "{}"})
-            )
+            row |= {"body": as_json(body), "refs": as_json(refs), "state": "waiting", "revision": "", "answer": "{}"}
+            connection.execute(insert(PROPOSALS).values(row))
             if number % TRIMMED_EVERY == 0:
                 connection.execute(delete(PROPOSALS).where((table.number <= number - KEPT) & (table.state != "waiting")))
         return one
@@ -99,18 +105,29 @@ class Proposals:
     def decide(self, ends: Mapping[str, tuple[State, str, Mapping[str, Any]]]) -> None:
         """Id ⇒ how it ended: state, revision, answer. What was decided before stays as it was.
 
-        Of its body only the ref is kept: a document is in Git, or was refused, and may then hold a secret in the clear.
+        Its body is not kept: a document is in Git, or was refused, and may then hold a secret in the clear.
         """
+        if not ends:
+            return
+        values = update(PROPOSALS).where((PROPOSALS.c.id == bindparam("which")) & (PROPOSALS.c.state == "waiting"))
+        rows = [
+            {"which": id, "state": state, "revision": revision, "answer": as_json(answer), "body": "{}"}
+            for id, (state, revision, answer) in ends.items()
+        ]
         with self._database.writing("proposals") as connection:
-            for id, (state, revision, answer) in ends.items():
-                where = (PROPOSALS.c.id == id) & (PROPOSALS.c.state == "waiting")
-                body = connection.execute(select(PROPOSALS.c.body).where(where)).scalar_one_or_none()
-                kept = {"ref": str((read_object(body or "") or {}).get("ref", ""))}
-                values = {"state": state, "revision": revision, "answer": as_json(answer), "body": as_json(kept)}
-                connection.execute(update(PROPOSALS).where(where).values(values))
+            connection.execute(values, rows)
+
+    def in_force(self) -> int:
+        """The number of the last proposal that the revision in force ends with, 0 where it ends with the commit of none."""
+        table, good = PROPOSALS.c, REVISIONS.c
+        last = select(good.revision).where(good.status == "good").order_by(good.number.desc()).limit(1).scalar_subquery()
+        query = select(func.max(table.number)).where((table.revision == last) & (table.state == "committed"))
+        with self._database.reading("proposals") as connection:
+            return int(connection.execute(query).scalar_one() or 0)
 
 
 def _proposal(row: Any) -> Proposal:
     """What somebody has spoiled is one that asks for nothing, and is refused."""
     body, answer = read_object(row.body) or {}, read_object(row.answer) or {}
-    return Proposal(row.number, row.id, row.at, row.token, body, row.state, row.revision, answer)
+    refs = tuple(map(str, read_list(row.refs)))
+    return Proposal(row.number, row.id, row.at, row.token, body, row.state, row.revision, answer, refs)

@@ -85,6 +85,15 @@ def read_object(body: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def read_list(body: str) -> list[Any]:
+    """The same of a list."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return []
+    return found if isinstance(found, list) else []
+
+
 def read_problems(body: str) -> tuple[Problem, ...]:
     return tuple(
         Problem(Where(file, line, column), what, hint, Ref.parse(ref) if ref else None)

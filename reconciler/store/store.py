@@ -25,6 +25,7 @@ from reconciler.store.logs import append
 from reconciler.store.notices import Notices
 from reconciler.store.past import Past
 from reconciler.store.proposals import Proposals
+from reconciler.store.resources import Resources
 from reconciler.store.rows import KeptCertificate
 from reconciler.store.sessions import Sessions
 from reconciler.store.snapshots import Snapshots
@@ -47,6 +48,7 @@ class Store(Past):
         self.accounts = Accounts(self._database, seams)
         self.sessions = Sessions(self._database, self.accounts, seams)
         self.proposals = Proposals(self._database, seams)
+        self.resources = Resources(self._database)
         self.hooks = Hooks(self._database, seams)
         self._meta: dict[str, bytes] = {}
         self._current = Current(self._database)

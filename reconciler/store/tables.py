@@ -75,6 +75,8 @@ RESOURCES = _table(
     Column("at", Double, nullable=False),
     Column("version", Text, nullable=False, server_default=""),
     Column("message", Text, nullable=False, server_default=""),
+    # When it was first declared, of all that is known; `at` is when it was changed last.
+    Column("created", Double, nullable=False, server_default="0"),
 )
 HISTORY = _log(
     "history",
@@ -269,7 +271,8 @@ NOTICES = _table(
 )
 
 # What was asked to be committed, in the order in which it came. A row is written once, and its end (`state`, `revision` and
-# `answer`) once more. `token` is the id of the one that asked, `key` its Idempotency-Key, `digest` that of what it asked for.
+# `answer`) once more. `token` is the id of the one that asked, `key` its Idempotency-Key, `digest` that of what it asked for,
+# `refs` a JSON list of what it is about. They are committed in the order of their numbers.
 PROPOSALS = _log(
     "proposals",
     _text("id"),
@@ -280,4 +283,5 @@ PROPOSALS = _log(
     _text("state"),
     _text("revision"),
     _text("answer"),
+    Column("refs", Text, nullable=False, server_default="[]"),
 )

@@ -3,14 +3,14 @@
 import pytest
 
 from reconciler.core.model import Ref
-from reconciler.core.proposal import Change, message
+from reconciler.core.proposal import Change, Proposed, message
 from reconciler.core.trailers import LONGEST_DESCRIPTION, description
 
 
 @pytest.mark.parametrize("said", ["More of it", "words " * 12, "long " * 40, "…", "x" * 71 + "…", "a\x1b[2Jb\nc: d"])
 def test_what_was_said_over_the_api_is_read_back(said: str) -> None:
     """Whole, also where the commit's title had to be cut; in one line, and nothing in it drives a terminal."""
-    written = message(Change("patch", Ref("Host", "a"), message=said, account="ada"), "1")
+    written = message(Proposed((Change("patch", Ref("Host", "a")),), "ada", message=said), "1")
     assert description(written) == " ".join(said.replace("\x1b", " ").split())
 
 

@@ -34,12 +34,12 @@ def test_each_is_decided_once(store: Store) -> None:
 
 def test_what_was_asked_for_goes_when_it_is_decided(store: Store) -> None:
     """It is in Git then, or was refused, perhaps for a secret in it; what it was about stays."""
-    made = store.proposals.add("t", "", "d", {"ref": "Cluster/a", "document": {"key": "open"}})
+    made = store.proposals.add("t", "", "d", {"document": {"key": "open"}}, ["Cluster/a"])
     assert store.proposals.waiting(1)[0].body == made.body
     store.proposals.decide({made.id: ("refused", "", {})})
     found = store.proposals.get(made.id)
     assert found is not None
-    assert found.body == {"ref": "Cluster/a"}
+    assert (found.body, found.refs) == ({}, ("Cluster/a",))
     store.proposals.decide({made.id: ("committed", "r", {})})
     assert store.proposals.get(made.id) == found
 

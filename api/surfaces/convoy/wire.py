@@ -8,11 +8,13 @@ from flask import Flask, Request, Response
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.bodies import BodyError
+from api.changes import NotDone, Waiting
 from api.fleet import Found
 from api.limits import TooMany
 from api.people import Forbidden, Unknown
 from reconciler.ask import AskError
-from reconciler.core.proposal import Refused, shown
+from reconciler.core.masked import shown
+from reconciler.core.proposal import Refused
 from reconciler.store import Full, KeyReused, Proposal, StoreError
 
 # What control has no answer for ⇒ the status that says whose turn it is.
@@ -33,6 +35,7 @@ REFUSALS = {
     "bad-name": 400,
     "bad-author": 403,
     "not-found": 404,
+    "too-many": 413,
     "conflict": 409,
     "declined": 409,
     "no-git": 409,
@@ -90,29 +93,36 @@ def tagged(result: Response, digest: str) -> Response:
     return result
 
 
-def proposed(one: Proposal, ref: str, *, status: int = 0, always: bool = False) -> Response:
+def proposed(one: Proposal, *, status: int = 0, always: bool = False) -> Response:
     """What became of a change. `always`: the answer is about the proposal, and 200 whatever became of it."""
-    said: dict[str, Any] = {"proposal": one.id, "ref": ref, "state": one.state, "revision": one.revision}
-    place = f"/convoy/v1/proposals/{one.id}"
+    said: dict[str, Any] = {"proposal": one.id, "ref": one.refs[0] if one.refs else "", "state": one.state}
+    said["revision"] = one.revision
+    digest = ""
     if one.state == "committed":
-        said |= {name: one.answer.get(name) for name in ("digest", "file", "changed", "created")}
-        result = answer(said)
-        result.status_code = status or (201 if one.answer.get("created") and not always else 200)
-        if one.answer.get("digest"):
-            result.headers["ETag"] = f'"{one.answer["digest"]}"'
+        # What it is about first; this surface's changes are about one thing each, other surfaces' may go on.
+        made = one.changes or [{}]
+        digest = str(made[0].get("digest") or "")
+        said |= {name: made[0].get(name) for name in ("digest", "file", "changed", "created")}
+        said |= {"changes": made} if len(made) > 1 else {}
+        if not always:
+            status = status or (201 if made[0].get("created") else 200)
     elif one.state == "refused":
-        code, problems = str(one.answer.get("code", "")), one.answer.get("problems") or []
-        words = {"code": code, "message": str(one.answer.get("what", "")), "hint": str(one.answer.get("hint", ""))}
-        about = words | ({"problems": problems} if problems else {})
-        result = answer({**said, "error": about} if always else {"error": about})
-        result.status_code = 200 if always else REFUSALS.get(code, 409)
-    elif always:
-        result = answer(said)
-    else:
-        hint = f"it waits, and is committed once that can be done: ask at {place}, and do not send it again without its key"
-        result = error(503, "waiting", f"{ref} could not be committed yet (proposal {one.id})", hint, Retry_After=str(AGAIN_S))
-    result.headers["Location"] = place
+        said["error"] = _refusal(NotDone(one))
+    result = answer(said)
+    result.status_code = status or 200
+    if digest:
+        result.headers["ETag"] = f'"{digest}"'
+    result.headers["Location"] = _place(one)
     return result
+
+
+def _refusal(why: Refused) -> dict[str, Any]:
+    said: dict[str, Any] = {"code": why.code, "message": why.what, "hint": why.hint}
+    return said | ({"problems": list(why.problems)} if why.problems else {})
+
+
+def _place(one: Proposal) -> str:
+    return f"/convoy/v1/proposals/{one.id}"
 
 
 def passed_on(body: bytes, request: Request) -> Response:
@@ -152,7 +162,17 @@ def envelope(flask: Flask) -> None:
 
     @flask.errorhandler(Refused)
     def refused(why: Refused) -> Response:
-        return error(REFUSALS.get(why.code, 409), why.code, why.what, why.hint)
+        result = answer({"error": _refusal(why)})
+        result.status_code = REFUSALS.get(why.code, 409)
+        if isinstance(why, NotDone):
+            result.headers["Location"] = _place(why.proposal)
+        return result
+
+    @flask.errorhandler(Waiting)
+    def waiting(why: Waiting) -> Response:
+        place = _place(why.proposal)
+        hint = f"it waits, and is committed once that can be done: ask at {place}, and do not send it again without its key"
+        return error(503, "waiting", str(why), hint, Retry_After=str(AGAIN_S), Location=place)
 
     @flask.errorhandler(Full)
     def full(why: Full) -> Response:

@@ -1,0 +1,278 @@
+"""How every surface changes the fleet: what the request says about it beside its body, one commit, and what is there then.
+
+A route is: who asks, `terms`, `room` with `document` in it, its mapping to changes, and `make`. What goes wrong is raised, and
+each surface's wire.py has a status for it: Refused, Waiting, TooMany, BodyError, AskError, Full, KeyReused, StoreError.
+"""
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from flask import Request
+
+from api.bodies import BodyError, read_body
+from api.fleet import SETTLING_S, Found
+from api.limits import Held, TooMany
+from api.people import Account
+from api.reach import Reach
+from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, ask
+from reconciler.core.declared import Declared
+from reconciler.core.envelope import digest_of, uid_of
+from reconciler.core.proposal import LONGEST_MESSAGE, Change, Proposed, Refused, as_body, checked, wanted
+from reconciler.store import Proposal, Token
+
+# Ten times the largest document anybody has shown us.
+LARGEST_DOCUMENT = 1024 * 1024
+LONGEST_KEY, MOST_MATCHES = 200, 20
+# How long a request waits for its commit, and at most for what follows from it.
+COMMITTING_S, SYNCING_S, LONGEST_S = 20.0, 20, 60
+REHEARSING_S = 90.0
+JSON, MERGE_PATCH = "application/json", "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who changes something: whose keys and limits these are (`id`), whom the commit's trailer names, and who it is by, as
+    "Name <mail>". `reads`: may see what the fleet's documents say."""
+
+    id: str
+    account: str
+    author: str
+    reads: bool = True
+
+
+def writer(who: Token | Account) -> Writer:
+    if isinstance(who, Account):
+        return Writer(who.id, who.email, who.author)
+    author = who.author or f"{who.name} <{who.name}@localhost>"
+    return Writer(who.id, who.name, author, "read" in who.scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a request says beside its body. `match` and `new` are about the resource that its URL names: If-Match and
+    If-None-Match. `message` is the commit's title, "" for ours."""
+
+    match: tuple[str, ...] = ()
+    new: bool = False
+    key: str = ""
+    message: str = ""
+    dry_run: bool = False
+    synced: bool = False
+    timeout_s: float = SYNCING_S
+
+
+class Waiting(Exception):
+    """It could not be committed yet, and will be once that can be done: `proposal` tells. It must not be sent again without
+    its key."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        refs = proposal.refs[0] + (f" and {len(proposal.refs) - 1} more" if len(proposal.refs) > 1 else "")
+        super().__init__(f"{refs} could not be committed yet (proposal {proposal.id})")
+        self.proposal = proposal
+
+
+class NotDone(Refused):
+    """Refused by whoever commits, under a proposal that can be asked for."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        said = {name: str(proposal.answer.get(name, "")) for name in ("code", "what", "hint")}
+        problems = proposal.answer.get("problems")
+        super().__init__(**said, problems=tuple(map(str, problems)) if isinstance(problems, list) else ())
+        self.proposal = proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What has been committed, or, where that was all that was asked for, what it would do: `plan`, as JSON.
+
+    `late`: it was to be carried out before this is answered, and was not in time.
+    """
+
+    proposed: Proposed
+    proposal: Proposal | None = None
+    plan: bytes = b""
+    late: bool = False
+
+
+def terms(request: Request) -> Terms:
+    """Raises Refused."""
+    new, said = request.headers.get("If-None-Match", "").strip(), request.args.get("message", "")
+    if new not in ("", "*"):
+        raise Refused("bad-query", "If-None-Match can only be `*` here: it must not be there yet")
+    if len(said) > LONGEST_MESSAGE:
+        raise Refused("bad-query", f"a message has at most {LONGEST_MESSAGE} characters")
+    waits = request.args.get("wait", "committed")
+    if waits not in ("committed", "synced"):
+        raise Refused("bad-query", "`wait` is committed or synced")
+    seconds = timeout_s(request)
+    return Terms(_matches(request), bool(new), _key(request), said, flag(request, "dry_run"), waits == "synced", seconds)
+
+
+@contextlib.contextmanager
+def room(reach: Reach, writer: Writer) -> Iterator[Held]:
+    """One more change by this writer, with the bytes it takes; raises TooMany."""
+    reach.changes.count(writer.id)
+    with reach.changes.one() as held:
+        yield held
+
+
+def document(request: Request, take: Callable[[int], None], types: tuple[str, ...] = (JSON, MERGE_PATCH)) -> dict[str, Any]:
+    """The JSON object in its body. Raises BodyError, and what `take` raises."""
+    body = read_body(request.stream, request.headers.get("Content-Encoding", ""), LARGEST_DOCUMENT, take)
+    if request.mimetype not in types:
+        raise BodyError(415, "media-type", "the body is not said to be JSON", f"send it with Content-Type: {JSON}")
+    try:
+        found = json.loads(body, parse_constant=_no_number, object_pairs_hook=_once)
+        # Half characters, numbers of any length and endless depth are JSON too, and no document holds them.
+        orjson.dumps(found)
+    except (ValueError, TypeError, RecursionError) as error:
+        words = str(error) if isinstance(error, _Twice) else "the body is not JSON that a document can hold"
+        raise BodyError(400, "bad-body", words) from None
+    if not isinstance(found, dict):
+        raise BodyError(400, "bad-body", "the body is no JSON object", "send a document, or a merge patch for one")
+    return found
+
+
+def make(reach: Reach, changes: Sequence[Change], by: Writer, asked: Terms) -> Done:
+    """All of these by one commit, or nothing. The first is of the resource that the request's URL names.
+
+    Raises Refused and Waiting, and as `dry_run` AskError.
+    """
+    fleet = reach.fleet
+    seen = fleet.digests(one.ref for one in changes)
+    first = replace(changes[0], match=asked.match or changes[0].match, new=asked.new or changes[0].new)
+    every = tuple(replace(one, seen=seen.get(one.ref, ""), uid=one.uid or str(uuid.uuid4())) for one in (first, *changes[1:]))
+    proposed = checked(Proposed(every, by.account, by.author, asked.message))
+    if asked.dry_run:
+        what = REHEARSE_WITH_DOCUMENTS if by.reads else REHEARSE
+        return Done(proposed, plan=ask(reach.run, what, json.dumps(as_body(proposed)).encode(), REHEARSING_S))
+    made = fleet.wait(fleet.propose(proposed, by.id, asked.key), COMMITTING_S)
+    if made.state == "refused":
+        raise NotDone(made)
+    if made.state == "waiting":
+        raise Waiting(made)
+    late = asked.synced and not fleet.in_force(made, asked.timeout_s, synced=True)
+    return Done(proposed, made, late=late)
+
+
+def settle(reach: Reach, writer: str) -> None:
+    """Before anything is read: whoever has just changed something waits a moment until it is in force, and so is shown it."""
+    made, left_s = reach.fleet.unsettled(writer)
+    if made is not None:
+        # With too many that wait already: better what was there a moment ago than nothing.
+        with contextlib.suppress(TooMany), reach.waits.one():
+            reach.fleet.in_force(made, left_s)
+
+
+def written(reach: Reach, done: Done, *, in_force: bool = False) -> tuple[Found | None, ...]:
+    """Each resource as it is after its change, in their order; None for one that is gone.
+
+    Mostly nothing is waited for: what the change makes of the document in force is what was committed, as its digest tells.
+    Which version that is (`n`, `version`) is known once it is in force: where that has to be told, ask for `in_force`.
+    """
+    made = done.proposal
+    if made is None:
+        return ()
+    if in_force:
+        reach.fleet.in_force(made, SETTLING_S)
+    told = {str(one.get("ref")): one for one in made.changes}
+    return tuple(_written(reach, done, change, told.get(str(change.ref), {})) for change in done.proposed.changes)
+
+
+def _written(reach: Reach, done: Done, change: Change, told: Mapping[str, Any]) -> Found | None:
+    before, digest = reach.fleet.get(change.ref), told.get("digest")
+    if digest == "":
+        return None
+    if before is not None and before.declared.digest == digest:
+        return before
+    found = _after(done, change, before, told)
+    if found is None and done.proposal is not None:
+        reach.fleet.in_force(done.proposal, SETTLING_S)
+        found = reach.fleet.get(change.ref)
+    return found
+
+
+def _after(done: Done, change: Change, before: Found | None, told: Mapping[str, Any]) -> Found | None:
+    """What comes of it where nobody else has changed it meanwhile."""
+    was, ref = before.declared if before is not None else None, change.ref
+    try:
+        document = wanted(replace(change, match=(), new=False), was.document if was is not None else None)
+    except Refused:
+        return None
+    if document is None or done.proposal is None or digest_of(document) != told.get("digest"):
+        return None
+    now = time.time()
+    declared = Declared(
+        ref=str(ref),
+        uid=document["metadata"].get("uid") or (was.uid if was is not None else uid_of(ref)),
+        kind=ref.kind,
+        tenant=ref.tenant,
+        name=ref.name,
+        digest=str(told.get("digest")),
+        document=document,
+        file=str(told.get("file", "")),
+        line=was.line if was is not None else 1,
+        blob="",
+        revision=done.proposal.revision,
+        author=done.proposed.author,
+        n=was.n + 1 if was is not None else 1,
+        at=now,
+        created=was.created if was is not None else now,
+        message=done.proposed.message,
+    )
+    return Found(declared, before.status if before is not None else None)
+
+
+def timeout_s(request: Request) -> float:
+    return float(number(request, "timeoutSeconds", SYNCING_S, LONGEST_S))
+
+
+def number(request: Request, name: str, default: int, most: int) -> int:
+    """One of the query's, from 1 on. Raises Refused."""
+    text = request.args.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 8 and 1 <= int(text) <= most):
+        raise Refused("bad-query", f"`{name}` is a number from 1 to {most}")
+    return int(text)
+
+
+def flag(request: Request, name: str) -> bool:
+    text = request.args.get(name, "false")
+    if text not in ("true", "false"):
+        raise Refused("bad-query", f"`{name}` is true or false")
+    return text == "true"
+
+
+def _matches(request: Request) -> tuple[str, ...]:
+    """The digests that If-Match names; a weak one never matches (RFC 9110, 13.1.1)."""
+    listed = [one.strip() for one in request.headers.get("If-Match", "").split(",") if one.strip()]
+    if len(listed) > MOST_MATCHES:
+        raise Refused("bad-query", f"If-Match names more than {MOST_MATCHES} tags")
+    return tuple(one if one == "*" else one.strip('"') for one in listed)
+
+
+def _key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key", "").strip()
+    if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise Refused("bad-query", f"an Idempotency-Key has at most {LONGEST_KEY} characters, all of them printable ASCII")
+    return key
+
+
+class _Twice(ValueError):
+    pass
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Twice("the body holds one key twice in the same object")
+    return found
+
+
+def _no_number(_: str) -> Any:
+    raise ValueError

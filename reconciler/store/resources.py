@@ -1,0 +1,64 @@
+"""Asks for what the last accepted revision declares: of one resource or a few, by an index, whatever there is beside them."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Select, select, union
+
+from reconciler.core.declared import Declared
+from reconciler.store.database import Database
+from reconciler.store.rows import chunks, read_object, sound
+from reconciler.store.tables import RESOURCES
+
+UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+LOWEST, HIGHEST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+# Fewer digits of a uid say nothing: of 10,000 resources two would soon have the same.
+LEAST_OF_UID = 8
+
+
+class Resources:
+    """Those of one store. Thread-safe; raises StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def digests(self, refs: Iterable[str]) -> dict[str, str]:
+        """Printed ref ⇒ the digest of its document, of those of these that are declared."""
+        query = select(RESOURCES.c.ref, RESOURCES.c.digest)
+        with self._database.reading("resources") as connection:
+            rows = (row for some in chunks(refs) for row in connection.execute(query.where(RESOURCES.c.ref.in_(some))))
+            return {row.ref: row.digest for row in rows}
+
+    def find(self, tenant: str, kind: str, word: str) -> Declared | None:
+        """The one of this name, else of this uid, else the only one whose uid begins so."""
+        with self._database.reading("resources") as connection:
+            rows = [row for row in connection.execute(by_name_or_uid(tenant, kind, word.lower())) if sound(RESOURCES, row)]
+        # Where one has this name, another's uid may still begin so.
+        return read(rows[0]) if rows and (len(rows) == 1 or rows[0].name == word.lower()) else None
+
+
+def by_name_or_uid(tenant: str, kind: str, word: str) -> Select[Any]:
+    """By one index for each: asked for by `or`, SQLite would look through all of that kind."""
+    columns = RESOURCES.c
+    here = select(columns.ref).where((columns.tenant == tenant) & (columns.kind == kind))
+    refs: Any = here.where(columns.name == word)
+    lowest, highest = _uids(word)
+    if lowest:
+        # Of uids all are of one form, so that they are in the same order wherever text is compared.
+        begun = here.where(columns.uid.between(lowest, highest)).limit(2).subquery()
+        refs = union(refs, select(begun.c.ref))
+    return select(RESOURCES).where(columns.ref.in_(refs)).order_by(columns.name != word)
+
+
+def _uids(word: str) -> tuple[str, str]:
+    """The lowest and the highest uid that begin so; empty where none can."""
+    if len(word) < LEAST_OF_UID or not UID.fullmatch(word + LOWEST[len(word) :]):
+        return "", ""
+    return word + LOWEST[len(word) :], word + HIGHEST[len(word) :]
+
+
+def read(row: Any) -> Declared | None:
+    """What somebody has spoiled is as if it were not there."""
+    document = read_object(row.document)
+    return Declared(**{**row._mapping, "document": document}) if document is not None else None

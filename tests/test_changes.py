@@ -1,0 +1,244 @@
+"""Several changes are one commit or nothing; and whoever has changed something is shown it, at once and when he reads next."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import changes
+from api.changes import Done, Terms, Writer
+from api.fleet import SETTLING_S
+from reconciler.core.model import Ref
+from reconciler.core.proposal import MOST_CHANGES, Change, Refused
+from tests.committing import HEAD, Committing, cluster, together, value
+from tests.repos import Origin, hermetic, make_origin
+
+pytestmark = pytest.mark.slow
+
+FILES = {
+    "clusters/a.yaml": cluster("a"),
+    "clusters/b.yaml": cluster("b"),
+    "hosts.yaml": HEAD.format("Host", "h") + "spec:\n  driver: process # here\n",
+    "group.yaml": HEAD.format("ProxyGroup", "g") + "spec: {}\n",
+    "proxy.yaml": HEAD.format("Proxy", "p") + "spec:\n  group: g\n",
+}
+ADA = Writer("ada", "ada", "Ada <ada@example.com>")
+
+
+@pytest.fixture
+def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Origin:
+    hermetic(monkeypatch)
+    made = make_origin(tmp_path)
+    made.commit(FILES)
+    return made
+
+
+@pytest.fixture
+def convoy(tmp_path: Path, sockets: Path, origin: Origin) -> Iterator[Committing]:
+    with closing(Committing(tmp_path, sockets, origin)) as opened:
+        yield opened
+
+
+def patch(name: str, seconds: int) -> Change:
+    return Change("patch", Ref("Cluster", name), {"spec": {"connectTimeoutSeconds": seconds}})
+
+
+def put(kind: str, name: str, spec: Mapping[str, Any], **more: Any) -> Change:
+    return Change("put", Ref(kind, name), {"metadata": {"name": name}, "spec": spec}, **more)
+
+
+def make(convoy: Committing, *each: Change, terms: Terms = Terms()) -> Done:
+    return changes.make(convoy.reach, each, ADA, terms)
+
+
+def test_several_are_one_commit(convoy: Committing) -> None:
+    """In one file or many; what it does is in its message, and each delete of it is confirmed."""
+    made = make(
+        convoy,
+        patch("a", 3),
+        put("Cluster", "c", {"endpoints": ["127.0.0.1:3"]}),
+        Change("delete", Ref("Cluster", "b")),
+        terms=Terms(message="Move b to c"),
+    )
+    assert made.proposal is not None
+    assert convoy.log() == ["Move b to c", "change"]
+    assert convoy.log("%H")[0] == made.proposal.revision
+    assert [one["created"] for one in made.proposal.changes] == [False, True, False]
+    assert made.proposal.changes[2]["digest"] == ""
+    assert "clusters/b.yaml" not in convoy.files()
+    assert convoy.file("clusters/a.yaml") == cluster("a") + "  connectTimeoutSeconds: 3\n"
+    assert "127.0.0.1:3" in convoy.file("clusters/c.yaml")
+    said = convoy.log("%B")
+    assert said[:7] == [
+        "Move b to c",
+        "",
+        "  Change Cluster/a",
+        "  Set Cluster/c",
+        "  Delete Cluster/b",
+        "",
+        "Convoy-Confirm: Cluster/b",
+    ]
+
+
+def test_all_or_nothing(convoy: Committing) -> None:
+    """One that cannot be, and none of them is: told alone, by what the fleet would be then, or by what its sender has read."""
+    tries: list[tuple[str, tuple[Change, ...]]] = [
+        ("not-found", (patch("a", 3), patch("none", 3))),
+        ("invalid", (patch("a", 3), put("Cluster", "bad", {"endpoints": 7}))),
+        ("invalid", (patch("a", 3), Change("delete", Ref("ProxyGroup", "g")))),
+        ("precondition", (patch("a", 3), Change("patch", Ref("Cluster", "b"), {"spec": {}}, match=("0" * 16,)))),
+        ("exists", (patch("a", 3), put("Cluster", "b", {"endpoints": ["127.0.0.1:2"]}, new=True))),
+        ("bad-change", (patch("a", 3), patch("a", 4))),
+        ("too-many", tuple(put("Cluster", f"n{n}", {"endpoints": ["127.0.0.1:2"]}) for n in range(MOST_CHANGES + 1))),
+    ]
+    for code, each in tries:
+        with pytest.raises(Refused) as refused:
+            make(convoy, *each)
+        assert refused.value.code == code
+    assert len(convoy.log()) == 1
+
+
+def test_what_only_together_is_right(convoy: Committing) -> None:
+    """The fleet is judged as it is after all of them: in between it may be one that nobody could accept."""
+    made = make(
+        convoy,
+        Change("delete", Ref("ProxyGroup", "g")),
+        Change("patch", Ref("Proxy", "p"), {"spec": {"group": "new"}}),
+        put("ProxyGroup", "new", {}),
+    )
+    assert made.proposal is not None
+    assert len(convoy.log()) == 2
+
+
+def test_among_others(convoy: Committing) -> None:
+    """Beside others in one batch each is taken or refused for itself."""
+
+    def bad() -> str:
+        try:
+            make(convoy, patch("a", 9), Change("delete", Ref("ProxyGroup", "g")))
+        except Refused as error:
+            return error.code
+        return ""
+
+    fine = [
+        lambda n=n: make(
+            convoy,
+            put("Cluster", f"x{n}", {"endpoints": ["127.0.0.1:2"]}),
+            put("Cluster", f"y{n}", {"endpoints": ["127.0.0.1:2"]}),
+        )
+        for n in range(6)
+    ]
+    answers = together(*fine[:3], bad, *fine[3:])
+    assert answers[3] == "invalid"
+    assert len(convoy.log()) == 7
+    assert len([one for one in convoy.files() if one.startswith(("clusters/x", "clusters/y"))]) == 12
+    assert convoy.file("clusters/a.yaml") == cluster("a")
+
+
+def test_many_at_once(convoy: Committing) -> None:
+    """As many as one commit may be: each delete is confirmed by it, and its message is one that is read."""
+    names = [f"n{n}" for n in range(MOST_CHANGES)]
+    make(convoy, *(put("Cluster", name, {"endpoints": ["127.0.0.1:2"]}) for name in names))
+    make(convoy, *(Change("delete", Ref("Cluster", name)) for name in names))
+    assert len(convoy.log()) == 3
+    said = convoy.log("%B")
+    assert "  and 150 more" in said
+    assert sum(line.startswith("Convoy-Confirm: Cluster/n") for line in said) == MOST_CHANGES
+
+
+def test_in_an_environment(tmp_path: Path, sockets: Path, origin: Origin) -> None:
+    """Its own layer takes all of them, in one commit."""
+    own = "environments/production/"
+    environment = HEAD.format("Environment", "production") + "spec:\n  bases: [../../base] # shared\n"
+    files = {"base/a.yaml": cluster("a"), "base/b.yaml": cluster("b"), f"{own}environment.yaml": environment}
+    origin.commit({**files, **dict.fromkeys(FILES)})
+    with closing(Committing(tmp_path, sockets, origin, subdirectory=own)) as convoy:
+        made = make(convoy, patch("a", 3), patch("b", 4), put("Cluster", "c", {"endpoints": ["127.0.0.1:3"]}))
+        assert made.proposal is not None
+        assert len(convoy.log()) == 3
+        assert convoy.file(f"{own}environment.yaml").count("target:") == 2
+        convoy.follow()
+        for name, told in zip("abc", made.proposal.changes, strict=True):
+            found = convoy.reach.fleet.get(Ref("Cluster", name))
+            assert found is not None
+            assert found.declared.digest == told["digest"]
+
+
+def test_an_answer_shows_what_was_written(convoy: Committing) -> None:
+    """Without waiting until it is in force, and exactly: also where somebody else's change comes between."""
+    began = time.monotonic()
+    changed, new, gone = changes.written(
+        convoy.reach,
+        make(convoy, patch("a", 3), put("Cluster", "c", {"endpoints": ["127.0.0.1:3"]}), Change("delete", Ref("Cluster", "b"))),
+    )
+    assert time.monotonic() - began < SETTLING_S
+    assert changed is not None
+    assert new is not None
+    assert gone is None
+    convoy.follow()
+    for found in (changed, new):
+        there = convoy.reach.fleet.get(Ref.parse(found.declared.ref))
+        assert there is not None
+        assert (there.declared.document, there.declared.uid) == (found.declared.document, found.declared.uid)
+        assert (there.declared.digest, there.declared.n, there.declared.file) == (
+            found.declared.digest,
+            found.declared.n,
+            found.declared.file,
+        )
+
+    make(convoy, Change("patch", Ref("Cluster", "a"), {"metadata": {"labels": {"x": "1"}}}))
+    made = make(convoy, patch("a", 4))
+    later = threading.Timer(0.3, convoy.follow)
+    later.start()
+    (after,) = changes.written(convoy.reach, made)
+    later.join()
+    assert after is not None
+    assert after.declared.document["metadata"]["labels"] == {"x": "1"}
+    assert after.declared.document["spec"]["connectTimeoutSeconds"] == 4
+
+
+def test_who_wrote_reads_it(convoy: Committing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GET, of one or of all, waits until what the same client has written is in force, and for nothing that others have; but
+    no longer than a moment after it was committed."""
+    other = convoy.store.tokens.create("bob", ("read",), None)[1]
+
+    def labels(token: str | None = None) -> Any:
+        return json.loads(convoy("GET", "Cluster/a", token=token).get_data())["document"]["metadata"].get("labels")
+
+    for n, read in enumerate(("Cluster/a", "/convoy/v1/resources?kind=cluster")):
+        assert convoy("PATCH", "Cluster/a", {"metadata": {"labels": {"x": str(n)}}}).status_code == 200
+        assert labels(other) == ({"x": str(n - 1)} if n else None)
+        later = threading.Timer(0.3, convoy.follow)
+        later.start()
+        assert f'"labels": {{"x": "{n}"}}' in convoy("GET", read).text
+        later.join()
+    monkeypatch.setattr("api.fleet.SETTLING_S", 0.5)
+    assert convoy("PUT", "Cluster/new", value("new")).status_code == 201
+    began = time.monotonic()
+    assert convoy("GET", "Cluster/new").status_code == 404
+    assert 0.2 < time.monotonic() - began < 3
+    began = time.monotonic()
+    assert convoy("GET", "Cluster/new").status_code == 404
+    assert time.monotonic() - began < 0.4
+
+
+def test_what_came_after_it_counts_too(convoy: Committing, origin: Origin) -> None:
+    """Of two writes only the later one is ever in force; and under a person's push nothing of ours is missed."""
+    first = make(convoy, patch("a", 3)).proposal
+    second = make(convoy, patch("a", 4)).proposal
+    assert first is not None
+    assert second is not None
+    assert not convoy.reach.fleet.in_force(first, 0.0)
+    convoy.follow()
+    assert convoy.reach.fleet.in_force(first, 0.0)
+    assert convoy.reach.fleet.in_force(second, 0.0)
+    third = make(convoy, patch("a", 5)).proposal
+    assert third is not None
+    origin.commit({"theirs.yaml": cluster("theirs")})
+    convoy.follow()
+    assert convoy.reach.fleet.in_force(third, 0.0)
