@@ -1,18 +1,27 @@
 """Serves Convoy over HTTP, in a process of its own that holds no fleet and cannot act on a host."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from api import hooks
-from api.outer import Outer, Wsgi
+from api.outer import Outer, Start, Wsgi
 from api.reach import Reach
-from api.surfaces import SURFACES, root
+from api.surfaces import AT_ROOT, SURFACES, root
 
 
 def create_app(reach: Reach) -> Wsgi:
-    """Each surface is a small app of its own under `/<name>/`; `/health` is everybody's, `/hooks` the forges'. `reach` is what
-    they may use."""
+    """Each surface is a small app of its own under `/<name>/`; `/health` is everybody's, `/hooks` the forges', and the
+    URLs of one surface (`AT_ROOT`) are served without its name too. `reach` is what they may use."""
     surfaces: dict[str, Any] = {f"/{name}": surface.app(reach) for name, surface in SURFACES.items()}
     surfaces["/hooks"] = hooks.App(reach)
-    return Outer(DispatcherMiddleware(root.app(), surfaces), reach.log, reach.secure)
+    below, nobodys = surfaces[f"/{AT_ROOT}"], root.app()
+    base = SURFACES[AT_ROOT].BASE
+
+    def first(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        inner: Wsgi = below if path == base or path.startswith(f"{base}/") else nobodys
+        return inner(environ, start)
+
+    return Outer(DispatcherMiddleware(first, surfaces), reach.log, reach.secure)

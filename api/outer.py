@@ -34,7 +34,7 @@ class Outer:
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         begun = time.monotonic()
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        id = environ["convoy.id"] = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        id = environ["convoy.id"] = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
         status = ["500"]
 
         def started(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:

@@ -2,8 +2,11 @@
 
 from types import ModuleType
 
-from api.surfaces import convoy
+from api.surfaces import convoy, envoy_fleet
 
 SURFACES: dict[str, ModuleType] = {
     "convoy": convoy,
+    "envoy-fleet": envoy_fleet,
 }
+# The one whose documented URLs begin at the main port's root.
+AT_ROOT = "envoy-fleet"

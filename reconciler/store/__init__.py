@@ -7,6 +7,7 @@ from reconciler.store.examine import Examined, examine
 from reconciler.store.following import Following, News
 from reconciler.store.happened import Happened
 from reconciler.store.hooks import PROVIDERS, Heard, Hook, HookError, Kept
+from reconciler.store.pages import SORTS, Key, Page, Pages, Window
 from reconciler.store.proposals import Full, KeyReused, Proposal, Proposals
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.sessions import Sessions, SigningKey
@@ -19,6 +20,7 @@ __all__ = [
     "PROVIDERS",
     "ROLES",
     "SCOPES",
+    "SORTS",
     "AccountError",
     "Accounts",
     "Backup",
@@ -35,11 +37,14 @@ __all__ = [
     "Kept",
     "KeptAccount",
     "KeptCertificate",
+    "Key",
     "KeyReused",
     "Lease",
     "LeaseLost",
     "News",
     "NoStore",
+    "Page",
+    "Pages",
     "Proposal",
     "Proposals",
     "Revision",
@@ -49,6 +54,7 @@ __all__ = [
     "StoreError",
     "Token",
     "TokenError",
+    "Window",
     "default_url",
     "examine",
 ]

@@ -139,6 +139,10 @@ STEPS: tuple[tuple[str | Callable[[Connection], None], ...], ...] = (
         "CREATE INDEX resources_by_name ON resources (tenant, kind, name)",
         "CREATE INDEX resources_by_uid ON resources (tenant, kind, uid)",
     ),
+    (
+        "CREATE INDEX resources_by_created ON resources (tenant, kind, created, name)",
+        "CREATE INDEX resources_by_at ON resources (tenant, kind, at, name)",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

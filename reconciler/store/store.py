@@ -23,6 +23,7 @@ from reconciler.store.declarations import Declarations
 from reconciler.store.hooks import Hooks
 from reconciler.store.logs import append
 from reconciler.store.notices import Notices
+from reconciler.store.pages import Pages
 from reconciler.store.past import Past
 from reconciler.store.proposals import Proposals
 from reconciler.store.resources import Resources
@@ -50,6 +51,7 @@ class Store(Past):
         self.proposals = Proposals(self._database, seams)
         self.resources = Resources(self._database)
         self.hooks = Hooks(self._database, seams)
+        self.pages = Pages(self._database)
         self._meta: dict[str, bytes] = {}
         self._current = Current(self._database)
         self._declarations = Declarations(self._database)

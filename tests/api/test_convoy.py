@@ -115,9 +115,9 @@ def test_headers(served: Served) -> None:
     evil = served.post(X_Request_Id="x" * 65)
 
     assert (first.status_code, json.loads(first.get_data())) == (200, {"alive": True})
-    assert len(first.headers["X-Request-Id"]) == 32
+    assert len(first.headers["X-Request-Id"]) == 36
     assert second.headers["X-Request-Id"] == "from-ci.1"
-    assert len(evil.headers["X-Request-Id"]) == 32
+    assert len(evil.headers["X-Request-Id"]) == 36
     for answer in (first, second):
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"

@@ -1,0 +1,1 @@
+"""This dialect's JSON ⇔ documents: pure, a module for each group."""

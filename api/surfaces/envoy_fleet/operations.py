@@ -1,0 +1,204 @@
+"""Declares routes by their operations' ids: who may ask, how often, what may be sent and what is answered is in contract.yaml
+and schemas/; a route gets what has been checked, and says what came of it."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask, Response, request
+
+from api import changes
+from api.fleet import Found
+from api.limits import Held
+from api.people import Account, who
+from api.reach import Reach
+from api.surfaces.envoy_fleet import pages, shapes, wire
+from api.surfaces.envoy_fleet.contract import Operation, operations
+from api.surfaces.envoy_fleet.rates import Rates, Standing
+from api.surfaces.envoy_fleet.shapes import Shape
+from reconciler.core.declared import Declared
+from reconciler.core.proposal import Change
+from reconciler.store import Window
+
+SURFACE = "envoy-fleet"
+# Who may ask: those who read, those who change, and these.
+FOR_ADMINS = frozenset({"audit_logs.list", "certificates.upload", "webhooks.create", "webhooks.test"})
+NOBODY = Account("", "", "", "", "", "viewer")
+# How often a change is worked out anew, and how long is waited for what came between to be in force.
+TRIES, MOVING_S, LOOK_S = 8, 3.0, 0.02
+# Sort keys that are numbers.
+TIMES = ("created_at", "updated_at", "timestamp")
+KEYS: Mapping[str, Callable[[Declared], str | float]] = {
+    "name": lambda one: one.name,
+    "created_at": lambda one: one.created,
+    "updated_at": lambda one: one.at,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request that may be answered. `query` holds the parameters that were given, and the defaults of those that have one;
+    `body` is {} where the operation takes none."""
+
+    operation: Operation
+    shape: Shape
+    account: Account
+    reach: Reach
+    query: Mapping[str, Any]
+    body: Mapping[str, Any] = field(repr=False)
+
+    def find(self, kind: str, id: str, what: str) -> Declared:
+        """The resource of this kind that `id` stands for: a name, a uid, or at least 8 digits that one uid begins with. Raises
+        NotFound; `what` is the word for the kind."""
+        found = self.reach.fleet.find(kind, id, self.account.tenant)
+        if found is None:
+            raise wire.NotFound(what)
+        return found.declared
+
+    def make(self, *every: Change) -> tuple[Found | None, ...]:
+        """All of these changes by one commit, or none, on the terms of this request (If-Match, Idempotency-Key, `wait`, …),
+        which are about the first: each resource as it is then, None where it is gone. Raises what api/changes.py does, and
+        wire.Planned where only the plan was asked for."""
+        done = changes.make(self.reach, every, _writer(self.account), changes.terms(request))
+        if done.proposal is None:
+            raise wire.Planned(done.plan)
+        if done.late:
+            request.environ["convoy.late"] = True
+        return changes.written(self.reach, done)
+
+    def made(self, change: Change) -> Found:
+        """The same for one that is there afterwards."""
+        (found,) = self.make(change)
+        if found is None:
+            raise wire.NotFound("resource any more")
+        return found
+
+    def changed(self, change: Callable[[], Change]) -> Found:
+        """The same where the change depends on what is read (its `match` is what was read): where Git has moved meanwhile, it
+        is worked out anew, unless the client has said what it must be changed from."""
+        for left in reversed(range(TRIES)):
+            one = change()
+            try:
+                return self.made(one)
+            except changes.NotDone as why:
+                terms = changes.terms(request)
+                if why.code != "conflict" or terms.match or terms.key or not left:
+                    raise
+            self._moved(one)
+        raise AssertionError
+
+    def _moved(self, change: Change) -> None:
+        """Wait until what was read is not in force any more."""
+        end = time.monotonic() + MOVING_S
+        while time.monotonic() < end and self.reach.fleet.digests([change.ref]).get(change.ref, "") in change.match:
+            if self.reach.over.wait(LOOK_S):
+                return
+
+    def page(self, read: pages.Read) -> dict[str, Any]:
+        """A list's answer, in the pagination that was asked for. Raises Invalid."""
+        return pages.answer(pages.paging(self.query, self.shape.sorts, TIMES), read)
+
+    def resources(
+        self, kind: str, show: Callable[[Declared], Mapping[str, Any]], fields: Mapping[tuple[str, ...], str] = {}
+    ) -> dict[str, Any]:
+        """The list of this tenant's resources of a kind. `fields`: a path in the document ⇒ the text that must stand there."""
+
+        def read(window: Window) -> tuple[list[pages.Entry], int | None]:
+            page = self.reach.store.pages.page(kind, self.account.tenant, window, fields)
+            key = KEYS[window.sort]
+            return [pages.Entry(key(one), one.name, show(one)) for one in page.rows], page.total
+
+        return self.page(read)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with another status than the documented one, or with headers."""
+
+    body: Any
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+View = Callable[..., "Mapping[str, Any] | Answer | None"]
+
+
+class Operations:
+    """`served("clusters.list")` declares the function below it. `ids` are those that are served."""
+
+    def __init__(self, flask: Flask, reach: Reach, rates: Rates) -> None:
+        self._flask, self._reach, self._rates = flask, reach, rates
+        self.ids: set[str] = set()
+
+    def __call__(self, id: str) -> Callable[[View], View]:
+        operation, shape = operations()[id], shapes.shapes()[id]
+
+        def declare(view: View) -> View:
+            self.ids.add(id)
+
+            def asked(**ids: str) -> Response:
+                return self._answer(operation, shape, view, ids)
+
+            self._flask.add_url_rule(operation.rule, id, asked, methods=[operation.method])
+            return view
+
+        return declare
+
+    def _answer(self, operation: Operation, shape: Shape, view: View, ids: Mapping[str, str]) -> Response:
+        wrong = wire.version_asked()
+        if wrong is not None:
+            return wrong
+        account = NOBODY if operation.open else self._account(operation)
+        standing = self._hit(operation.rate, account.id)
+        if standing.over:
+            words = f"more than {standing.limit} requests of this kind within a minute"
+            return wire.error(429, words, Retry_After=str(standing.after_s))
+        if not operation.open:
+            account.needs("admin" if operation.id in FOR_ADMINS else "operator" if operation.writes else "viewer")
+        query = shapes.parameters(shape, request.args.to_dict(flat=False))
+        if not operation.writes:
+            # Whoever has just changed something is shown it.
+            changes.settle(self._reach, account.id)
+            return self._said(operation, shape, view(Asked(operation, shape, account, self._reach, query, {}), **ids))
+        with changes.room(self._reach, _writer(account)) as held:
+            body = _body(shape, held)
+            return self._said(operation, shape, view(Asked(operation, shape, account, self._reach, query, body), **ids))
+
+    def _account(self, operation: Operation) -> Account:
+        try:
+            return who(self._reach.store, request, SURFACE)
+        except Exception:
+            # Whoever guesses is counted as well, by where he comes from.
+            self._hit(operation.rate, "")
+            raise
+
+    def _hit(self, rate: str, account: str) -> Standing:
+        standing = self._rates.hit(rate, account or f"from {request.remote_addr}")
+        request.environ["convoy.standing"] = standing
+        return standing
+
+    def _said(self, operation: Operation, shape: Shape, said: "Mapping[str, Any] | Answer | None") -> Response:
+        given = said if isinstance(said, Answer) else Answer(said)
+        usual = 202 if request.environ.get("convoy.late") else shape.success or operation.success
+        result = wire.answer(given.body, given.status or (204 if given.body is None else usual))
+        for name, value in given.headers.items():
+            result.headers[name] = value
+        return result
+
+
+def tagged(found: Declared, shown: Mapping[str, Any]) -> Answer:
+    """One resource, with the ETag that If-Match takes."""
+    return Answer(shown, headers={"ETag": f'"{found.digest}"'})
+
+
+def _body(shape: Shape, held: Held) -> dict[str, Any]:
+    if not shape.request:
+        return {}
+    body = changes.document(request, held.take, (changes.JSON,))
+    shapes.check(shape.request, body)
+    return body
+
+
+def _writer(account: Account) -> changes.Writer:
+    return changes.Writer(account.id or f"from {request.remote_addr}", account.email, account.author)

@@ -1,0 +1,10 @@
+"""The groups of operations that are served: a line each."""
+
+from types import ModuleType
+
+from api.surfaces.envoy_fleet.routes import clusters, system
+
+GROUPS: tuple[ModuleType, ...] = (
+    clusters,
+    system,
+)
