@@ -3,6 +3,7 @@ documented ones against the document's own examples."""
 
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +30,17 @@ class Dialect(Committing):
     """What it commits is in force at once, as with a loop that is quick."""
 
     def __init__(self, directory: Path, run: Path, origin: Any) -> None:
+        self._following = threading.Lock()
         self._bearers: dict[tuple[str | None, str], dict[str, str]] = {}
         super().__init__(directory, run, origin)
 
     def _pushed(self) -> None:
         super()._pushed()
         self.follow()
+
+    def follow(self) -> str:
+        with self._following:
+            return super().follow()
 
     def bearer(self, role: str | None, tenant: str = DEFAULT_TENANT) -> dict[str, str]:
         """The header of an account of this role, the same one each time."""
@@ -60,6 +66,9 @@ class Dialect(Committing):
         path = operation.path.format(**(ids or {})) + (f"?{urlencode(query)}" if query else "")
         kind = {"Content-Type": "application/json"} if data is not None else {}
         answer = Client(self.app).open(path, method=operation.method, data=data, headers=kind | named)
+        if operation.writes and answer.status_code < 300:
+            # For others too it is in force by now.
+            self.follow()
         answered(id, answer, dry=(query or {}).get("dry_run") == "true")
         return answer
 
