@@ -17,6 +17,7 @@ from reconciler.core.order import waiting
 from reconciler.core.place import staying, without_lost
 from reconciler.core.plan import plan
 from reconciler.core.premises import Premises
+from reconciler.core.rollout import Scene
 from reconciler.core.status import Status, status
 from reconciler.drivers import Driver
 from reconciler.guards import Guards
@@ -158,7 +159,9 @@ class Loop:
             problems = (*self.certificates.problems(fleet), *unopened)
             self.premises = Premises(fleet, shown, known, now, ending, wanted, versions, problems)
             refused = {problem.ref: str(problem) for problem in problems if problem.ref} | self.proxies.why_refused(wanted)
-            result = status(fleet, planned, seen, facts, refused, self.view.status, now, self.certificates.ends(fleet))
+            rollouts = self._record.rollouts(Scene(declared, fleet, wanted, facts, refused, now))
+            ends = self.certificates.ends(fleet)
+            result = status(fleet, planned, seen, facts, refused, self.view.status, now, ends, rollouts)
             self._count(accepted, fleet, planned, outcomes, result, wanted, fights(planned, facts), now)
             converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
             converged = converged and all(one.sync == "synced" and one.health in WELL for one in result.values())

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reconciler.core.model import XDS, FleetState, Health, Key, Observed, ObservedState, Outcome, Plan, Ref, Snapshot
+from reconciler.core.rollout import Progress, Scene
 from reconciler.core.show import outcome_json, plan_json, problem_json
 from reconciler.core.show_events import fared
+from reconciler.core.show_rollout import rollout_json
 from reconciler.core.status import Status, leftovers
 from reconciler.deliveries import Deliveries
 from reconciler.log import Log
 from reconciler.proxies import Proxies
+from reconciler.rollouts import Rollouts
 from reconciler.seams import Seams
 from reconciler.store import Store
 from reconciler.wanted import Accepted
@@ -27,7 +30,7 @@ class Record:
         self._store, self._log, self._seams = store, log, seams
         # What became of actions and is not written yet, because the store could not be written since.
         self._untold: list[dict[str, Any]] = []
-        self._deliveries = Deliveries(store, seams)
+        self._deliveries, self._rollouts = Deliveries(store, seams), Rollouts(store)
         self.forget()
 
     def forget(self) -> None:
@@ -38,6 +41,11 @@ class Record:
         # What was in the store when we began: printed ref ⇒ how it fared.
         self._left: dict[str, str] | None = None
         self._deliveries.forget()
+        self._rollouts.forget()
+
+    def rollouts(self, scene: Scene) -> Mapping[Ref, Progress]:
+        """Where each Rollout stands; the round that is recorded next keeps it."""
+        return self._rollouts.advance(scene)
 
     def plan(self, planned: Plan) -> None:
         """Before anything of it is done: whoever asks what was done and why finds it, even if we are killed at it."""
@@ -71,10 +79,11 @@ class Record:
             self.plan(planned)
             self._store.add_outcomes(self._untold)
             self._state(accepted, fleet.revision, converged, in_flight, Counter(seen.foreign.values()))
-            kept = self._deliveries.keep(told, proxies.published, proxies.connected)
+            kept = self._deliveries.keep(told, proxies.published, proxies.connected), self._rollouts.keep()
         # Only now: what could not be written is told by the next round.
         self._untold = []
-        kept()
+        for done in kept:
+            done()
 
     def nothing(self, accepted: Accepted) -> None:
         """No revision is in force yet: say why."""
@@ -182,6 +191,7 @@ def status_json(fleet: FleetState, ref: Ref, status: Status, instances: tuple[Ob
         "health": status.health,
         "since": status.since,
         "why": status.why,
+        **({"rollout": rollout_json(status.rollout)} if status.rollout is not None else {}),
         "declared": ref in fleet.resources,
         "owner": str(getattr(fleet.workloads.get(ref), "owner", instances[0].fields.get("owner") or ref if instances else ref)),
         "where": f"{declared.source.file}:{declared.source.line}" if declared else "",

@@ -14,7 +14,9 @@ MOST_ITEMS = 50
 LONGEST_BACKOFF_S = 900.0
 LONGEST_MESSAGE = 500
 # After these, the same trouble is news again.
-GOOD = frozenset({"status.synced", "health.healthy", "revision.accepted", "action.done", "fleet.converged"})
+GOOD = frozenset(
+    {"status.synced", "health.healthy", "revision.accepted", "action.done", "fleet.converged", "rollout.completed"}
+)
 # Nobody is told about the telling: each message would be the reason for another.
 OURS = "Notification/"
 

@@ -24,6 +24,7 @@ STYLES: Mapping[str, Style] = {
     "accepted": "good",
     "done": "good",
     "converged": "good",
+    "completed": "good",
 }
 # What an event's `--only` is completed with; there may be others.
 EVENT_KINDS = (
@@ -38,6 +39,9 @@ EVENT_KINDS = (
     "order.*",
     "revision.accepted",
     "revision.refused",
+    "rollout.completed",
+    "rollout.failed",
+    "rollout.started",
     "secret.opened",
     "status.drifted",
     "status.failed",

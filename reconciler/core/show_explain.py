@@ -24,6 +24,7 @@ from reconciler.core.show_known import (
     waits_blocks,
 )
 from reconciler.core.show_layout import BLANK, Block, Page, Span, Table, text, words
+from reconciler.core.show_rollout import rollout_blocks
 from reconciler.core.show_status import HEALTH, SYNC, Row, listing
 
 
@@ -108,6 +109,7 @@ def explain(row: Row, known: Known, now: float) -> Page:
         for replica in known.replicas:
             if replica.get("instances"):
                 page += [BLANK, text(str(replica["ref"]), indent=2), *_instances(replica["instances"], now)]
+    page += rollout_blocks(row)
     page += serves_blocks(known.declared)
     page += delivery_blocks(known.delivery, known.refusals, now)
     told = known.delivery.told if known.delivery is not None else None

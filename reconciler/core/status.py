@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, cast
 
-from reconciler.core import findings, health
+from reconciler.core import findings, health, rollout
 from reconciler.core.carried import group_of, own_told, told_as
 from reconciler.core.facts import NOT_YET, Facts, Failure
 from reconciler.core.handover import node_id
@@ -15,9 +15,11 @@ from reconciler.core.hooks import RETRY, HookRun
 from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref, settings_of
 from reconciler.core.own_health import Rules, by_kind, judged
+from reconciler.core.rollout import Progress
 
 UNUSED = "not used by any proxy"
 NEVER: Mapping[Ref, float] = MappingProxyType({})
+NONE: Mapping[Ref, Progress] = MappingProxyType({})
 Sync = Literal["synced", "pending", "drifted", "held", "failed", "refused"]
 TRAFFIC_KINDS = frozenset({"ProxyGroup", "Configuration", "Cluster", "VirtualHost", "Certificate"})
 
@@ -31,6 +33,8 @@ class Status:
     health: Word
     since: float
     why: str = ""
+    # Of a Rollout, how far it has got.
+    rollout: Progress | None = None
 
 
 def status(
@@ -42,6 +46,7 @@ def status(
     before: Mapping[Ref, Status],
     now: float,
     ends: Mapping[Ref, float] = NEVER,
+    rollouts: Mapping[Ref, Progress] = NONE,
 ) -> dict[Ref, Status]:
     """`refused` says what Envoys have refused of each resource, in their words; `ends` when Certificates do (Unix seconds)."""
     rules = by_kind(settings_of(wanted).health)
@@ -74,11 +79,14 @@ def status(
             else:
                 found = traffic.traffic(ref, carried.get(ref, ()))
             result[ref] = _faring(sync, found, wanted, rules)
+        elif ref in rollouts:
+            result[ref] = _rollout(ref, rollouts[ref], now)
         else:
             result[ref] = Status(ref, "synced", "none", now)
     for ref, held in facts.withheld.items():
         words = f"{held.reason}; to go on: {held.release}" if held.release else held.reason
-        result[ref] = Status(ref, "held", result[ref].health if ref in result else "none", now, words)
+        known = result.get(ref)
+        result[ref] = Status(ref, "held", known.health if known else "none", now, words, known.rollout if known else None)
     for ref in [*result]:
         old = before.get(ref)
         if old is not None and (old.sync, old.health) == (result[ref].sync, result[ref].health):
@@ -217,6 +225,18 @@ def _hook(ref: Ref, run: HookRun | None, plan: Plan, now: float) -> Status:
         return Status(ref, "pending", "none", now, "is to run")
     sync, why = _held(held)
     return Status(ref, sync, "none", now, why)
+
+
+def _rollout(ref: Ref, progress: Progress, now: float) -> Status:
+    """A record is as it is declared; what it is about has come so far."""
+    stands: Mapping[rollout.State, tuple[Sync, Word]] = {
+        "pending": ("pending", "starting"),
+        "in_progress": ("pending", "starting"),
+        "completed": ("synced", "healthy"),
+        "failed": ("failed", "degraded"),
+        "superseded": ("synced", "none"),
+    }
+    return Status(ref, *stands[progress.state], now, rollout.why(progress), progress)
 
 
 def _host(ref: Ref, found: health.Host, now: float) -> Status:

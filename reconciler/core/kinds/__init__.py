@@ -10,6 +10,7 @@ from reconciler.core.kinds.host import Host
 from reconciler.core.kinds.notification import Notification
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.proxygroup import ProxyGroup
+from reconciler.core.kinds.rollout import Rollout
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.kinds.spec import Spec
 from reconciler.core.kinds.virtualhost import VirtualHost
@@ -25,6 +26,7 @@ KINDS: dict[str, type[Spec]] = {
     "Cluster": Cluster,
     "VirtualHost": VirtualHost,
     "Certificate": Certificate,
+    "Rollout": Rollout,
     "Notification": Notification,
 }
 
