@@ -76,7 +76,9 @@ class Needs:
 
     def _unready(self, want: Want, name: str = "") -> Iterator[str]:
         found = self._bearing.get(want.ref, [])
-        current = next((one for one in found if one.instance == want.instance), None)
+        alike = [one for one in found if one.instance == want.instance]
+        # One that moves is there twice for a while.
+        current = min(alike, key=lambda one: (one.health.status != "healthy", one.host), default=None)
         name = name or ("which" if want.ref == want.owner else f"whose {want.ref}")
         if current is None:
             yield f"{name} is missing"
