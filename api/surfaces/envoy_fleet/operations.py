@@ -38,8 +38,8 @@ KEYS: Mapping[str, Callable[[Declared], str | float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request that may be answered. `query` holds the parameters that were given, and the defaults of those that have one;
-    `body` is {} where the operation takes none."""
+    """One request that may be answered. `query` holds the parameters that were given; `body` is {} where the operation takes
+    none."""
 
     operation: Operation
     shape: Shape

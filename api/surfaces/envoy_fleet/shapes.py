@@ -29,6 +29,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "timeoutSeconds": {"type": "integer", "default": 20, "min": 1, "max": 60, "description": "How long to wait for `synced`"},
     "message": {"type": "string", "max": 500, "description": "The commit's title"},
 }
+# A parameter that says nothing of its own.
+LONGEST_PARAMETER = 256
 TYPES = {
     "object": "an object",
     "array": "a list",
@@ -124,8 +126,8 @@ def _value(name: str, text: str, about: Mapping[str, Any]) -> Any:
         return text == "true"
     if known and text not in known:
         raise Invalid(name, f"must be one of {', '.join(known)}")
-    if len(text) > (most or 256) or not text.isprintable():
-        raise Invalid(name, f"must be at most {most or 256} characters that can be seen")
+    if len(text) > (most or LONGEST_PARAMETER) or not text.isprintable():
+        raise Invalid(name, f"must be at most {most or LONGEST_PARAMETER} characters that can be seen")
     return text
 
 
@@ -134,6 +136,10 @@ def check(name: str, body: Any) -> None:
     first = min(_validator(name).iter_errors(body), key=_outermost, default=None)
     if first is not None:
         raise _invalid(first)
+
+
+def fits(name: str, body: Any) -> bool:
+    return bool(_validator(name).is_valid(body))
 
 
 def _outermost(error: ValidationError) -> Any:

@@ -22,4 +22,5 @@ PLAYS: dict[str, Prepare] = {
     "clusters.update": cluster,
     "clusters.endpoints.add": endpoint,
     "health.get": nothing,
+    "openapi.get": nothing,
 }

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from api.surfaces.envoy_fleet import wire
+from flask import request
+
+from api.surfaces.envoy_fleet import openapi, wire
 from api.surfaces.envoy_fleet.operations import Asked, Operations
 
 
@@ -11,3 +13,8 @@ def add(served: Operations) -> None:
     def health(_: Asked) -> dict[str, Any]:
         """It answers, so this process is alive; how the fleet is, is for those who may read it."""
         return {"status": "healthy", "version": wire.VERSION}
+
+    @served("openapi.get")
+    def described(_: Asked) -> dict[str, Any]:
+        """Of what is served, and nothing else: whoever reads it can rely on it."""
+        return openapi.document(served.ids, request.script_root)
