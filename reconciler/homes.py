@@ -125,9 +125,9 @@ class _AtHome:
         self._settle()
         return self._driver.logs(ref, instance, ask)
 
-    def usage(self) -> Iterable[Usage]:
+    def usage(self, *, counting: bool = False) -> Iterable[Usage]:
         self._settle()
-        return self._driver.usage()
+        return self._driver.usage(counting=counting)
 
     def close(self) -> None:
         self._driver.close()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.core.latency import Histogram
 from reconciler.core.model import Ref
 
 # A longer line comes in pieces: nobody has to hold it whole.
@@ -45,11 +46,34 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What an Envoy has counted of one thing since it began: requests that were answered, errors (5xx) among them, and how long
+    they took; and connections open now."""
+
+    requests: int = 0
+    errors: int = 0
+    connections: int = 0
+    latency: Histogram = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of an Envoy as a whole, and of each cluster that it has used, by Envoy's name for it. `at` is by the clock that never
+    goes back."""
+
+    at: float
+    whole: Counted
+    clusters: Mapping[str, Counted] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
-    """What one instance has used since it began, and uses. `traffic` is what an Envoy says of itself, where it answers.
+    """What one instance has used since it began, and uses. `traffic` is what an Envoy says of itself, where it answers; who
+    asks for that has `counts` in its place.
 
     `cpu_s` counts processor seconds and never goes back as long as the same processes run; `memory_bytes` is what is held in
-    memory now, with pages that processes share counted for each.
+    memory now, with pages that processes share counted for each. `pid` and `age_s` (0, and None, where nobody can tell) say
+    which of an instance's runs this is, and how long ago it began.
     """
 
     ref: Ref
@@ -60,3 +84,6 @@ class Usage:
     processes: int
     at: float
     traffic: Traffic | None = None
+    counts: Counts | None = None
+    pid: int = 0
+    age_s: float | None = None

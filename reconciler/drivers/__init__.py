@@ -35,8 +35,9 @@ class Driver(Protocol):
         line, and NoInstance. While following: None at least every second in which nothing came, and an end when the
         instance is gone."""
 
-    def usage(self) -> Iterable[Usage]:
-        """What every instance of ours that runs uses now; raises DriverError."""
+    def usage(self, *, counting: bool = False) -> Iterable[Usage]:
+        """What every instance of ours that runs uses now; raises DriverError. `counting`: of Envoys all that they have counted
+        since they began, by cluster. Within a minute at most, whatever Envoys do: those who do not answer have none."""
 
     def close(self) -> None:
         """Let go of watches and threads. What runs on the host goes on running."""

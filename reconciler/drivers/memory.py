@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.core.model import Action, Health, Observed, Ref, Verb, Want
-from reconciler.core.running import LogAsk, LogLine, Usage
+from reconciler.core.running import Counts, LogAsk, LogLine, Usage
 from reconciler.drivers import DriverError, NoInstance
 from reconciler.seams import Seams
 
@@ -64,6 +64,8 @@ class Machine:
         self.address = address
         self.things: dict[tuple[Ref, str], Thing] = {}
         self.lock = threading.RLock()
+        # What Envoys have counted, by instance; of the others nobody answers.
+        self.counts: dict[str, Counts] = {}
         # Set when something changes: one for each driver that listens.
         self.bells: list[threading.Event] = []
         self._next_port = first_port
@@ -158,13 +160,24 @@ class Memory:
                 return
             yield None
 
-    def usage(self) -> Iterable[Usage]:
+    def usage(self, *, counting: bool = False) -> Iterable[Usage]:
         """As if each used a hundredth of a processor and a megabyte; raises DriverError."""
         self._pay("memory.usage", f"look at host {self._host}")
         with self._machine.lock:
-            now = self._seams.now()
+            now, counts = self._seams.now(), self._machine.counts if counting else {}
             return [
-                Usage(thing.want.ref, thing.want.instance, self._host, (now - thing.created) / 100, 1 << 20, 1, now)
+                Usage(
+                    thing.want.ref,
+                    thing.want.instance,
+                    self._host,
+                    (now - thing.created) / 100,
+                    1 << 20,
+                    1,
+                    now,
+                    counts=counts.get(thing.want.instance),
+                    pid=1,
+                    age_s=now - thing.created,
+                )
                 for thing in self._machine.things.values()
                 if thing.installation == self._installation and thing.state == "running"
             ]

@@ -246,9 +246,11 @@ def test_usage_counts_the_whole_tree(world: ProcessWorld) -> None:
 
 def test_what_ps_prints_is_read() -> None:
     """Where there is no /proc: days, hours, fractions and lines that make no sense."""
-    text = "  1     0   1200 00:00:01\n 77     1  10 2-03:04:05\n 78 77 20   1:02.50\nPID nonsense\n79 77\n"
+    text = (
+        "  1     0   1200 00:00:01 01:00\n 77     1  10 2-03:04:05 3-00:00:00\n 78 77 20   1:02.50 02:03\nPID nonsense\n79 77\n"
+    )
     assert parse_ps(text) == {
-        1: Spent(0, 1.0, 1200 * 1024),
-        77: Spent(1, 2 * 86400 + 3 * 3600 + 4 * 60 + 5, 10240),
-        78: Spent(77, 62.5, 20480),
+        1: Spent(0, 1.0, 1200 * 1024, 60.0),
+        77: Spent(1, 2 * 86400 + 3 * 3600 + 4 * 60 + 5, 10240, 3 * 86400),
+        78: Spent(77, 62.5, 20480, 123.0),
     }

@@ -103,14 +103,14 @@ class Process:
 
             yield from read(str(path), ask, secrets, over)
 
-    def usage(self) -> Iterable[Usage]:
+    def usage(self, *, counting: bool = False) -> Iterable[Usage]:
         """Raises DriverError."""
         with self._told("look at", f"host {self._host}"):
             self._seams.point("process.usage", self._host)
             with self._looking:
                 seen = self._look()
             # Envoys are asked without the lock: a slow one keeps nobody from looking.
-            return usage(self._host, seen, self._directory, self._seams)
+            return usage(self._host, seen, self._directory, self._seams, self._closed, counting=counting)
 
     def close(self) -> None:
         self._closed.set()
