@@ -9,6 +9,7 @@ from reconciler.store.happened import Happened
 from reconciler.store.hooks import PROVIDERS, Heard, Hook, HookError, Kept
 from reconciler.store.pages import SORTS, Key, Page, Pages, Window
 from reconciler.store.proposals import Full, KeyReused, Proposal, Proposals
+from reconciler.store.readings import Readings
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.sessions import Sessions, SigningKey
 from reconciler.store.store import Store
@@ -47,6 +48,7 @@ __all__ = [
     "Pages",
     "Proposal",
     "Proposals",
+    "Readings",
     "Revision",
     "Sessions",
     "SigningKey",

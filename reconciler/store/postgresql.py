@@ -15,6 +15,8 @@ SILENT_S = 5
 CONNECTIONS, MORE_CONNECTIONS = 5, 15
 # The lock of whoever writes, in each schema its own. Its first number tells it from other programs' locks: "Cnvy".
 LOCK = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'Cnvy', 'big')}, hashtext(current_schema()))"
+# Who writes what is not precious waits for nobody but others that do ("Cnvr"), and nobody else for it.
+OTHER_LOCK = LOCK.replace(str(int.from_bytes(b"Cnvy", "big")), str(int.from_bytes(b"Cnvr", "big")))
 
 # A reader sees what is committed when it begins and nothing later. A writer has to see, once it has the lock, all that the
 # one before it wrote: so each of its statements looks anew. The snapshot of a stricter level would be older than the lock.
@@ -49,8 +51,8 @@ def there(_url: URL) -> bool:
     return True
 
 
-def opened(url: URL) -> Engine:
-    """No connection is made yet. Raises Missing."""
+def opened(url: URL, *, precious: bool = True) -> Engine:
+    """No connection is made yet. What is not `precious` may be lost by a power cut. Raises Missing."""
     try:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
@@ -76,15 +78,18 @@ def opened(url: URL) -> Engine:
         ):
             connection.execute(f"SET {name} = {1000 * seconds:.0f}")
         # What is precious (keys, what Envoys refuse, the lease's epoch) survives a power cut, also where others take the risk.
-        connection.execute(
-            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-        )
+        if precious:
+            connection.execute(
+                "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+            )
+        else:
+            connection.execute("SET synchronous_commit = off")
         connection.commit()
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         if connection.get_execution_options().get("convoy_writing", False):
-            connection.exec_driver_sql(LOCK)
+            connection.exec_driver_sql(LOCK if precious else OTHER_LOCK)
 
     return engine
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, Engine
+from sqlalchemy.pool import NullPool
 
 # How long to wait for another process that is writing: a hundred times what our longest transaction takes.
 BUSY_S = 10.0
@@ -32,9 +33,11 @@ def there(url: URL) -> bool:
     return Path(url.database or "").exists()
 
 
-def opened(url: URL) -> Engine:
+def opened(url: URL, *, precious: bool = True) -> Engine:
+    """What is not `precious` may be lost by a power cut, and its file may be put in the place of another at any time."""
     private(Path(url.database or ""))
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
+    pool = None if precious else NullPool
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S}, poolclass=pool)
 
     @event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: object) -> None:
@@ -43,7 +46,7 @@ def opened(url: URL) -> Engine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         # What is precious (keys, what Envoys refuse, the lease's epoch) survives a power cut.
-        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute(f"PRAGMA synchronous={'FULL' if precious else 'NORMAL'}")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 

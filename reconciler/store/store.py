@@ -26,6 +26,7 @@ from reconciler.store.notices import Notices
 from reconciler.store.pages import Pages
 from reconciler.store.past import Past
 from reconciler.store.proposals import Proposals
+from reconciler.store.readings import Readings
 from reconciler.store.resources import Resources
 from reconciler.store.rows import KeptCertificate
 from reconciler.store.sessions import Sessions
@@ -52,11 +53,13 @@ class Store(Past):
         self.resources = Resources(self._database)
         self.hooks = Hooks(self._database, seams)
         self.pages = Pages(self._database)
+        self.readings = Readings(url, seams)
         self._meta: dict[str, bytes] = {}
         self._current = Current(self._database)
         self._declarations = Declarations(self._database)
 
     def close(self) -> None:
+        self.readings.close()
         self._database.close()
 
     @contextlib.contextmanager
