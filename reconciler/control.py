@@ -15,7 +15,8 @@ from reconciler.certificates import Certificates
 from reconciler.committer import Committer, Desk
 from reconciler.core.facts import FLEET, RETAINED, Order
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.model import Connected, FleetState
+from reconciler.core.kinds.settings import Retention
+from reconciler.core.model import Connected, FleetState, settings_of
 from reconciler.gate import Gates
 from reconciler.git import Source
 from reconciler.guards import Guards
@@ -27,6 +28,7 @@ from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics
 from reconciler.notify import Courier
 from reconciler.openings import Openings
+from reconciler.ourselves import Ourselves
 from reconciler.preview import Preview, look_once, preview
 from reconciler.proxies import Proxies
 from reconciler.record import Record
@@ -34,6 +36,7 @@ from reconciler.releases import Releases
 from reconciler.requests import Answering, Requests
 from reconciler.rundir import XDS_SOCKET, point_to, run_directory
 from reconciler.scraped import serve
+from reconciler.scraper import Scraper
 from reconciler.seals import Seals
 from reconciler.seams import Seams
 from reconciler.secrets import IDENTITY_FILE, Opener
@@ -121,6 +124,9 @@ class Control:
         loop = self._start(wanted)
         wanted.start()
         self._closing.callback(self._courier(wanted).close)
+        if until is None:
+            # Whoever runs until something is done does not stay for minutes.
+            self._closing.callback(self._scraper(loop).start().close)
         return self._go(loop, until, deadline_s)
 
     def _courier(self, wanted: Wanted) -> Courier:
@@ -131,6 +137,23 @@ class Control:
             self._opener,
             self.installation,
             self.metrics.notified,
+            self._log,
+            self._seams,
+        )
+
+    def _scraper(self, loop: Loop) -> Scraper:
+        ourselves, proxies = Ourselves(self._seams), loop.proxies
+
+        def retention() -> Retention:
+            return settings_of(loop.premises.fleet).retention if loop.premises else Retention()
+
+        return Scraper(
+            self.store.readings,
+            lambda: [*loop.hosts.workers.values()],
+            lambda node: told.resources.get("cds", {}) if (told := proxies.published.get(node)) else {},
+            retention,
+            lambda: ourselves.now(loop.view.status.values(), proxies.server.counters(), loop.rounds, self.metrics.alive()),
+            self.leader.may_act,
             self._log,
             self._seams,
         )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from reconciler.core.facts import NOT_YET, Failure
 from reconciler.core.model import Action, Key, Observed, ObservedState, Outcome, Plan
+from reconciler.core.running import Usage
 from reconciler.drivers import Driver, DriverError
 from reconciler.seams import Seams
 
@@ -91,6 +92,11 @@ class Host:
         if not isinstance(one, Observed) or one.host != self.name:
             raise DriverError(f"its driver has answered with what is nothing on this host: {one!r:.200}")
         return True
+
+    def usage(self) -> list[Usage]:
+        """What runs there uses, and what Envoys have counted; raises DriverError. In the caller's thread."""
+        self._seams.point("driver.usage", self.name)
+        return [*self._driver.usage(counting=True)]
 
     def hand(self, actions: Iterable[Action]) -> None:
         """Carry out these actions, several at once; what is already under way is not begun again."""

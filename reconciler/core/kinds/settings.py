@@ -28,6 +28,30 @@ class DeleteBudget(Part):
         return min(self.count, max(self.always, int(self.share * before)))
 
 
+class Retention(Part):
+    """How long what Envoys served is kept (docs/metrics.md), by how finely; and how much of it, which comes first."""
+
+    minute_hours: int = Field(24, ge=1, le=744)
+    """Readings of each minute."""
+    five_minute_days: int = Field(7, ge=1, le=90)
+    """Of each five minutes."""
+    hour_days: int = Field(60, ge=2, le=800)
+    """Of each hour."""
+    day_days: int = Field(800, ge=7, le=4000)
+    """Of each day."""
+    rows: int = Field(2_000_000, ge=10_000, le=100_000_000)
+    """At most about so many of all of them together, the newest; a million takes about 200 MB."""
+
+    def keep_s(self) -> dict[int, int]:
+        """Resolution ⇒ how long it is kept, both in seconds."""
+        return {
+            60: 3600 * self.minute_hours,
+            300: 86400 * self.five_minute_days,
+            3600: 86400 * self.hour_days,
+            86400: 86400 * self.day_days,
+        }
+
+
 class Settings(Spec):
     """How Convoy treats the whole fleet. At most one document; left out, every default holds."""
 
@@ -60,6 +84,8 @@ class Settings(Spec):
     """The key that hashes of secrets are made with, sealed for all recipients, so that the same secret has the same hash
     whoever seals it; `convoy secret hash-key` makes it."""
 
+    retention: Retention = Field(default_factory=Retention)
+    """How long metrics are kept."""
     health: tuple[HealthRule, ...] = Field((), max_length=50)
     """Rules of your own about how things fare, on top of what Convoy finds itself (docs/health.md)."""
 
