@@ -16,6 +16,8 @@ PLAN, PLAN_AND_DOCUMENTS = "plan", "plan-and-documents"
 REHEARSE, REHEARSE_WITH_DOCUMENTS = "rehearse", "rehearse-with-documents"
 # {name: plain text} ⇒ {name: what a document holds of it}.
 SEAL = "seal"
+# A Notification's printed ref ⇒ the id of the test message that is sent to whom it names.
+TELL = "tell"
 # A frame is a head, a JSON object that says what is asked or answered, and a body of bytes; these are their lengths.
 LENGTHS = struct.Struct("!II")
 LARGEST_HEAD = 64 * 1024

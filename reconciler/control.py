@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from reconciler import envoy_binary
-from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, SEAL
+from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, SEAL, TELL, AskError
 from reconciler.bell import SOURCE, Bell
 from reconciler.certificates import Certificates
 from reconciler.committer import Committer, Desk
@@ -96,6 +96,7 @@ class Control:
             self.store, self.leader.name, lambda: self.leader.epoch > 0, state, str(self._run / XDS_SOCKET), self._opener, seams
         )
         self._loop: Loop | None = None
+        self._carrying: Courier | None = None
 
     def __enter__(self) -> "Control":
         return self
@@ -123,11 +124,17 @@ class Control:
         wanted = self._wanted()
         loop = self._start(wanted)
         wanted.start()
-        self._closing.callback(self._courier(wanted).close)
+        self._carrying = self._courier(wanted)
+        self._closing.callback(self._carrying.close)
         if until is None:
             # Whoever runs until something is done does not stay for minutes.
             self._closing.callback(self._scraper(loop).start().close)
         return self._go(loop, until, deadline_s)
+
+    def _tell(self, body: bytes, deadline: float) -> bytes:
+        if self._carrying is None:
+            raise AskError("busy", "Convoy is only starting", "ask again soon")
+        return self._carrying.tests.asked(body, deadline)
 
     def _courier(self, wanted: Wanted) -> Courier:
         return Courier(
@@ -258,6 +265,7 @@ class Control:
             answers["sync"] = Syncs(wanted.look_now, lambda: wanted.accepted, loop, self._wake, self._seams).asked
             if self._http is not None:
                 answers |= self._committing(trial)
+                answers[TELL] = self._tell
                 answers[SEAL] = Seals(lambda: wanted.accepted.fleet, self._opener, self.store).asked
         try:
             requests = Requests(self._run, answers, self.metrics, self._log, self._seams)

@@ -11,6 +11,7 @@ import pytest
 from reconciler.seams import Seams
 from reconciler.store import Heard, Store, StoreError, examine
 from reconciler.store.tables import (
+    ATTEMPTS,
     EVENTS,
     HISTORY,
     HOOK_DELIVERIES,
@@ -39,7 +40,9 @@ ELSEWHERE = {"meta", "leases", "revisions", "orders", "blobs", "certificates", "
 ELSEWHERE |= {"accounts", "roles", "passwords", "sessions", "signing_keys", "lockouts"}
 DECLARED = [(table.name, column.name) for table in (RESOURCES, HISTORY) for column in table.columns]
 HOOKED = [(table.name, column.name) for table in (HOOKS, HOOK_SECRETS, HOOK_DELIVERIES) for column in table.columns]
-NOTIFIED = [(table.name, column.name) for table in (EVENTS, OUTCOMES, TELLINGS, TOLD, NOTICES) for column in table.columns]
+NOTIFIED = [
+    (table.name, column.name) for table in (EVENTS, OUTCOMES, TELLINGS, TOLD, NOTICES, ATTEMPTS) for column in table.columns
+]
 
 
 def spoil(database: Path, table: str, column: str, garbage: object) -> None:

@@ -66,6 +66,43 @@ def test(call: Call, name: str) -> None:
     call.page(page, {"told": ref, "id": message["id"]})
 
 
+@notify.command(
+    cls=Command,
+    examples=[
+        ("convoy notify log on-call", "what was told to it last, and what did not arrive, and why"),
+        ("convoy notify log Notification/on-call -n 5 -o json", "the last five tries, for other programs"),
+    ],
+    exits=[(0, "the log is shown"), (1, "it cannot be read")],
+)
+@click.argument("name", metavar="NAME", shell_complete=notifications)
+@click.option("-n", "most", type=click.IntRange(1, 200), default=20, help="The last so many.  [20]")
+@common()
+def log(call: Call, name: str, most: int) -> None:
+    """Show every try to tell whom a Notification names, newest first.
+
+    About a hundred of each Notification are kept. Tests by `convoy notify test` are made from where that runs, and not logged.
+    """
+    from reconciler.core import show_notice
+
+    ref = name if name.startswith("Notification/") else f"Notification/{name}"
+    _ref(ref)
+    with kept(call) as store:
+        rows = [
+            {
+                "number": one.number,
+                "message": one.message,
+                "events": one.events,
+                "at": one.at,
+                "seconds": round(one.took_s, 3),
+                "try": one.tries,
+                "outcome": one.outcome,
+                "error": one.error,
+            }
+            for one in (store.notices().attempts.of(ref, most) if store else ())
+        ]
+    call.page(tuple(show_notice.tries(rows)), {"notification": ref, "attempts": rows})
+
+
 def _ref(text: str) -> "Ref":
     from reconciler.core.model import Ref
 

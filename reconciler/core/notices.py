@@ -52,7 +52,12 @@ def subjects(events: Iterable[Happened]) -> set[tuple[str, str]]:
 
 
 def news(
-    events: Sequence[Happened], on: Sequence[str], about: Callable[[str], bool], told: Memory, repeat_after_s: float
+    events: Sequence[Happened],
+    on: Sequence[str],
+    about: Callable[[str], bool],
+    told: Memory,
+    repeat_after_s: float,
+    most: int = MOST_ITEMS,
 ) -> News:
     """Of these events, in their order. The same state of the same subject is news once, until it was good in between or
     happens again after so long; `about` says which subjects are meant."""
@@ -70,7 +75,7 @@ def news(
             known[key] = Told(one.kind, one.at)
         elif one.kind in GOOD and before is not None and before.state != one.kind:
             known[key] = None
-    return News(tuple(items[:MOST_ITEMS]), max(0, len(items) - MOST_ITEMS), known)
+    return News(tuple(items[:most]), max(0, len(items) - most), known)
 
 
 def message(name: str, installation: str, found: News, first: int, at: float) -> dict[str, Any]:
@@ -83,6 +88,17 @@ def message(name: str, installation: str, found: News, first: int, at: float) ->
     key = [installation, name, str(first), *(f"{one['kind']}:{one['number']}" for one in items)]
     id = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
     return {"id": id, "notification": name, "installation": installation, "at": at, "events": items, "more": found.more}
+
+
+def each(name: str, installation: str, found: News, uids: Callable[[str], str], at: float) -> list[dict[str, Any]]:
+    """A message of its own for each event, with the uid of what it is about ("" where that is not declared any more)."""
+    made = []
+    for place, item in enumerate(found.items):
+        # What is sent first was first: they are handed out in the order of `at`.
+        one = message(name, installation, News((item,), 0, {}), item.number, at + place * 1e-4)
+        one["events"][0]["uid"] = uids(item.ref)
+        made.append(one)
+    return made
 
 
 def is_message(body: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reconciler.core.show_layout import Block, Line, Span, harmless, text
+from reconciler.core.show_layout import Block, Line, Span, Table, harmless, text
 from reconciler.core.show_logs import moment
 from reconciler.core.show_problems import count, short
 
@@ -69,6 +69,25 @@ def statuses(message: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
             said = one_line(one["message"])
             found[one["ref"]] = (state, said if state == "failure" and said else words)
     return found
+
+
+def tries(rows: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
+    """The log of what was told to one receiver, newest first."""
+    if not rows:
+        yield text("nothing has been told yet")
+        return
+    listed = tuple(
+        (
+            (Span(moment(row["at"]), "dim"),),
+            (Span(row["outcome"], "good" if row["outcome"] == "told" else "bad"),),
+            (Span(one_line(row["events"]) or "a test"),),
+            (Span(f"try {row['try']}", "dim"),),
+            (Span(f"{row['seconds']:.1f} s", "dim"),),
+            (Span(one_line(row["error"])),),
+        )
+        for row in rows
+    )
+    yield Table(("WHEN", "OUTCOME", "EVENTS", "", "TOOK", "WHY"), listed)
 
 
 def untold(rows: Sequence[Mapping[str, Any]]) -> Iterator[Block]:

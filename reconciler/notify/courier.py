@@ -1,23 +1,26 @@
 """Reads what happened for every Notification, and carries each message until it has arrived or is given up."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
+from reconciler.core import show_forms
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.notification import Notification
 from reconciler.core.model import FleetState, Ref, Resource
-from reconciler.core.notices import LONGEST_BACKOFF_S, Memory, backoff_s, message, news, subjects
+from reconciler.core.notices import LONGEST_BACKOFF_S, MOST_ITEMS, Memory, backoff_s, each, message, news, subjects
 from reconciler.core.select import Selection, Selector
 from reconciler.core.show_events import Happened as Event
 from reconciler.core.show_events import of_action
 from reconciler.log import Log
 from reconciler.notify.outbound import NotTold
+from reconciler.notify.tests import Tests
 from reconciler.notify.ways import tell
 from reconciler.seams import Seams
 from reconciler.secrets import Opener, SecretError
-from reconciler.store import Store, StoreError
+from reconciler.store import Attempt, Store, StoreError
+from reconciler.store.attempts import Outcome
 from reconciler.store.notices import MOST_WAITING, Place
 
 # How often it is looked for what happened.
@@ -26,6 +29,8 @@ POLL_S = 1.0
 BURST_S, GAP_S = 2.0, 10.0
 # How much is read at once, and how many receivers are spoken to at once: one that is slow holds up no other.
 PIECE, AT_ONCE = 2_000, 8
+# Where each event is a message, so many are read, and no more while any of them waits.
+MOST_SINGLY = 50
 # About half a day of trying.
 MOST_TRIES = 50
 
@@ -64,6 +69,9 @@ class Courier:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._pool = seams.pool(AT_ONCE, "notify")
+        self.tests = Tests(
+            lambda: (self._fleet.of, self._fleet.notifications), self._told, store, installation, count, log, seams
+        )
         self._thread = seams.thread(self._run, "courier")
         self._thread.start()
 
@@ -72,6 +80,7 @@ class Courier:
         self._thread.join()
         # Who is being spoken to is not waited for: what has not arrived is told again by whoever acts next.
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self.tests.close()
 
     def _run(self) -> None:
         while not self._ended.is_set():
@@ -93,15 +102,21 @@ class Courier:
         if not (self._fleet.notifications or places) or not self._acts():
             return
         self._notices.forget(places.keys() - self._fleet.notifications.keys())
-        last = self._happened.last_numbers()
-        for name in self._fleet.notifications:
-            self._gather(name, places.get(name), last)
-        self._hand()
+        last, queues = self._happened.last_numbers(), self._queues()
+        gathered = [self._gather(name, places.get(name), last, len(queues.get(name, ()))) for name in self._fleet.notifications]
+        self._hand(self._queues() if any(gathered) else queues)
+
+    def _queues(self) -> dict[str, list[tuple[str, float]]]:
+        """Notification ⇒ the messages that wait, oldest first, and when each is due."""
+        queues: dict[str, list[tuple[str, float]]] = {}
+        for id, name, due in self._notices.waiting():
+            queues.setdefault(name, []).append((id, due))
+        return queues
 
     def _know(self, fleet: FleetState) -> None:
         if fleet is self._fleet.of:
             return
-        found = {str(one.ref): one for one in fleet.of("Notification")}
+        found = {str(one.ref): one for one in fleet.of("Notification") if cast(Notification, one.spec).active}
         labels: dict[Ref, Mapping[str, str]] = {}
         owners: dict[Ref, Ref] = {}
         about = {}
@@ -118,76 +133,105 @@ class Courier:
             self._digests[name] = one.digest
         self._fleet = _Fleet(fleet, found, about)
 
-    def _gather(self, name: str, place: Place | None, last: tuple[int, int]) -> None:
-        """Read what one Notification has not read, unless more of it is still coming."""
+    def _gather(self, name: str, place: Place | None, last: tuple[int, int], waiting: int) -> bool:
+        """Read what one Notification has not read, unless more of it is still coming; whether there is something to tell."""
         now = self._seams.now()
         if place is None or place.event > last[0] or place.outcome > last[1]:
             # It is new: what was before is not told. Or the store counts anew.
-            self._notices.put(name, Place(*last, 0.0), {}, None)
-            return
+            self._notices.put(name, Place(*last, 0.0), {}, ())
+            return False
         if (place.event, place.outcome) == last:
             self._since.pop(name, None)
-            return
-        since = self._since.setdefault(name, now)
-        # A clock that was ahead and was put right makes nobody wait for what it said.
-        if 0 <= now - since < BURST_S or 0 <= now - place.at < GAP_S:
-            return
+            return False
         spec = cast(Notification, self._fleet.notifications[name].spec)
-        events = self._happened.events_after(place.event, PIECE)
-        outcomes = self._happened.outcomes_after(place.outcome, PIECE)
+        singly, since = is_singly(spec), self._since.setdefault(name, now)
+        # A clock that was ahead and was put right makes nobody wait for what it said.
+        if not singly and (0 <= now - since < BURST_S or 0 <= now - place.at < GAP_S):
+            return False
+        if singly and waiting:
+            # In order, that is, and what is not read is not lost.
+            return False
+        piece = MOST_SINGLY if singly else PIECE
+        events = self._happened.events_after(place.event, piece)
+        outcomes = self._happened.outcomes_after(place.outcome, piece)
         read = [Event(one.at, one.kind, one.ref, one.message, one.number) for one in events]
         read += [of_action(number, record) for number, record in outcomes if record]
         read.sort(key=lambda one: one.at)
         told: Memory = self._notices.told(name, subjects(read))
-        found = news(read, spec.on, self._fleet.about[name], told, spec.repeat_after_s)
+        if singly:
+            read = [one for one in read if show_forms.told(one.kind, one.ref, one.message)]
+        found = news(read, spec.on, self._fleet.about[name], told, spec.repeat_after_s, len(read) if singly else MOST_ITEMS)
         reached = events[-1].number if events else place.event, outcomes[-1][0] if outcomes else place.outcome
-        made = message(name, self._installation, found, place.event, now) if found.items else None
+        made: list[dict[str, Any]] = []
+        if singly:
+            made = each(name, self._installation, found, self._uid, now)
+        elif found.items:
+            made = [message(name, self._installation, found, place.event, now)]
         place = Place(*reached, now if made else place.at)
         self._notices.put(name, place, found.told, made, now - spec.repeat_after_s)
         self._since.pop(name, None)
+        return bool(made)
 
-    def _hand(self) -> None:
+    def _uid(self, ref: str) -> str:
+        fleet = self._fleet.of
+        try:
+            found = fleet.resources.get(Ref.parse(ref)) if fleet is not None else None
+        except ValueError:
+            return ""
+        return found.uid if found is not None else ""
+
+    def _hand(self, queues: Mapping[str, list[tuple[str, float]]]) -> None:
         """The oldest message of each Notification that is due, unless one of it is under way."""
         now = self._seams.now()
-        queues: dict[str, list[tuple[str, float]]] = {}
-        for id, name, due in self._notices.waiting():
-            queues.setdefault(name, []).append((id, due))
         for name, queue in queues.items():
             while len(queue) > MOST_WAITING:
                 self._give_up(name, queue.pop(0)[0], f"more than {MOST_WAITING} messages wait: nobody takes them")
-            id, due = queue[0]
+            due = queue[0][1]
             with self._lock:
                 if now < due <= now + LONGEST_BACKOFF_S or name in self._busy:
                     continue
                 self._busy.add(name)
-            self._pool.submit(self._carry, name, id)
+            self._pool.submit(self._carry_all, name, [id for id, _ in queue])
 
-    def _carry(self, name: str, id: str) -> None:
-        """In a thread of the pool."""
+    def _carry_all(self, name: str, ids: Sequence[str]) -> None:
+        """In a thread of the pool: the first, and where each event is a message, those after it until one does not arrive."""
         try:
-            notice, resource = self._notices.get(id), self._fleet.notifications.get(name)
-            if resource is None or self._ended.is_set() or not self._acts():
-                return
-            if notice is None:
-                # Spoiled, or gone meanwhile: those behind it are not to wait for it.
-                self._notices.arrived(id)
-                return
-            why = self._told(resource, notice.body)
-            if not why:
-                self._notices.arrived(id)
-                self._count("told")
-            elif notice.tries + 1 >= MOST_TRIES:
-                self._give_up(name, id, why)
-            else:
-                self._notices.failed(id, why, self._seams.now() + backoff_s(notice.tries + 1))
-                self._count("failed")
-                self._log.warning("notify.not_told", notification=name, why=why, tries=notice.tries + 1)
+            for id in ids:
+                resource = self._fleet.notifications.get(name)
+                if resource is None or not self._carry(name, id, resource) or not is_singly(cast(Notification, resource.spec)):
+                    return
         except StoreError as error:
             # It is told again: whoever is told twice knows it by the id.
             self._log.error("notify.failed", error=str(error))
         finally:
             with self._lock:
                 self._busy.discard(name)
+
+    def _carry(self, name: str, id: str, resource: Resource) -> bool:
+        """Whether it has arrived; raises StoreError."""
+        notice = self._notices.get(id)
+        if self._ended.is_set() or not self._acts():
+            return False
+        if notice is None:
+            # Spoiled, or gone meanwhile: those behind it are not to wait for it.
+            self._notices.arrived(id)
+            return True
+        begun, clock = self._seams.now(), self._seams.monotonic()
+        why, tries = self._told(resource, notice.body), notice.tries + 1
+        took_s = self._seams.monotonic() - clock
+        outcome: Outcome = "told" if not why else "given up" if tries >= MOST_TRIES else "failed"
+        kinds = ", ".join(sorted({str(one["kind"]) for one in notice.body["events"]}))
+        self._notices.attempts.add(Attempt(name, id, kinds, begun, took_s, tries, outcome, why))
+        if not why:
+            self._notices.arrived(id)
+            self._count("told")
+        elif outcome == "given up":
+            self._give_up(name, id, why)
+        else:
+            self._notices.failed(id, why, self._seams.now() + backoff_s(tries))
+            self._count("failed")
+            self._log.warning("notify.not_told", notification=name, why=why, tries=tries)
+        return not why
 
     def _told(self, resource: Resource, body: Mapping[str, object]) -> str:
         """ "" when it has arrived, else why not."""
@@ -208,6 +252,11 @@ class Courier:
         self._store.event("notification.failed", name, why)
         self._count("given up")
         self._log.error("notify.given_up", notification=name, why=why)
+
+
+def is_singly(spec: Notification) -> bool:
+    """Whether each event is a message of its own, and told at once."""
+    return spec.to.webhook is not None and spec.to.webhook.form == "envoy-fleet"
 
 
 def _everything(_: str) -> bool:

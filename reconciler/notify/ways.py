@@ -10,6 +10,7 @@ from email.utils import formatdate
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from reconciler.core import show_forms
 from reconciler.core.kinds.notification import ToCommitStatus, ToEmail, ToSlack, ToWebhook
 from reconciler.core.kinds.sealed import Sealed
 from reconciler.core.notices import signature
@@ -45,12 +46,19 @@ def _text(open: Open, sealed: Sealed, what: str) -> str:
 
 
 def _webhook(way: ToWebhook, message: Message, open: Open, seams: Seams) -> None:
+    url = _text(open, way.url, "url") if isinstance(way.url, Sealed) else way.url
+    if way.form == "envoy-fleet":
+        body = json.dumps(show_forms.payload(message)).encode()
+        headers = {"Content-Type": "application/json"}
+        if way.secret is not None:
+            headers[show_forms.SIGNATURE] = show_forms.signature(open(way.secret, "tell: secret"), body)
+        post(url, headers, body, way.allow_private)
+        return
     body = json.dumps({**message, "title": title(message), "text": "\n".join(lines(message))}).encode()
     at = int(seams.now())
     headers = {"Content-Type": "application/json", "webhook-id": message["id"], "webhook-timestamp": str(at)}
     if way.secret is not None:
         headers["webhook-signature"] = signature(open(way.secret, "tell: secret"), message["id"], at, body)
-    url = _text(open, way.url, "url") if isinstance(way.url, Sealed) else way.url
     post(url, headers, body, way.allow_private)
 
 

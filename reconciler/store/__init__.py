@@ -1,6 +1,7 @@
 """What happened and what was told to us, in SQLite or PostgreSQL: facts outlive the process, wishes are in Git."""
 
 from reconciler.store.accounts import ROLES, AccountError, Accounts, KeptAccount
+from reconciler.store.attempts import Attempt
 from reconciler.store.backup import Backup, BackupError
 from reconciler.store.database import Damaged, Lease, LeaseLost, NoStore, StoreError, default_url
 from reconciler.store.examine import Examined, examine
@@ -24,6 +25,7 @@ __all__ = [
     "SORTS",
     "AccountError",
     "Accounts",
+    "Attempt",
     "Backup",
     "BackupError",
     "Damaged",

@@ -143,6 +143,13 @@ STEPS: tuple[tuple[str | Callable[[Connection], None], ...], ...] = (
         "CREATE INDEX resources_by_created ON resources (tenant, kind, created, name)",
         "CREATE INDEX resources_by_at ON resources (tenant, kind, at, name)",
     ),
+    (
+        """CREATE TABLE attempts (number {number} PRIMARY KEY, notification TEXT NOT NULL, id TEXT NOT NULL,
+           events TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, took_s DOUBLE PRECISION NOT NULL, tries INTEGER NOT NULL,
+           outcome TEXT NOT NULL, error TEXT NOT NULL)""",
+        "CREATE INDEX attempts_of_one ON attempts (notification, number)",
+        "CREATE INDEX attempts_by_id ON attempts (id)",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

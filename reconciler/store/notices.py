@@ -1,15 +1,16 @@
 """Who was told what, what is under way to them, and what was given up; written in one transaction with how far was read."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from reconciler.core.notices import Told, is_message
+from reconciler.store.attempts import Attempts
 from reconciler.store.database import Database
 from reconciler.store.rows import as_json, chunks, read_object, sound
-from reconciler.store.tables import NOTICES, TELLINGS, TOLD
+from reconciler.store.tables import ATTEMPTS, NOTICES, TELLINGS, TOLD
 
 # More wait for one receiver only where nobody takes them: the oldest are given up. Of those that were, so many are kept.
 MOST_WAITING, MOST_DEAD = 100, 20
@@ -39,6 +40,7 @@ class Notices:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.attempts = Attempts(database)
 
     def places(self) -> dict[str, Place]:
         """Printed ref of a Notification ⇒ how far it has read."""
@@ -62,7 +64,7 @@ class Notices:
         notification: str,
         place: Place,
         told: Mapping[tuple[str, str], Told | None],
-        message: Mapping[str, Any] | None,
+        messages: Sequence[Mapping[str, Any]],
         remembered_since: float = 0.0,
     ) -> None:
         """How far it has read, what is remembered and what is to be told: all or nothing. What was told before
@@ -84,9 +86,9 @@ class Notices:
             ]
             if rows:
                 connection.execute(insert(TOLD), rows)
-            if message is not None:
+            for message in messages:
                 connection.execute(delete(NOTICES).where(NOTICES.c.id == message["id"]))
-                new = {"id": message["id"], "notification": notification, "at": place.at, "body": as_json(message)}
+                new = {"id": message["id"], "notification": notification, "at": message["at"], "body": as_json(message)}
                 connection.execute(insert(NOTICES).values(**new, tries=0, next_at=0.0, dead=0, error=""))
 
     def waiting(self) -> list[tuple[str, str, float]]:
@@ -135,7 +137,7 @@ class Notices:
         """They are not declared any more."""
         for notification in notifications:
             with self._database.writing("tellings") as connection:
-                for table in (TELLINGS, TOLD, NOTICES):
+                for table in (TELLINGS, TOLD, NOTICES, ATTEMPTS):
                     connection.execute(delete(table).where(table.c.notification == notification))
 
     def troubled(self) -> list[dict[str, Any]]:

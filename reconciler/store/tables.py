@@ -270,6 +270,21 @@ NOTICES = _table(
     _text("error"),
 )
 
+# Each try to carry a message to whom a Notification names: which message and which events, when, how long it took, what became
+# of it, and why not.
+ATTEMPTS = _table(
+    "attempts",
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _text("notification"),
+    _text("id"),
+    _text("events"),
+    Column("at", Double, nullable=False),
+    Column("took_s", Double, nullable=False),
+    Column("tries", Integer, nullable=False),
+    _text("outcome"),
+    _text("error"),
+)
+
 # What was asked to be committed, in the order in which it came. A row is written once, and its end (`state`, `revision` and
 # `answer`) once more. `token` is the id of the one that asked, `key` its Idempotency-Key, `digest` that of what it asked for,
 # `refs` a JSON list of what it is about. They are committed in the order of their numbers.

@@ -111,7 +111,9 @@ def test_messages_that_do_not_arrive(room: Room, opened: Store) -> None:
     assert room.one("notifications")[0] == "ok"
     notices = opened.notices()
     for number in range(2):
-        notices.put("Notification/on-call", Place(1, 1, float(number)), {}, {"id": f"m{number}", "events": []})
+        notices.put(
+            "Notification/on-call", Place(1, 1, float(number)), {}, [{"id": f"m{number}", "at": float(number), "events": []}]
+        )
     assert room.one("notifications")[0] == "ok"
     notices.failed("m0", "hooks.example answers with 500", 60.0)
     verdict, what, hint = room.one("notifications")

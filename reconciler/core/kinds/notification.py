@@ -17,12 +17,15 @@ HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9
 
 
 class ToWebhook(Part):
-    """A POST with JSON, signed as https://www.standardwebhooks.com says where there is a `secret`."""
+    """A POST with JSON, signed where there is a `secret`."""
 
     url: Annotated[Annotated[Url, Tag(TEXT)] | Annotated[Sealed, Tag(SEALED)], told_by_shape]
     """Where to; sealed where the address itself is a secret. `http://` only with `allowPrivate`."""
     secret: Sealed | None = None
-    """What signatures are made with: HMAC-SHA256 over id, time and body."""
+    """What signatures are made with, by HMAC-SHA256."""
+    form: Literal["standard", "envoy-fleet"] = "standard"
+    """`standard`: what happened at one time is one message, signed as https://www.standardwebhooks.com says. `envoy-fleet`:
+    each event by itself and at once, as `{id, event, timestamp, data}`, the body signed in `X-Webhook-Signature`."""
     allow_private: bool = False
     """Also to addresses of this machine and of private networks; never to link-local ones, where clouds tell secrets."""
 
@@ -128,6 +131,8 @@ class Notification(Spec):
     """About which resources, as `--only` says it; left out, all. Events about revisions are told in any case."""
     to: To
     """Who is told, and how."""
+    active: bool = True
+    """`false`: nobody is told, and what happens meanwhile is not told later."""
     repeat_after_s: float = Field(3600.0, ge=0, le=30 * 86400, alias="repeatAfterSeconds")
     """What is still the same is told again only if it happens again so much later; 0: every time that it happens."""
 
