@@ -20,8 +20,8 @@ from reconciler.core.declared import Declared
 from reconciler.core.kinds import KINDS
 from reconciler.core.model import DEFAULT_TENANT, Ref
 from reconciler.core.proposal import Proposed, as_body
-from reconciler.core.select import Selector
-from reconciler.store import Proposal, Store, StoreError
+from reconciler.core.select import Labelled, Selector, SelectorError
+from reconciler.store import Page, Proposal, Store, StoreError, Which, Window
 
 # How often is looked whether something that is waited for has come; of that, how often when nothing has for a while.
 LOOK_S, IDLE_LOOK_S, IDLE_AFTER_S = 0.005, 0.05, 1.0
@@ -71,19 +71,9 @@ class Fleet:
         printed = {str(ref): ref for ref in refs}
         return {printed[ref]: digest for ref, digest in self._store.resources.digests(printed).items()}
 
-    def listed(self, kind: str, selector: Selector, start: int, most: int) -> tuple[int, list[Found]]:
-        """How many there are of this kind ("": of all) that are selected, and those from `start`, in the order of refs."""
-        refs = [ref for ref in sorted(map(Ref.parse, self._store.places())) if not kind or ref.kind == kind]
-        known: dict[str, Declared] = {}
-        if selector.wants_labels:
-            known = self._store.declared(map(str, refs))
-            refs = [ref for ref in refs if str(ref) in known and selector.covers(ref, _labels(known[str(ref)]))]
-        else:
-            refs = [ref for ref in refs if selector.covers(ref)]
-        page = [str(ref) for ref in refs[start : start + most]]
-        found = {ref: known[ref] for ref in page if ref in known} or self._store.declared(page)
-        statuses = self._store.status(page)
-        return len(refs), [Found(found[ref], statuses.get(ref)) for ref in page if ref in found]
+    def listed(self, which: Which, window: Window) -> Page:
+        """A page of what is declared."""
+        return self._store.pages.page(which, window)
 
     # What is to be changed
 
@@ -191,12 +181,10 @@ class Fleet:
         return all(rows[ref].get("sync") == "synced" if ref in rows else ref not in declared for ref in made.refs)
 
 
-def _labels(declared: Declared) -> Mapping[str, str]:
-    metadata = declared.document.get("metadata")
-    labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
-    return labels if isinstance(labels, Mapping) else {}
-
-
 def selector(texts: Iterable[str]) -> Selector:
     """Raises SelectorError."""
-    return Selector.parse([text for text in texts if text], KINDS)
+    found = Selector.parse([text for text in texts if text], KINDS)
+    for word in (word for words in found.any_of for word in words):
+        if isinstance(word, Labelled) and "[" in word.value:
+            raise SelectorError("in a label's value `*` and `?` stand for letters here, and `[` for nothing")
+    return found

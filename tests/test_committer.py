@@ -306,7 +306,22 @@ def test_lists(convoy: Committing) -> None:
     assert listed("?perPage=2&page=2&kind=cluster") == (6, ["Cluster/n1", "Cluster/n2"])
     assert listed("?selector=team%3Da") == (3, ["Cluster/n0", "Cluster/n2", "Cluster/n4"])
     assert listed("?selector=cluster/n*&perPage=1") == (5, ["Cluster/n0"])
-    for query in ("?page=0", "?perPage=100000", "?kind=nothing", "?selector=,", "?page=1e9", "?page=-1"):
+
+    def walked(query: str) -> list[str]:
+        found, cursor = list[str](), ""
+        while True:
+            said = json.loads(convoy("GET", "/convoy/v1/resources", query=f"{query}&limit=2&cursor={cursor}").get_data())
+            found += [one["name"] for one in said["resources"]]
+            cursor = said["next"]
+            if not cursor:
+                return found
+
+    assert walked("?kind=cluster") == ["a", "n0", "n1", "n2", "n3", "n4"]
+    assert walked("?kind=cluster&sort=name&descending=true") == ["n4", "n3", "n2", "n1", "n0", "a"]
+    assert walked("?kind=host&tenant=eu") == []
+    cursor = json.loads(convoy("GET", "/convoy/v1/resources", query="?limit=2").get_data())["next"]
+    bad = ("?limit=0", "?cursor=x", f"?cursor={cursor}&sort=name", f"?cursor={cursor}&page=2", "?sort=uid", "?selector=a%3D[b]")
+    for query in (*bad, "?page=0", "?perPage=100000", "?kind=nothing", "?selector=,", "?page=1e9", "?page=-1"):
         assert convoy("GET", "/convoy/v1/resources", query=query).status_code == 400, query
 
 

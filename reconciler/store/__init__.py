@@ -8,7 +8,7 @@ from reconciler.store.examine import Examined, examine
 from reconciler.store.following import Following, News
 from reconciler.store.happened import Happened
 from reconciler.store.hooks import PROVIDERS, Heard, Hook, HookError, Kept
-from reconciler.store.pages import SORTS, Key, Page, Pages, Window
+from reconciler.store.pages import SORTS, Has, Key, Page, Pages, Row, Which, Window
 from reconciler.store.proposals import Full, KeyReused, Proposal, Proposals
 from reconciler.store.readings import Readings
 from reconciler.store.rows import Event, KeptCertificate, Revision
@@ -34,6 +34,7 @@ __all__ = [
     "Following",
     "Full",
     "Happened",
+    "Has",
     "Heard",
     "Hook",
     "HookError",
@@ -52,12 +53,14 @@ __all__ = [
     "Proposals",
     "Readings",
     "Revision",
+    "Row",
     "Sessions",
     "SigningKey",
     "Store",
     "StoreError",
     "Token",
     "TokenError",
+    "Which",
     "Window",
     "default_url",
     "examine",

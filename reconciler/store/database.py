@@ -57,12 +57,14 @@ class Database:
         self._writing = seams.lock()
         self.writes = 0
         self.fence: Lease | None = None
-        parsed, self._dialect = understood(url)
-        self.shown: str = self._dialect.shown(parsed)
-        if not make and not self._dialect.there(parsed):
+        parsed, dialect = understood(url)
+        # What this database calls by other names than others.
+        self.dialect: Any = dialect
+        self.shown: str = self.dialect.shown(parsed)
+        if not make and not self.dialect.there(parsed):
             raise NoStore(f"there is no store {self.shown} yet")
         with self._failing("open"):
-            self._engine = self._dialect.opened(parsed)
+            self._engine = self.dialect.opened(parsed)
             try:
                 self._migrate(make)
             except BaseException:
@@ -89,7 +91,7 @@ class Database:
                 with batch.failing():
                     yield batch.connection
                 return
-            with self._engine.connect().execution_options(**self._dialect.READING) as connection:
+            with self._engine.connect().execution_options(**self.dialect.READING) as connection:
                 yield connection
 
     @contextlib.contextmanager
@@ -138,7 +140,7 @@ class Database:
         with self._writing:
             self._seams.point("store.write", what)
             with (
-                self._engine.connect().execution_options(**self._dialect.WRITING) as connection,
+                self._engine.connect().execution_options(**self.dialect.WRITING) as connection,
                 connection.begin(),
             ):
                 if fenced:
@@ -157,7 +159,7 @@ class Database:
 
     def now(self, connection: Connection) -> float:
         """The clock that leases are compared with: the database's own where machines share it, else this machine's."""
-        there: float | None = self._dialect.clock(connection)
+        there: float | None = self.dialect.clock(connection)
         return self._seams.now() if there is None else there
 
     @contextlib.contextmanager
@@ -167,7 +169,7 @@ class Database:
         except (migrations.NewerSchema, postgresql.Missing) as error:
             raise StoreError(f"cannot {verb} in the store {self.shown}: {error}") from error
         except DBAPIError as error:
-            raise StoreError(f"cannot {verb} in the store {self.shown}: {self._dialect.words(error.orig)}") from None
+            raise StoreError(f"cannot {verb} in the store {self.shown}: {self.dialect.words(error.orig)}") from None
         except SQLAlchemyError as error:
             raise StoreError(f"cannot {verb} in the store {self.shown}: {type(error).__name__}") from None
         except OSError as error:

@@ -1,29 +1,39 @@
-"""Parts of long lists, read in SQL: by their place, or by what was seen last."""
+"""Parts of long lists, filtered, sorted and cut by the database: by their place, or by what was seen last.
 
-from collections.abc import Iterable, Iterator, Mapping
+By place, it is what stands there now. By what was seen last, nothing that stays is shown twice or left out, whatever comes and
+goes meanwhile.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import JSON, Column, ColumnElement, Select, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, true
 
 from reconciler.core.declared import Declared
+from reconciler.core.select import EVERYTHING, Labelled, Named, Selector, Word
 from reconciler.store.database import Database
 from reconciler.store.resources import read
-from reconciler.store.rows import sound
-from reconciler.store.tables import RESOURCES
+from reconciler.store.rows import read_object, sound
+from reconciler.store.tables import RESOURCES, STATUS
 
 Key = str | float
-# By what resources are sorted; names break ties.
-SORTS: Mapping[str, "Column[Any]"] = {"name": RESOURCES.c.name, "created_at": RESOURCES.c.created, "updated_at": RESOURCES.c.at}
+# By what resources are sorted, beside places in their documents; of these, times are numbers.
+TEXTS: Mapping[str, Any] = {"name": RESOURCES.c.name, "ref": RESOURCES.c.ref}
+TIMES: Mapping[str, Any] = {"created_at": RESOURCES.c.created, "updated_at": RESOURCES.c.at}
+SORTS = (*TEXTS, *TIMES)
+# So much of what stands in a document is sorted by: a cursor holds it.
+LONGEST_KEY = 200
+LABELS = ("metadata", "labels")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """Which part of a sorted list: at most `most`, from the place `start` on, or, where `beyond` is given, those after that
     sort key and tie ("" for none), or before them where `back`, the nearest first. `counted`: how many there are in all is
-    asked too."""
+    asked too. `sort` is a name of one of the list's orders, or a path in the documents."""
 
-    sort: str = "name"
+    sort: str | tuple[str, ...] = "name"
     descending: bool = False
     most: int = 20
     start: int = 0
@@ -43,10 +53,39 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Has:
+    """What stands at this place of a resource's document, or of its status, is one of these; None: nothing stands there."""
+
+    path: tuple[str, ...]
+    values: frozenset[str | None]
+    of: Literal["document", "status"] = "document"
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which resources; "" for any kind, or any tenant."""
+
+    kind: str = ""
+    tenant: str = ""
+    selector: Selector = EVERYTHING
+    has: tuple[Has, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One of a page: its sort key and its tie, which a cursor holds, what is declared, and its status, if it has one."""
+
+    key: Key
+    tie: str
+    declared: Declared
+    status: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """`total` is how many there are in all, None where nobody asked."""
 
-    rows: tuple[Declared, ...]
+    rows: tuple[Row, ...]
     total: int | None
 
 
@@ -56,28 +95,76 @@ class Pages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def page(self, kind: str, tenant: str, window: Window, fields: Mapping[tuple[str, ...], str] = {}) -> Page:
-        """One tenant's resources of a kind. `fields`: a path in the document ⇒ the text that must stand there."""
-        columns = RESOURCES.c
-        where = [columns.kind == kind, columns.tenant == tenant]
+    def page(self, which: Which, window: Window) -> Page:
+        """In one consistent view. Within one tenant and kind, names tell what has one sort key apart, else refs do."""
+        words = _Words(self._database.dialect)
+        tie = words.ordered(RESOURCES.c.name if which.kind and which.tenant else RESOURCES.c.ref)
+        key = words.key(window.sort)
+        key = tie if key.compare(tie) else key
         with self._database.reading("resources") as connection:
-            where += [_text_at(connection.dialect.name, path) == text for path, text in fields.items()]
-            rows = connection.execute(window.of(select(RESOURCES).where(*where), SORTS[window.sort], columns.name)).all()
-            count = select(func.count()).select_from(RESOURCES).where(*where)
-            total = connection.execute(count).scalar_one() if window.counted else None
-        return Page(tuple(_in_order(rows)), total)
+            asked = words.where(select(RESOURCES.c.ref, key.label("key"), tie.label("tie")), which)
+            found = connection.execute(window.of(asked, key, tie)).all()
+            total = connection.execute(words.where(select(func.count()), which)).scalar_one() if window.counted else None
+            there = _read(connection, [row.ref for row in found])
+        # What somebody has spoiled is left out.
+        return Page(tuple(Row(row.key, row.tie, *there[row.ref]) for row in found if row.ref in there), total)
 
 
-def _in_order(rows: Iterable[Any]) -> Iterator[Declared]:
-    for row in rows:
-        one = read(row) if sound(RESOURCES, row) else None
-        if one is not None:
-            yield one
+class _Words:
+    """A question in the words of this database."""
+
+    def __init__(self, dialect: Any) -> None:
+        self._dialect = dialect
+
+    def ordered(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        found: ColumnElement[Any] = self._dialect.ordered(column)
+        return found
+
+    def key(self, sort: str | tuple[str, ...]) -> ColumnElement[Any]:
+        if isinstance(sort, tuple):
+            # What has nothing there comes first.
+            text = func.substr(self._dialect.text_at(RESOURCES.c.document, sort), 1, LONGEST_KEY)
+            return self.ordered(func.coalesce(text, ""))
+        time: ColumnElement[Any] | None = TIMES.get(sort)
+        return self.ordered(TEXTS[sort]) if time is None else time
+
+    def where(self, asked: Select[Any], which: Which) -> Select[Any]:
+        conditions: list[ColumnElement[bool]] = [RESOURCES.c.kind == which.kind] if which.kind else []
+        conditions += [RESOURCES.c.tenant == which.tenant] if which.tenant else []
+        conditions += map(self._has, which.has)
+        if which.selector:
+            conditions.append(or_(*(and_(*map(self._word, words)) for words in which.selector.any_of)))
+        judged = any(one.of == "status" for one in which.has)
+        there = RESOURCES.outerjoin(STATUS, STATUS.c.name == RESOURCES.c.ref) if judged else RESOURCES
+        return asked.select_from(there).where(and_(true(), *conditions))
+
+    def _word(self, word: Word) -> ColumnElement[bool]:
+        if isinstance(word, Labelled):
+            value = self._dialect.text_at(RESOURCES.c.document, (*LABELS, word.label))
+            found = func.coalesce(self._like(value, word.value), False)
+            return ~found if word.differs else found
+        return and_(RESOURCES.c.kind == word.kind, *self._named(word))
+
+    def _named(self, word: Named) -> list[ColumnElement[bool]]:
+        patterns = ((RESOURCES.c.name, word.name), (RESOURCES.c.tenant, word.tenant))
+        return [self._like(column, pattern) for column, pattern in patterns if pattern]
+
+    def _like(self, value: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:
+        """`*` and `?` stand for letters."""
+        if not {"*", "?"} & set(pattern):
+            return value == pattern
+        found: ColumnElement[bool] = self._dialect.like(value, pattern)
+        return found
+
+    def _has(self, one: Has) -> ColumnElement[bool]:
+        value = self._dialect.text_at(STATUS.c.body if one.of == "status" else RESOURCES.c.document, one.path)
+        named = value.in_([text for text in one.values if text is not None])
+        return or_(named, value.is_(None)) if None in one.values else named
 
 
-def _text_at(dialect: str, path: tuple[str, ...]) -> "ColumnElement[Any]":
-    """The text at this path of a document, in the words of this database."""
-    if dialect == "postgresql":
-        return func.json_extract_path_text(cast(RESOURCES.c.document, JSON), *path)
-    at = "$" + "".join(f'."{step}"' for step in path)
-    return case((func.json_valid(RESOURCES.c.document) == 1, func.json_extract(RESOURCES.c.document, at)))
+def _read(connection: Connection, refs: list[str]) -> dict[str, tuple[Declared, Mapping[str, Any] | None]]:
+    rows = connection.execute(select(RESOURCES).where(RESOURCES.c.ref.in_(refs))).all()
+    bodies = connection.execute(select(STATUS.c.name, STATUS.c.body).where(STATUS.c.name.in_(refs)))
+    statuses = {row.name: read_object(row.body) for row in bodies}
+    declared = ((row.ref, read(row)) for row in rows if sound(RESOURCES, row))
+    return {ref: (one, statuses.get(ref)) for ref, one in declared if one is not None}

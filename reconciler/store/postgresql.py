@@ -1,8 +1,10 @@
 """PostgreSQL: a server that Convoys on several machines share, reached with psycopg 3."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import JSON, ColumnElement, Connection, case, cast, collate, create_engine, event, func
 from sqlalchemy.engine import URL, Engine
 
 # How long to wait for another process that is writing: a hundred times what our longest transaction takes.
@@ -110,6 +112,22 @@ def _connecting(url: URL) -> dict[str, object]:
 def clock(connection: Connection) -> float | None:
     """The server's clock, in Unix seconds: the one that Convoys on several machines have in common."""
     return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())::float8").scalar_one())
+
+
+def text_at(column: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
+    """What stands at this place of a JSON object; NULL where nothing does. Of one that holds a NUL, nothing can be read."""
+    return case((~column.contains("\\u0000", autoescape=True), func.json_extract_path_text(cast(column, JSON), *path)))
+
+
+def ordered(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Text in the order of its characters: a database's own order may leave out what is not a letter."""
+    return collate(column, "C")
+
+
+def like(column: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:
+    """`*` stands for any letters, `?` for one."""
+    escaped = re.sub(r"([\\%_])", r"\\\1", pattern)
+    return column.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
 
 
 def words(error: BaseException | None) -> str:

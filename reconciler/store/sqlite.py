@@ -3,9 +3,11 @@
 import os
 import sqlite3
 import stat
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Boolean, ColumnElement, Connection, Text, case, cast, create_engine, event, func
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.pool import NullPool
 
@@ -72,6 +74,22 @@ def private(path: Path) -> None:
 def clock(_connection: Connection) -> float | None:
     """None: whoever opens this file is on this machine, and has its clock."""
     return None
+
+
+def text_at(column: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
+    """What stands at this place of a JSON object; NULL where nothing does, or where it is none."""
+    place = "$" + "".join(f'."{part}"' for part in path)
+    return case((func.json_valid(column) == 1, cast(func.json_extract(column, place), Text)))
+
+
+def ordered(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Text in the order of its characters."""
+    return column
+
+
+def like(column: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:
+    """`*` stands for any letters, `?` for one."""
+    return column.op("GLOB", is_comparison=True, return_type=Boolean())(pattern.replace("[", "[[]"))
 
 
 def words(error: BaseException | None) -> str:

@@ -1,9 +1,13 @@
 """Resources: read as they are declared and fare, and changed by commits."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
 from flask import Flask, Response, request
 
-from api import changes
-from api.fleet import selector
+from api import changes, cursors
+from api.fleet import Found, selector
 from api.people import asker
 from api.reach import Reach
 from api.surfaces.convoy import wire
@@ -11,6 +15,8 @@ from reconciler.core.kinds import KINDS
 from reconciler.core.model import DEFAULT_TENANT
 from reconciler.core.proposal import Change, Refused, Verb, ref_named
 from reconciler.core.select import SelectorError, kind_named
+from reconciler.store import SORTS, Row, Which, Window
+from reconciler.store.pages import TIMES
 
 PAGE, LARGEST_PAGE = 100, 500
 
@@ -22,17 +28,26 @@ def add(flask: Flask, reach: Reach) -> None:
 
     @flask.get("/v1/resources")
     def every() -> Response:
-        """A page of what is declared, in the order of refs."""
+        """A page of what is declared: by its number, or by a cursor, which stays where it is whatever changes meanwhile."""
         changes.settle(reach, asker(reach.store, request, "read").id)
         try:
             kind = kind_named(request.args["kind"], KINDS) if request.args.get("kind") else ""
             selected = selector(request.args.getlist("selector"))
         except SelectorError as error:
             raise Refused("bad-query", str(error)) from None
+        which = Which(kind, request.args.get("tenant", ""), selected)
+        window = Window(_sort(), changes.flag(request, "descending"))
+        if {"cursor", "limit"} & request.args.keys():
+            if {"page", "perPage"} & request.args.keys():
+                raise Refused("bad-query", "a list goes on by `page`, or by `cursor`")
+            limit = changes.number(request, "limit", PAGE, LARGEST_PAGE)
+            window = cursors.asked(window, limit, request.args.get("cursor") or None, number=window.sort in TIMES)
+            rows, ends = cursors.cut(window, fleet.listed(which, window).rows)
+            return wire.answer({"resources": _shown(rows), "next": ends.next, "previous": ends.previous})
         page = changes.number(request, "page", 1, 1_000_000)
         size = changes.number(request, "perPage", PAGE, LARGEST_PAGE)
-        total, found = fleet.listed(kind, selected, (page - 1) * size, size)
-        return wire.answer({"total": total, "page": page, "perPage": size, "resources": [wire.resource(one) for one in found]})
+        listed = fleet.listed(which, replace(window, start=(page - 1) * size, most=size))
+        return wire.answer({"total": listed.total, "page": page, "perPage": size, "resources": _shown(listed.rows)})
 
     def get(kind: str, name: str, tenant: str = DEFAULT_TENANT) -> Response:
         """One, with its document's digest as its ETag. `after`: not before what this proposal has changed is in force."""
@@ -84,3 +99,14 @@ def add(flask: Flask, reach: Reach) -> None:
         if done.proposal is None:
             return wire.passed_on(done.plan, request)
         return wire.proposed(done.proposal, status=202 if done.late else 0)
+
+
+def _shown(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    return [wire.resource(Found(one.declared, one.status)) for one in rows]
+
+
+def _sort() -> str:
+    given = request.args.get("sort", "ref")
+    if given not in SORTS:
+        raise Refused("bad-query", f"`sort` is {', '.join(SORTS)}")
+    return given

@@ -30,6 +30,7 @@ STATUSES = {
 }
 # What a change is refused for.
 REFUSALS = {
+    "bad-cursor": 400,
     "bad-query": 400,
     "bad-change": 400,
     "bad-name": 400,
@@ -80,6 +81,7 @@ def resource(found: Found) -> dict[str, Any]:
         "author": one.author,
         "n": one.n,
         "at": one.at,
+        "created": one.created,
         "file": one.file,
         "line": one.line,
         "document": shown(one.document),

@@ -19,7 +19,7 @@ from api.surfaces.envoy_fleet.rates import Rates, Standing
 from api.surfaces.envoy_fleet.shapes import Shape
 from reconciler.core.declared import Declared
 from reconciler.core.proposal import Change
-from reconciler.store import Window
+from reconciler.store import Has, Which, Window
 
 SURFACE = "envoy-fleet"
 # Who may ask: those who read, those who change, and these.
@@ -29,11 +29,6 @@ NOBODY = Account("", "", "", "", "", "viewer")
 TRIES, MOVING_S, LOOK_S = 8, 3.0, 0.02
 # Sort keys that are numbers.
 TIMES = ("created_at", "updated_at", "timestamp")
-KEYS: Mapping[str, Callable[[Declared], str | float]] = {
-    "name": lambda one: one.name,
-    "created_at": lambda one: one.created,
-    "updated_at": lambda one: one.at,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +99,12 @@ class Asked:
     ) -> dict[str, Any]:
         """The list of this tenant's resources of a kind. `fields`: a path in the document ⇒ the text that must stand there."""
 
+        has = tuple(Has(path, frozenset({text})) for path, text in fields.items())
+        which = Which(kind, self.account.tenant, has=has)
+
         def read(window: Window) -> tuple[list[pages.Entry], int | None]:
-            page = self.reach.store.pages.page(kind, self.account.tenant, window, fields)
-            key = KEYS[window.sort]
-            return [pages.Entry(key(one), one.name, show(one)) for one in page.rows], page.total
+            page = self.reach.store.pages.page(which, window)
+            return [pages.Entry(one.key, one.tie, show(one.declared)) for one in page.rows], page.total
 
         return self.page(read)
 

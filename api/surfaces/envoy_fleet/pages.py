@@ -1,17 +1,16 @@
 """Both paginations, by EF-C04: by page and by cursor, where a cursor holds the sort key that was seen last, so that what comes
 and goes meanwhile moves nothing."""
 
-import base64
-import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from api import cursors
 from api.surfaces.envoy_fleet.wire import Invalid
+from reconciler.core.proposal import Refused
 from reconciler.store import Key, Window
 
-PER_PAGE, MOST_PER_PAGE, LONGEST_CURSOR = 20, 100, 1024
+PER_PAGE, MOST_PER_PAGE = 20, 100
 # Beyond this nobody has things, and a database no number.
 MOST_PAGES = 1_000_000
 BY_PAGE, BY_CURSOR = ("page", "per_page"), ("cursor", "limit")
@@ -19,7 +18,11 @@ BY_PAGE, BY_CURSOR = ("page", "per_page"), ("cursor", "limit")
 PARAMETERS: dict[str, dict[str, Any]] = {
     "page": {"type": "integer", "default": 1, "min": 1, "max": MOST_PAGES, "description": "Page number"},
     "per_page": {"type": "integer", "default": PER_PAGE, "min": 1, "max": MOST_PER_PAGE, "description": "Items per page"},
-    "cursor": {"type": "string", "max": LONGEST_CURSOR, "description": "Where to go on, from another answer's `cursor`"},
+    "cursor": {
+        "type": "string",
+        "max": cursors.LONGEST_CURSOR,
+        "description": "Where to go on, from another answer's `cursor`",
+    },
     "limit": {"type": "integer", "min": 1, "max": MOST_PER_PAGE, "description": "Items at most, with cursors"},
     "order": {"type": "string", "enum": ["asc", "desc"], "description": "Sort order"},
 }
@@ -57,9 +60,11 @@ def paging(query: Mapping[str, Any], sorts: Sequence[str], numbers: Iterable[str
     sort = query.get("sort_by", sorts[0])
     window = Window(sort, query.get("order", "asc") == "desc")
     if given & {*BY_CURSOR}:
-        most = query.get("limit", PER_PAGE)
-        window = replace(window, most=most + 1, counted=False)
-        return Paging(_from_cursor(query["cursor"], window, sort in numbers) if "cursor" in query else window, 0)
+        try:
+            window = cursors.asked(window, query.get("limit", PER_PAGE), query.get("cursor"), number=sort in numbers)
+        except Refused as why:
+            raise Invalid("cursor", f"{why.what}: {why.hint}") from None
+        return Paging(window, 0)
     page, most = query.get("page", 1), query.get("per_page", PER_PAGE)
     return Paging(replace(window, most=most, start=(page - 1) * most), page)
 
@@ -71,17 +76,9 @@ def answer(asked: Paging, read: Read) -> dict[str, Any]:
         count = total or 0
         about = {"page": asked.page, "per_page": window.most, "total_pages": -(-count // window.most), "total_items": count}
         return {"data": [one.shown for one in entries], "pagination": about}
-    more = len(entries) >= window.most
-    page = list(entries[: window.most - 1])
-    before, after = window.beyond is not None, more
-    if window.back:
-        page.reverse()
-        before, after = more, bool(page)
-    ends = {
-        "next": _cursor(page[-1], window, back=False) if after and page else None,
-        "previous": _cursor(page[0], window, back=True) if before and page else None,
-    }
-    return {"data": [one.shown for one in page], "cursor": ends | {"has_more": after}}
+    page, ends = cursors.cut(window, entries)
+    told = {"next": ends.next or None, "previous": ends.previous or None, "has_more": bool(ends.next)}
+    return {"data": [one.shown for one in page], "cursor": told}
 
 
 def of(items: Iterable[Entry]) -> Read:
@@ -97,32 +94,3 @@ def of(items: Iterable[Entry]) -> Read:
         return found[window.start : window.start + window.most], len(every)
 
     return read
-
-
-def _cursor(entry: Entry, window: Window, *, back: bool) -> str:
-    """Opaque to whoever gets it: the key and tie last seen, and of which list that was."""
-    said = {"id": entry.key, "tie": entry.tie, "sort": window.sort}
-    said |= {"desc": True} if window.descending else {}
-    said |= {"back": True} if back else {}
-    return base64.urlsafe_b64encode(json.dumps(said, separators=(",", ":")).encode()).decode().rstrip("=")
-
-
-def _from_cursor(text: str, window: Window, number: bool) -> Window:
-    """Raises Invalid."""
-    wrong = Invalid("cursor", "this is no cursor of this list: take it from the `cursor` of an answer, or leave it out")
-    try:
-        said = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
-    except (ValueError, RecursionError):
-        raise wrong from None
-    if not isinstance(said, dict):
-        raise wrong
-    key: Any = said.get("id")
-    tie, back = said.get("tie", ""), said.get("back", False)
-    fits = isinstance(key, int | float) and not isinstance(key, bool) if number else isinstance(key, str)
-    if not fits or not isinstance(tie, str) or not isinstance(back, bool):
-        raise wrong
-    if number and not (math.isfinite(key) and abs(key) < 2**53):
-        raise wrong
-    if said.get("sort", window.sort) != window.sort or said.get("desc", window.descending) != window.descending:
-        raise Invalid("cursor", "this cursor is of a list that is sorted in another way")
-    return replace(window, beyond=(key, tie), back=back)
