@@ -71,7 +71,7 @@ class Committing:
     def follow(self) -> str:
         """What the branch holds comes into force."""
         tip = self._followed.fetch()
-        loaded = self._loader.load(self._followed.tree(tip), self._followed.read)
+        loaded = self._loader.load(self._followed.tree(tip), self._followed.read, self._followed)
         assert loaded.fleet is not None, loaded.problems
         documents = loaded.documents
         declaration = Declaration(

@@ -86,6 +86,17 @@ def version(database: Database, id: str) -> Version | None:
     return Version(id, *row) if row is not None and sound(RESOURCES, row) else None
 
 
+def numbered(database: Database, ref: str, n: int) -> Version | None:
+    """What this resource was, or is, declared as from its `n`th change on."""
+    columns, now = HISTORY.c, RESOURCES.c
+    query = select(columns.version).where(columns.ref == ref, columns.n == n, columns.digest != "")
+    with database.reading("history") as connection:
+        id = connection.execute(query.order_by(columns.number.desc()).limit(1)).scalar()
+        if id is None:
+            id = connection.execute(select(now.version).where(now.ref == ref, now.n == n)).scalar()
+    return version(database, str(id)) if id else None
+
+
 def counts(database: Database, accepted: Iterable[str]) -> dict[tuple[str, float], dict[str, int]]:
     """By accepted revision and when it was: how many resources it created, changed, moved and deleted."""
     found: dict[tuple[str, float], dict[str, int]] = {}

@@ -48,6 +48,10 @@ class Past:
         """What a resource was, or is, declared as under this id (`core.declared.version_id`)."""
         return history.version(self._database, id)
 
+    def numbered(self, ref: str, n: int) -> Version | None:
+        """The `n`th version of the resource of this printed ref, as far as it is kept."""
+        return history.numbered(self._database, ref, n)
+
     def change_counts(self, accepted: Iterable[str]) -> dict[tuple[str, float], dict[str, int]]:
         """Accepted revision and when ⇒ how many resources it created, changed, moved, deleted."""
         return history.counts(self._database, accepted)

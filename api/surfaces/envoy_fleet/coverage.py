@@ -10,7 +10,9 @@ HEAD = """\
 
 """
 # What of an operation that is served is refused, by name.
-REFUSED: dict[str, str] = {}
+REFUSED: dict[str, str] = {
+    "deployments.create": "every deployment_strategy but all_at_once is refused, and canary_config: the example too",
+}
 
 
 def coverage(ids: Collection[str]) -> str:

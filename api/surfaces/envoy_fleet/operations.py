@@ -1,7 +1,9 @@
 """Declares routes by their operations' ids: who may ask, how often, what may be sent and what is answered is in contract.yaml
 and schemas/; a route gets what has been checked, and says what came of it."""
 
+import hashlib
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,6 +91,13 @@ class Asked:
         while time.monotonic() < end and self.reach.fleet.digests([change.ref]).get(change.ref, "") in change.match:
             if self.reach.over.wait(LOOK_S):
                 return
+
+    def fresh(self) -> str:
+        """Eight digits for the name of what is given none: the same again under the same Idempotency-Key, so that it is the
+        same thing; others each time without."""
+        key = changes.terms(request).key
+        said = hashlib.sha256(f"{self.account.id}\0{key}".encode()).hexdigest() if key else uuid.uuid4().hex
+        return said[:8]
 
     def page(self, read: pages.Read) -> dict[str, Any]:
         """A list's answer, in the pagination that was asked for. Raises Invalid."""

@@ -1,5 +1,6 @@
 """What has to be there before the documented example of an operation can be played: a line for each that is served."""
 
+from tests.api.envoy_fleet.edges import edge_fleet, proxy
 from tests.api.envoy_fleet.playing import Dialect, Play, Prepare
 
 
@@ -16,11 +17,27 @@ def endpoint(dialect: Dialect) -> Play:
     return Play(cluster(dialect).ids)
 
 
+def deployment(dialect: Dialect) -> Play:
+    """The documented strategy is refused (test_deployments.py); the rest of the example is played."""
+    version = edge_fleet(dialect)[1]
+    proxies = [proxy(dialect, name) for name in ("edge-1", "edge-2")]
+    return Play(body={"proxy_ids": proxies, "version_id": version, "deployment_strategy": "all_at_once"})
+
+
+def deployed(dialect: Dialect) -> Play:
+    made = dialect.made("deployments.create", deployment(dialect).body)
+    # Nobody is a canary.
+    return Play({"id": made["id"]}, absent=frozenset({"canary_status"}))
+
+
 PLAYS: dict[str, Prepare] = {
     "clusters.list": nothing,
     "clusters.create": nothing,
     "clusters.update": cluster,
     "clusters.endpoints.add": endpoint,
+    "deployments.create": deployment,
+    "deployments.list": nothing,
+    "deployments.status": deployed,
     "health.get": nothing,
     "openapi.get": nothing,
 }

@@ -2,9 +2,10 @@
 
 from types import ModuleType
 
-from api.surfaces.envoy_fleet.routes import clusters, system
+from api.surfaces.envoy_fleet.routes import clusters, deployments, system
 
 GROUPS: tuple[ModuleType, ...] = (
     clusters,
+    deployments,
     system,
 )

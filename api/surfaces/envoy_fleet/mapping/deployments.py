@@ -1,0 +1,123 @@
+"""Deployments of the document ⇔ Rollout documents, and the pins of the proxies that they name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from api.surfaces.envoy_fleet.wire import Invalid, moment
+from reconciler.core.declared import Declared, Version
+from reconciler.core.model import Ref
+from reconciler.core.proposal import MOST_CHANGES, Change
+
+KIND, CONFIGURATION, PROXY = "Rollout", "Configuration", "Proxy"
+# One of the changes is the Rollout itself.
+MOST_PROXIES = MOST_CHANGES - 1
+ALL_AT_ONCE = "all_at_once"
+# As the document calls it; what came after it came instead of it.
+STATUSES = {"superseded": "failed"}
+COUNTS = ("completed", "in_progress", "pending", "failed")
+LONGEST_NAME = 63
+
+
+def refused(body: Mapping[str, Any]) -> None:
+    """What can be said and cannot be done. Raises Invalid."""
+    strategy = body.get("deployment_strategy", ALL_AT_ONCE)
+    if strategy != ALL_AT_ONCE:
+        reason = f"{strategy} is not served: all proxies are told at once, which is {ALL_AT_ONCE}"
+        raise Invalid("deployment_strategy", reason)
+    if "canary_config" in body:
+        raise Invalid("canary_config", "it belongs to the strategy canary, which is not served: leave it out")
+    if ("version_id" in body) == ("version" in body):
+        raise Invalid("version_id", "say which version is deployed: by version_id, or by its number in version")
+
+
+def created(version: Version, proxies: Sequence[Declared], word: str) -> tuple[Change, ...]:
+    """The Rollout and, in the same commit, what each proxy is pinned to. `word` tells its name from others'."""
+    configuration = Ref.parse(version.ref)
+    ending = f"-v{version.n}-{word}"
+    name = configuration.name[: LONGEST_NAME - len(ending)].rstrip("-") + ending
+    pin = {"configuration": configuration.name, "revision": version.commit}
+    rollout = {"spec": {**pin, "proxies": [one.name for one in proxies]}}
+    return (
+        Change("put", Ref(KIND, name, configuration.tenant), rollout, new=True),
+        *(Change("patch", Ref(PROXY, one.name, one.tenant), {"spec": pin}) for one in proxies),
+    )
+
+
+def proxies_of(declared: Declared) -> list[str]:
+    """Their names."""
+    listed = _spec(declared).get("proxies")
+    return [str(one) for one in listed] if isinstance(listed, list) else []
+
+
+def configuration_of(declared: Declared) -> Ref:
+    return Ref(CONFIGURATION, str(_spec(declared).get("configuration", "")), declared.tenant)
+
+
+def revision_of(declared: Declared) -> str:
+    return str(_spec(declared).get("revision", ""))
+
+
+def served_by(proxy: Declared, group: Declared | None) -> str:
+    """The name of the Configuration that a proxy serves: its own, or its group's; "" for none."""
+    own = _spec(proxy).get("configuration")
+    return str(own or (_spec(group).get("configuration") if group is not None else "") or "")
+
+
+def group_of(proxy: Declared) -> str:
+    return str(_spec(proxy).get("group", ""))
+
+
+def shown(declared: Declared, row: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`row` is its status, as far as anybody has looked. Before that all its proxies wait."""
+    names = proxies_of(declared)
+    found = row.get("rollout") if row is not None else None
+    counts: dict[str, int] = {"pending": len(names)}
+    said: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    if said:
+        counts = {name: int(said.get(name, 0)) for name in COUNTS}
+        counts["failed"] += int(said.get("superseded", 0))
+    state = str(said.get("state", "pending"))
+    return {
+        "id": declared.uid,
+        "name": declared.name,
+        "status": STATUSES.get(state, state),
+        "strategy": str(_spec(declared).get("strategy", "all-at-once")).replace("-", "_"),
+        "started_at": moment(said.get("startedAt", declared.created)),
+        "completed_at": moment(said.get("endedAt")),
+        "progress": {"total_proxies": len(names), **{name: counts.get(name, 0) for name in COUNTS}},
+        "canary_status": None,
+        "message": str(row.get("why", "")) if row is not None else "",
+        "created_at": moment(declared.created),
+        "updated_at": moment(declared.at),
+    }
+
+
+def followed(
+    declared: Declared, row: Mapping[str, Any] | None, version: Version | None, uids: Mapping[str, str]
+) -> dict[str, Any]:
+    """The same, with what it takes where. `uids`: proxy's name ⇒ its id, for those that are still there."""
+    found = row.get("rollout") if row is not None else None
+    listed = found.get("proxies") if isinstance(found, Mapping) else None
+    turns = {str(one["proxy"]): one for one in listed} if isinstance(listed, list) else {}
+    every = [(name, turns.get(name, {"state": "pending", "why": ""})) for name in proxies_of(declared)]
+    return {
+        **shown(declared, row),
+        "version_id": version.id if version is not None else None,
+        "version_number": version.n if version is not None else None,
+        "configuration": configuration_of(declared).name,
+        "revision": revision_of(declared),
+        "proxies": [
+            {
+                "proxy_id": uids.get(name),
+                "name": name,
+                "status": STATUSES.get(str(turn["state"]), str(turn["state"])),
+                "message": str(turn["why"]),
+            }
+            for name, turn in every
+        ],
+    }
+
+
+def _spec(declared: Declared) -> Mapping[str, Any]:
+    spec = declared.document.get("spec")
+    return spec if isinstance(spec, Mapping) else {}
