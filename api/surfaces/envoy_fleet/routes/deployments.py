@@ -4,11 +4,11 @@ from typing import Any
 
 from api.surfaces.envoy_fleet import pages
 from api.surfaces.envoy_fleet.mapping import deployments as mapping
-from api.surfaces.envoy_fleet.operations import KEYS, Answer, Asked, Operations, tagged
+from api.surfaces.envoy_fleet.operations import Answer, Asked, Operations, tagged
 from api.surfaces.envoy_fleet.wire import Invalid
 from reconciler.core.declared import Declared, Version, version_id
 from reconciler.core.model import Ref
-from reconciler.store import Window
+from reconciler.store import Which, Window
 
 KIND, WORD = mapping.KIND, "deployment"
 
@@ -16,14 +16,9 @@ KIND, WORD = mapping.KIND, "deployment"
 def add(served: Operations) -> None:
     @served("deployments.list")
     def every(asked: Asked) -> dict[str, Any]:
-        store = asked.reach.store
-
         def read(window: Window) -> tuple[list[pages.Entry], int | None]:
-            page = store.pages.page(KIND, asked.account.tenant, window)
-            rows = store.status([one.ref for one in page.rows])
-            key = KEYS[window.sort]
-            shown = [(one, mapping.shown(one, rows.get(one.ref))) for one in page.rows]
-            return [pages.Entry(key(one), one.name, said) for one, said in shown], page.total
+            page = asked.reach.store.pages.page(Which(KIND, asked.account.tenant), window)
+            return [pages.Entry(one.key, one.tie, mapping.shown(one.declared, one.status)) for one in page.rows], page.total
 
         return asked.page(read)
 
