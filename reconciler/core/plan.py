@@ -187,7 +187,9 @@ class _Draft:
             sure = guard.confirmed(one, self.facts)
             held = None if sure else guard.why_not_deleted(one, waiting, before, self.settings)
             held = held or self.closing.holds(guard.owner_ref(one), one.ref, one.instance, "delete")
-            wait = None if held is not None else self.needs.after(guard.owner_of(one))
+            # Of what is declared with fewer replicas there is enough for whoever needs it.
+            still = guard.owner_ref(one) in self.wanted.resources
+            wait = None if held is not None or still else self.needs.after(guard.owner_of(one))
             if held is not None:
                 self.held.append(held)
             elif wait is not None and one.host not in self.seen.blind:
