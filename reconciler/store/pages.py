@@ -15,7 +15,7 @@ from reconciler.core.select import EVERYTHING, Labelled, Named, Selector, Word
 from reconciler.store.database import Database
 from reconciler.store.resources import read
 from reconciler.store.rows import read_object, sound
-from reconciler.store.tables import RESOURCES, STATUS
+from reconciler.store.tables import RESOURCES, STATUS, readable
 
 Key = str | float
 # By what resources are sorted, beside places in their documents; of these, times are numbers.
@@ -45,7 +45,8 @@ class Window:
         """The query's rows in this window: `key` is the column of `sort`, and `tie` what tells rows of one key apart."""
         falling = self.descending != self.back
         if self.beyond is not None:
-            value, at = self.beyond
+            # Somebody may have made them up.
+            value, at = (readable(one) if isinstance(one, str) else one for one in self.beyond)
             past = (key < value, tie < at) if falling else (key > value, tie > at)
             query = query.where(past[0] if key is tie else or_(past[0], and_(key == value, past[1])))
         columns = (key,) if key is tie else (key, tie)

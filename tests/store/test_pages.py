@@ -176,7 +176,8 @@ def test_what_changes_meanwhile_hides_nothing(kept: Kept) -> None:
     second = kept.cut(which, window, first[-1])
     assert names(second) == ["Host/h-4", "Host/h-5", "Host/h-6", "Host/h-7"]
     assert names(kept.cut(which, window, second[0], back=True)) == ["Host/a", "Host/h-0", "Host/h-2"]
-    assert kept.cut(which, window, replace(first[-1], key="zzz", tie="zzz")) == []
+    for made_up in ("zzz", "z\0", "z\ud800"):
+        assert kept.cut(which, window, replace(first[-1], key=made_up, tie=made_up)) == []
 
 
 def test_by_kind_tenant_and_what_stands_there(kept: Kept) -> None:
