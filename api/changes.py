@@ -23,6 +23,7 @@ from api.reach import Reach
 from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, ask
 from reconciler.core.declared import Declared
 from reconciler.core.envelope import digest_of, uid_of
+from reconciler.core.model import Ref
 from reconciler.core.proposal import LONGEST_MESSAGE, Change, Proposed, Refused, as_body, checked, wanted
 from reconciler.store import Proposal, Token
 
@@ -56,11 +57,16 @@ def writer(who: Token | Account) -> Writer:
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a request says beside its body. `match` and `new` are about the resource that its URL names: If-Match and
-    If-None-Match. `message` is the commit's title, "" for ours."""
+    If-None-Match. `message` is the commit's title, "" for ours.
+
+    `asks` is what has to be the same where the same `key` comes again: where changes are worked out from what is there, or
+    hold what is sealed anew each time, it is made of the request; "": of the changes.
+    """
 
     match: tuple[str, ...] = ()
     new: bool = False
     key: str = ""
+    asks: str = ""
     message: str = ""
     dry_run: bool = False
     synced: bool = False
@@ -111,7 +117,7 @@ def terms(request: Request) -> Terms:
     if waits not in ("committed", "synced"):
         raise Refused("bad-query", "`wait` is committed or synced")
     seconds = timeout_s(request)
-    return Terms(_matches(request), bool(new), _key(request), said, flag(request, "dry_run"), waits == "synced", seconds)
+    return Terms(_matches(request), bool(new), _key(request), "", said, flag(request, "dry_run"), waits == "synced", seconds)
 
 
 @contextlib.contextmanager
@@ -152,13 +158,24 @@ def make(reach: Reach, changes: Sequence[Change], by: Writer, asked: Terms) -> D
     if asked.dry_run:
         what = REHEARSE_WITH_DOCUMENTS if by.reads else REHEARSE
         return Done(proposed, plan=ask(reach.run, what, json.dumps(as_body(proposed)).encode(), REHEARSING_S))
-    made = fleet.wait(fleet.propose(proposed, by.id, asked.key), COMMITTING_S)
+    made = _ended(reach, fleet.propose(proposed, by.id, asked.key, asked.asks))
+    late = asked.synced and not fleet.in_force(made, asked.timeout_s, synced=True)
+    return Done(proposed, made, late=late)
+
+
+def made_before(reach: Reach, by: Writer, asked: Terms) -> tuple[Ref, ...]:
+    """What was changed under this key before, and is not worked out again. Raises what `make` does."""
+    known = reach.fleet.proposed(by.id, asked.key, asked.asks) if asked.key and not asked.dry_run else None
+    return tuple(map(Ref.parse, _ended(reach, known).refs)) if known is not None else ()
+
+
+def _ended(reach: Reach, proposal: Proposal) -> Proposal:
+    made = reach.fleet.wait(proposal, COMMITTING_S)
     if made.state == "refused":
         raise NotDone(made)
     if made.state == "waiting":
         raise Waiting(made)
-    late = asked.synced and not fleet.in_force(made, asked.timeout_s, synced=True)
-    return Done(proposed, made, late=late)
+    return made
 
 
 def settle(reach: Reach, writer: str) -> None:

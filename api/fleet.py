@@ -77,16 +77,23 @@ class Fleet:
 
     # What is to be changed
 
-    def propose(self, proposed: Proposed, writer: str, key: str) -> Proposal:
-        """It waits from now on, whatever happens to us. Raises Full and KeyReused."""
+    def propose(self, proposed: Proposed, writer: str, key: str, asks: str = "") -> Proposal:
+        """It waits from now on, whatever happens to us. Raises Full and KeyReused.
+
+        `asks` is what under one key has to be the same each time; "": the changes.
+        """
         body = as_body(proposed)
         # What asks for the same: neither what is given to it here, nor what was in force when it was asked.
         changes = [{name: one[name] for name in ("verb", "ref", "document", "match", "new")} for one in body["changes"]]
         asked = {"changes": changes, "message": proposed.message}
-        digest = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        digest = asks or hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
         made = self._store.proposals.add(writer, key, digest, body, [str(one.ref) for one in proposed.changes])
         ring_at(self._run / PROPOSED)
         return made
+
+    def proposed(self, writer: str, key: str, asks: str) -> Proposal | None:
+        """What this one has asked for under this key before. Raises KeyReused."""
+        return self._store.proposals.known(writer, key, asks)
 
     def proposal(self, id: str) -> Proposal | None:
         return self._store.proposals.get(id)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
@@ -61,14 +61,9 @@ class Proposals:
         """A new one; under a key (not "") that this token has used before, the one of then. Raises Full and KeyReused."""
         table = PROPOSALS.c
         with self._database.writing("proposals") as connection:
-            if key:
-                known = connection.execute(
-                    select(PROPOSALS).where((table.token == token) & (table.key == key)).order_by(table.number.desc()).limit(1)
-                ).one_or_none()
-                if known is not None and known.digest != digest:
-                    raise KeyReused("this Idempotency-Key was used for another change before")
-                if known is not None:
-                    return _proposal(known)
+            known = _known(connection, token, key, digest)
+            if known is not None:
+                return known
             waiting = select(func.count()).select_from(PROPOSALS).where(table.state == "waiting")
             if connection.execute(waiting).scalar_one() >= MOST_WAITING:
                 raise Full(f"{MOST_WAITING} changes wait to be committed already")
@@ -80,6 +75,11 @@ class Proposals:
             if number % TRIMMED_EVERY == 0:
                 connection.execute(delete(PROPOSALS).where((table.number <= number - KEPT) & (table.state != "waiting")))
         return one
+
+    def known(self, token: str, key: str, digest: str) -> Proposal | None:
+        """The one that was asked for under this key before. Raises KeyReused."""
+        with self._database.reading("proposals") as connection:
+            return _known(connection, token, key, digest)
 
     def waiting(self, most: int) -> tuple[Proposal, ...]:
         """In the order in which they came, at most so many."""
@@ -124,6 +124,17 @@ class Proposals:
         query = select(func.max(table.number)).where((table.revision == last) & (table.state == "committed"))
         with self._database.reading("proposals") as connection:
             return int(connection.execute(query).scalar_one() or 0)
+
+
+def _known(connection: Connection, token: str, key: str, digest: str) -> Proposal | None:
+    table = PROPOSALS.c
+    query = select(PROPOSALS).where((table.token == token) & (table.key == key)).order_by(table.number.desc()).limit(1)
+    row = connection.execute(query).one_or_none() if key else None
+    if row is not None and row.digest != digest:
+        raise KeyReused("this Idempotency-Key was used for another change before")
+    known = _proposal(row) if row is not None else None
+    # Of a conflict nothing came but the advice to try again.
+    return known if known is not None and known.answer.get("code") != "conflict" else None
 
 
 def _proposal(row: Any) -> Proposal:

@@ -5,9 +5,10 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
 from flask import Flask, Response, request
 
 from api import changes
@@ -20,7 +21,9 @@ from api.surfaces.envoy_fleet.contract import Operation, operations
 from api.surfaces.envoy_fleet.rates import Rates, Standing
 from api.surfaces.envoy_fleet.shapes import Shape
 from reconciler.core.declared import Declared
+from reconciler.core.model import Ref
 from reconciler.core.proposal import Change
+from reconciler.core.values import is_secret
 from reconciler.store import Has, Which, Window
 
 SURFACE = "envoy-fleet"
@@ -57,12 +60,22 @@ class Asked:
         """All of these changes by one commit, or none, on the terms of this request (If-Match, Idempotency-Key, `wait`, …),
         which are about the first: each resource as it is then, None where it is gone. Raises what api/changes.py does, and
         wire.Planned where only the plan was asked for."""
-        done = changes.make(self.reach, every, _writer(self.account), changes.terms(request))
+        done = changes.make(self.reach, every, _writer(self.account), self._terms())
         if done.proposal is None:
             raise wire.Planned(done.plan)
         if done.late:
             request.environ["convoy.late"] = True
+        if set(done.proposal.refs) != {str(one.ref) for one in every}:
+            # Asked for before, under this key, when other names were free.
+            return tuple(self.reach.fleet.get(Ref.parse(ref)) for ref in done.proposal.refs)
         return changes.written(self.reach, done)
+
+    def _terms(self) -> changes.Terms:
+        """With one key a request has to be the same each time, secrets aside: what is kept of it must not tell them."""
+        terms = changes.terms(request)
+        body = {name: value for name, value in self.body.items() if not is_secret((), name)}
+        said = [self.operation.id, request.path, terms.match, terms.new, terms.message, body]
+        return replace(terms, asks=hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest())
 
     def made(self, change: Change) -> Found:
         """The same for one that is there afterwards."""
@@ -74,13 +87,18 @@ class Asked:
     def changed(self, change: Callable[[], Change]) -> Found:
         """The same where the change depends on what is read (its `match` is what was read): where Git has moved meanwhile, it
         is worked out anew, unless the client has said what it must be changed from."""
+        terms = self._terms()
+        for ref in changes.made_before(self.reach, _writer(self.account), terms):
+            found = self.reach.fleet.get(ref)
+            if found is None:
+                raise wire.NotFound("resource any more")
+            return found
         for left in reversed(range(TRIES)):
             one = change()
             try:
                 return self.made(one)
             except changes.NotDone as why:
-                terms = changes.terms(request)
-                if why.code != "conflict" or terms.match or terms.key or not left:
+                if why.code != "conflict" or terms.match or not left:
                     raise
             self._moved(one)
         raise AssertionError

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from api.surfaces.envoy_fleet.contract import operations
 from tests.api.envoy_fleet.playing import UUID, Dialect
 from tests.committing import HEAD, together
@@ -41,33 +39,33 @@ def test_least(dialect: Dialect) -> None:
     assert dialect.made("clusters.create", {"name": "b", "lb_policy": "RANDOM"})["lb_policy"] == {"type": "RANDOM"}
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "name"),
-        ({"name": "Service_A"}, "name"),
-        ({"name": "a" * 64}, "name"),
-        ({"name": 5}, "name"),
-        ({"name": "a", "color": "red"}, "color"),
-        ({"name": "a", "type": "EDS"}, "type"),
-        ({"name": "a", "type": "LOGICAL_DNS"}, "type"),
-        ({"name": "a", "type": "STRICT"}, "type"),
-        ({"name": "a", "type": "ORIGINAL_DST"}, "lb_policy"),
-        ({"name": "a", "lb_policy": {"type": "BEST"}}, "lb_policy"),
-        ({"name": "a", "lb_policy": "CLUSTER_PROVIDED"}, "lb_policy"),
-        ({"name": "a", "circuit_breaker": {"max_connections": -1}}, "circuit_breaker.max_connections"),
-        ({"name": "a", "circuit_breaker": {"max_connections": True}}, "circuit_breaker.max_connections"),
-        ({"name": "a", "circuit_breaker": {"max_conections": 1}}, "circuit_breaker.max_conections"),
-        ({"name": "a", "outlier_detection": {"eject_percent": 101}}, "outlier_detection.eject_percent"),
-        ({"name": "a", "health_checks": [{"path": "health"}]}, "health_checks[0].path"),
-        ({"name": "a", "health_checks": [{}] * 21}, "health_checks"),
-    ],
-)
-def test_refused_by_name(body: dict[str, Any], field: str, dialect: Dialect) -> None:
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({}, "name"),
+    ({"name": "Service_A"}, "name"),
+    ({"name": "a" * 64}, "name"),
+    ({"name": 5}, "name"),
+    ({"name": "a", "color": "red"}, "color"),
+    ({"name": "a", "type": "EDS"}, "type"),
+    ({"name": "a", "type": "LOGICAL_DNS"}, "type"),
+    ({"name": "a", "type": "STRICT"}, "type"),
+    ({"name": "a", "type": "ORIGINAL_DST"}, "lb_policy"),
+    ({"name": "a", "lb_policy": {"type": "BEST"}}, "lb_policy"),
+    ({"name": "a", "lb_policy": "CLUSTER_PROVIDED"}, "lb_policy"),
+    ({"name": "a", "circuit_breaker": {"max_connections": -1}}, "circuit_breaker.max_connections"),
+    ({"name": "a", "circuit_breaker": {"max_connections": True}}, "circuit_breaker.max_connections"),
+    ({"name": "a", "circuit_breaker": {"max_conections": 1}}, "circuit_breaker.max_conections"),
+    ({"name": "a", "outlier_detection": {"eject_percent": 101}}, "outlier_detection.eject_percent"),
+    ({"name": "a", "health_checks": [{"path": "health"}]}, "health_checks[0].path"),
+    ({"name": "a", "health_checks": [{}] * 21}, "health_checks"),
+]
+
+
+def test_refused_by_name(dialect: Dialect) -> None:
     """With the member and why, and without a word of what was sent."""
-    status, code, details = dialect.refused("clusters.create", body)
-    assert (status, code, details["field"]) == (422, "VALIDATION_ERROR", field)
-    assert details["reason"]
+    for body, field in REFUSED:
+        status, code, details = dialect.refused("clusters.create", body)
+        assert (status, code, details["field"]) == (422, "VALIDATION_ERROR", field)
+        assert details["reason"]
     assert dialect.made("clusters.list")["data"] == []
 
 
@@ -140,6 +138,18 @@ def test_endpoints(dialect: Dialect) -> None:
     assert dialect.refused("clusters.endpoints.add", asked, ids=id)[:2] == (409, "CONFLICT")
     assert dialect.refused("clusters.endpoints.add", {"address": "a b", "port": 1}, ids=id)[2]["field"] == "address"
     assert dialect.refused("clusters.endpoints.add", asked | {"metadata": {"a": {}}}, ids=id)[2]["field"] == "metadata.a"
+
+
+def test_again_under_one_key(dialect: Dialect) -> None:
+    """What is worked out from what is there is done once all the same, and answered again; another request is refused."""
+    id = {"id": dialect.made("clusters.create", {"name": "a"})["id"]}
+    body = {"address": "10.0.0.1", "port": 80, "weight": 2}
+    first = dialect.made("clusters.endpoints.add", body, ids=id, Idempotency_Key="k")
+    dialect.made("clusters.update", {"lb_policy": "RANDOM"}, ids=id)
+    assert dialect.made("clusters.endpoints.add", body, ids=id, Idempotency_Key="k") == first
+    assert len(dialect.made("clusters.list")["data"][0]["endpoints"]) == 1
+    other = dialect.refused("clusters.endpoints.add", body | {"port": 81}, ids=id, Idempotency_Key="k")
+    assert other[2]["field"] == "Idempotency-Key"
 
 
 def test_endpoints_of_others(dialect: Dialect) -> None:
