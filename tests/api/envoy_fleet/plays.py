@@ -1,5 +1,8 @@
 """What has to be there before the documented example of an operation can be played: a line for each that is served."""
 
+import time
+
+from reconciler.core.readings import Reading
 from tests.api.envoy_fleet.edges import edge_fleet, proxy
 from tests.api.envoy_fleet.playing import Dialect, Play, Prepare
 
@@ -30,6 +33,15 @@ def deployed(dialect: Dialect) -> Play:
     return Play({"id": made["id"]}, absent=frozenset({"canary_status"}))
 
 
+def measured(dialect: Dialect) -> Play:
+    """A proxy that served something in every minute of the last hour."""
+    edge_fleet(dialect)
+    minute = int(time.time()) // 60 * 60
+    every = {("Proxy/edge-1", minute - 60 * n): Reading(600, 6, 60_000, 3, 1, {300: 600}) for n in range(1, 61)}
+    dialect.store.readings.write(every, {}, minute)
+    return Play({"id": proxy(dialect, "edge-1")}, query={"resolution": "5m"})
+
+
 PLAYS: dict[str, Prepare] = {
     "clusters.list": nothing,
     "clusters.create": nothing,
@@ -39,5 +51,8 @@ PLAYS: dict[str, Prepare] = {
     "deployments.list": nothing,
     "deployments.status": deployed,
     "health.get": nothing,
+    "metrics.cluster": endpoint,
+    "metrics.proxy": measured,
+    "metrics.system": nothing,
     "openapi.get": nothing,
 }

@@ -2,10 +2,11 @@
 
 from types import ModuleType
 
-from api.surfaces.envoy_fleet.routes import clusters, deployments, system
+from api.surfaces.envoy_fleet.routes import clusters, deployments, metrics, system
 
 GROUPS: tuple[ModuleType, ...] = (
     clusters,
     deployments,
+    metrics,
     system,
 )
