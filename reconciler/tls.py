@@ -59,6 +59,15 @@ class Chain:
         return f"{self.leaf.serial_number:x}"
 
     @cached_property
+    def subject(self) -> str:
+        """`CN=shop.example`: https://www.rfc-editor.org/rfc/rfc4514"""
+        return self.leaf.subject.rfc4514_string()
+
+    @cached_property
+    def issuer(self) -> str:
+        return self.leaf.issuer.rfc4514_string()
+
+    @cached_property
     def not_before(self) -> float:
         return max(one.not_valid_before_utc.timestamp() for one in self.certificates)
 

@@ -1,20 +1,22 @@
 """Asks for what the last accepted revision declares: of one resource or a few, by an index, whatever there is beside them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Select, select, union
+from sqlalchemy import Select, false, or_, select, union
 
 from reconciler.core.declared import Declared
 from reconciler.store.database import Database
-from reconciler.store.rows import chunks, read_object, sound
-from reconciler.store.tables import RESOURCES
+from reconciler.store.rows import chunks, found, read_object, sound
+from reconciler.store.tables import CERTIFICATES, RESOURCES
 
 UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 LOWEST, HIGHEST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 # Fewer digits of a uid say nothing: of 10,000 resources two would soon have the same.
 LEAST_OF_UID = 8
+# More that name one resource nobody reads.
+MOST_NAMING = 1_000
 
 
 class Resources:
@@ -36,6 +38,23 @@ class Resources:
             rows = [row for row in connection.execute(by_name_or_uid(tenant, kind, word.lower())) if sound(RESOURCES, row)]
         # Where one has this name, another's uid may still begin so.
         return read(rows[0]) if rows and (len(rows) == 1 or rows[0].name == word.lower()) else None
+
+    def naming(self, tenant: str, kinds: Collection[str], names: Collection[str]) -> list[Declared]:
+        """Those of these kinds (at most a thousand) in whose documents one of these names stands as a value."""
+        columns = RESOURCES.c
+        here = select(RESOURCES).where((columns.tenant == tenant) & columns.kind.in_(kinds))
+        some = or_(false(), *(columns.document.contains(f'"{name}"', autoescape=True) for name in names))
+        with self._database.reading("resources") as connection:
+            rows = connection.execute(here.where(some).order_by(columns.ref).limit(MOST_NAMING))
+            every = [read(row) for row in rows if sound(RESOURCES, row)]
+        return [one for one in every if one is not None]
+
+    def chains(self, refs: Iterable[str]) -> dict[str, str]:
+        """Printed ref ⇒ the certificates that were made here for it, as PEM; never a key."""
+        query = select(CERTIFICATES.c.ref, CERTIFICATES.c.chain)
+        with self._database.reading("certificates") as connection:
+            rows = found(connection, query, CERTIFICATES.c.ref, refs)
+            return {row.ref: bytes(row.chain).decode("ascii", "replace") for row in rows}
 
 
 def by_name_or_uid(tenant: str, kind: str, word: str) -> Select[Any]:

@@ -17,9 +17,17 @@ from api.reach import Reach
 from api.surfaces import envoy_fleet
 from api.surfaces.envoy_fleet import shapes
 from api.surfaces.envoy_fleet.contract import operations
+from reconciler.ask import SEAL
 from reconciler.core.model import DEFAULT_TENANT
+from reconciler.log import Log
+from reconciler.metrics import Metrics
+from reconciler.requests import Requests
+from reconciler.seals import Seals
+from reconciler.seams import Seams
+from reconciler.secrets import Keys, Opener, keygen
 from tests import people
 from tests.committing import Committing
+from tests.fleets import load_text
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -31,8 +39,24 @@ class Dialect(Committing):
 
     def __init__(self, directory: Path, run: Path, origin: Any) -> None:
         self._following = threading.Lock()
+        self._control: Requests | None = None
         self._bearers: dict[tuple[str | None, str], dict[str, str]] = {}
         super().__init__(directory, run, origin)
+
+    def seals(self) -> Keys:
+        """From now on control's socket seals, for these keys."""
+        keys = keygen()
+        spec = {"recipients": [keys.recipient]}
+        document = {"apiVersion": "convoy/v1", "kind": "Settings", "metadata": {"name": "fleet"}, "spec": spec}
+        fleet = load_text(json.dumps(document))
+        found = Seals(lambda: fleet, Opener([keys.identity], self.store.opened), self.store)
+        self._control = Requests(self.run, {SEAL: found.asked}, Metrics(), Log(level="error"), Seams())
+        return keys
+
+    def close(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        super().close()
 
     def _pushed(self) -> None:
         super()._pushed()

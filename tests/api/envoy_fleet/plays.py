@@ -3,6 +3,7 @@
 import time
 
 from reconciler.core.readings import Reading
+from tests.api.envoy_fleet.certificates import uploaded, used_by_a_listener
 from tests.api.envoy_fleet.edges import edge_fleet, proxy
 from tests.api.envoy_fleet.playing import Dialect, Play, Prepare
 
@@ -42,7 +43,21 @@ def measured(dialect: Dialect) -> Play:
     return Play({"id": proxy(dialect, "edge-1")}, query={"resolution": "5m"})
 
 
+def upload(dialect: Dialect) -> Play:
+    """With PEM that is whole: the document's is cut short."""
+    return Play(body=uploaded(dialect))
+
+
+def certificate(dialect: Dialect) -> Play:
+    made = dialect.made("certificates.upload", uploaded(dialect))
+    used_by_a_listener(dialect, made["name"])
+    return Play({"id": made["id"]})
+
+
 PLAYS: dict[str, Prepare] = {
+    "certificates.list": nothing,
+    "certificates.upload": upload,
+    "certificates.get": certificate,
     "clusters.list": nothing,
     "clusters.create": nothing,
     "clusters.update": cluster,

@@ -2,9 +2,10 @@
 
 from types import ModuleType
 
-from api.surfaces.envoy_fleet.routes import clusters, deployments, metrics, system
+from api.surfaces.envoy_fleet.routes import certificates, clusters, deployments, metrics, system
 
 GROUPS: tuple[ModuleType, ...] = (
+    certificates,
     clusters,
     deployments,
     metrics,
