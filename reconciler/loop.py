@@ -126,11 +126,13 @@ class Loop:
         with self._metrics.stage("connect"):
             versions, ending = self.certificates.versions(fleet), self.hosts.ending()
             wanted = self._connector.connect(fleet, staying(seen, ending), versions)
+            snapshots = self.proxies.settle(wanted, self._connector)
             facts = Facts(
                 in_flight=in_flight,
                 failures=dict(self.hosts.failures),
                 connected=self.proxies.connected,
-                snapshots=self.proxies.settle(wanted),
+                snapshots=snapshots,
+                awaiting=self.proxies.awaiting,
                 published=self.proxies.versions(),
                 reaches=self.proxies.reaches(),
                 unopened=closed(unopened),
@@ -219,6 +221,7 @@ class Loop:
         acked = all(node in self.proxies.connected and self.proxies.connected[node].synced for node in wanted) and not any(
             a.host == XDS for a in planned.actions
         )
+        acked = acked and not self.proxies.awaiting
         if acked and wanted and fleet.revision != self._acked:
             self._acked = fleet.revision
             self._metrics.commit_acked(now - accepted.noticed_at)

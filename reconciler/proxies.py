@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.core.blend import blend
+from reconciler.core.blend import blend, with_live
+from reconciler.core.connect import Connector
 from reconciler.core.envoy import endpoints_of
 from reconciler.core.facts import Endpoint
 from reconciler.core.model import Action, Connected, Nack, Ref, Snapshot, XdsResource
+from reconciler.core.overdue import Wait
+from reconciler.core.ready import Ready
 from reconciler.log import Log
 from reconciler.refusals import Refusals
 from reconciler.seams import Seams
@@ -40,6 +43,11 @@ class Proxies:
     published: dict[str, Snapshot] = field(default_factory=dict)
     # Node ⇒ content version ⇒ Envoy's words, for what is one proxy's own trouble.
     own: dict[str, dict[str, str]] = field(default_factory=dict)
+    # Node ⇒ why it is not told all that is wanted yet.
+    awaiting: Mapping[str, Wait] = field(default_factory=dict)
+    _ready: Ready = field(default_factory=Ready)
+    # Node ⇒ what is wanted of it without that.
+    _parts: Mapping[str, Snapshot] = field(default_factory=dict)
     _good: dict[str, Snapshot] = field(default_factory=dict)
     # Content version of an assignment ⇒ its endpoints.
     _ends: dict[str, frozenset[Endpoint]] = field(default_factory=dict)
@@ -92,13 +100,29 @@ class Proxies:
         # At the end: what could not be written is heard again at the next look.
         heard.add(once)
 
-    def settle(self, wanted: Mapping[str, Snapshot]) -> dict[str, Snapshot]:
-        """What each proxy should run: what is wanted, without what was refused, consistent again."""
+    def settle(self, wanted: Mapping[str, Snapshot], connector: Connector) -> dict[str, Snapshot]:
+        """What each proxy should run: what is wanted, without what waits for its backends, without what was refused,
+        consistent again."""
         result: dict[str, Snapshot] = {}
-        for node, snapshot in wanted.items():
+        parts: dict[str, Snapshot] = {}
+        awaiting: dict[str, Wait] = {}
+        self._ready.turn()
+        for node, whole in wanted.items():
+            running = self._told_last(node) if self._ready.starts(whole, connector) else None
+            snapshot, wait = self._ready.part(whole, running, connector)
+            if wait is not None:
+                parts[node], awaiting[node] = snapshot, wait
             bad = self._refused(node, snapshot)
-            result[node] = blend(snapshot, bad, self._last_good(node)).snapshot if bad else snapshot
+            good = with_live(self._last_good(node), snapshot, connector.live) if bad else {}
+            result[node] = blend(snapshot, bad, good).snapshot if bad else snapshot
+        self._parts, self.awaiting = parts, awaiting
         return result
+
+    def _told_last(self, node: str) -> Snapshot | None:
+        """What it was last told; after a restart, what it last acknowledged."""
+        if node in self.published:
+            return self.published[node]
+        return self._good[node] if self._last_good(node) else None
 
     def _refused(self, node: str, snapshot: Snapshot) -> dict[str, str]:
         """What must not be sent to this proxy, by the words of its own version of Envoy."""
@@ -185,7 +209,8 @@ class Proxies:
     def why_refused(self, wanted: Mapping[str, Snapshot]) -> dict[Ref, str]:
         """Declared resource ⇒ what Envoys have refused of it, in their words, with the place to mend it."""
         result: dict[Ref, str] = {}
-        for node, snapshot in sorted(wanted.items()):
+        for node, whole in sorted(wanted.items()):
+            snapshot = self._parts.get(node, whole)
             ref, state = Ref.parse(f"Proxy/{node}"), self.connected.get(node)
             own, refused = self.own.get(node, {}), self._refused(node, snapshot)
             both = state.envoys if state is not None and len(state.envoys) > 1 else ()

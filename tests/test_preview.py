@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.core.facts import Order
 from reconciler.core.guard import owners
-from reconciler.core.model import FleetState, ObservedState
+from reconciler.core.model import FleetState, ObservedState, Ref
 from reconciler.core.show import Background, plan_json
 from reconciler.git import Mirror
 from reconciler.guards import Guards
@@ -119,6 +119,32 @@ def test_it_says_what_the_loop_does_next(
         assert json.dumps(said) == json.dumps(done)
         assert convoy.loop.premises is not None
         assert bool(convoy.loop.premises.facts.withheld) == bool(settings or "h" in files)
+
+
+def test_a_move_waits_for_its_backend_in_both(place: Place, tmp_path: Path) -> None:
+    """What is shown before a commit is in force is what the next round holds, with the same words."""
+    world = World(tmp_path)
+
+    def app(name: str) -> bytes:
+        return document("Application", name, '{command: ["true"], ports: [{name: http}]}')
+
+    def site(backend: str) -> bytes:
+        return document("VirtualHost", "site", f"{{group: edge, port: 18081, domains: [a.example], backend: {backend}}}")
+
+    commit(place, hello=app("hello"), site=site("hello"))
+    with at_work(world, place) as convoy:
+        settled(convoy)
+        commit(place, green=app("green"), hello=app("hello"), site=site("green"))
+        found = looked_ahead(convoy, place, tmp_path)
+        assert found.plan is not None
+        world.wish.accepted = convoy.wanted.look()
+        planned = convoy.loop.tick().plan
+        assert planned is not None
+        said, done = ([(one.ref, one.verb, one.reason) for one in each.held] for each in (found.plan, planned))
+        words = "sends no requests to Application/green before one is healthy there: virtual host site stays as it was"
+        assert said == done == [(Ref("Proxy", "edge-1"), "update", words)]
+        assert convoy.loop.premises is not None
+        assert convoy.loop.premises.facts.awaiting
 
 
 def test_what_envoys_have_refused_is_not_told(place: Place, tmp_path: Path) -> None:

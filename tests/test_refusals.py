@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.core import envoy
+from reconciler.core.connect import Connector
 from reconciler.core.model import XDS, Action, Connected, Nack, Ref, Snapshot, Where
 from reconciler.log import Log
 from reconciler.proxies import Proxies
@@ -39,7 +40,7 @@ class World:
 
     def told(self, node: str) -> set[str]:
         """The clusters that this proxy should run."""
-        return set(self.proxies.settle({node: TOLD})[node].resources["cds"])
+        return set(self.proxies.settle({node: TOLD}, Connector())[node].resources["cds"])
 
 
 def refusal(envoy: str, message: str = "no such thing as x") -> Nack:

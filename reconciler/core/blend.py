@@ -1,6 +1,6 @@
 """blend(): what is wanted, without what an Envoy has refused: the last good in its place, and everything still consistent."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,6 +29,15 @@ class Blend:
 
     snapshot: Snapshot
     changes: tuple[Change, ...] = ()
+
+
+def with_live(
+    last_good: Resources, wanted: Snapshot, live: Callable[[Mapping[str, XdsResource]], Mapping[str, XdsResource]]
+) -> Resources:
+    """The same, with the endpoints of now for what `wanted` asks nothing of: what is kept may be kept for long."""
+    asked = wanted.resources.get("eds", {})
+    kept = {name: one for name, one in last_good.get("eds", {}).items() if name not in asked}
+    return {**last_good, "eds": {**last_good["eds"], **live(kept)}} if kept else last_good
 
 
 def blend(wanted: Snapshot, refused: Mapping[str, str], last_good: Resources) -> Blend:

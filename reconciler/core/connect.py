@@ -1,7 +1,7 @@
 """connect(): what is declared × what is seen ⇒ the snapshot of every proxy, with the backends that are really there."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -37,17 +37,27 @@ class Connector:
         self._fleet: FleetState | None = None
         self._wanted: dict[Ref, list[Want]] = {}
         self._hosts = Hosts(FleetState("", {}, {}))
+        self._seen, self._by_owner = ObservedState({}), dict[str, list[Observed]]()
+        # Host and port of what is seen and not wanted, once that is asked for.
+        self._leaving: set[tuple[str, object]] | None = None
+        # EDS name ⇒ what it stands for, of all that clusters ask for of which something is wanted and nothing is healthy.
+        self.starting: Mapping[str, Ref] = {}
+        # What `live` gave in this round, and in the one before.
+        self._live: dict[str, tuple[tuple[envoy.Endpoint, ...], XdsResource]] = {}
+        self._lived: dict[str, tuple[tuple[envoy.Endpoint, ...], XdsResource]] = {}
 
     def connect(self, fleet: FleetState, seen: ObservedState, certificate_versions: Mapping[Ref, str]) -> dict[str, Snapshot]:
         """Node id ⇒ its snapshot, for every declared Proxy. A secret without a version has one that says it is absent."""
         self._know(fleet)
         by_owner = _by_owner(fleet, seen)
+        self._seen, self._by_owner, self._lived, self._live, self._leaving = seen, by_owner, self._live, {}, None
         assignments: dict[str, XdsResource] = {}
         for group in {id(one): one for one in fleet.traffic.values()}.values():
             for cluster in group.get("cds", {}).values():
                 if cluster.eds and cluster.eds not in assignments:
                     assignments[cluster.eds] = self._assignment(cluster, seen, by_owner)
         self._assignments = {name: self._assignments[name] for name in assignments}
+        self.starting = dict(self._starts(assignments))
         told: dict[Ref, _Told] = {}
         # Many proxies may be pinned to the same.
         alike: dict[int, _Told] = {}
@@ -87,6 +97,64 @@ class Connector:
             known = endpoints, envoy.assignment(cluster.eds, endpoints, owner, cluster.origin)
         self._assignments[cluster.eds] = known
         return known[1]
+
+    def _starts(self, names: Iterable[str]) -> Iterator[tuple[str, Ref]]:
+        barred: dict[Ref, bool] = {}
+        for name in names:
+            target = eds_target(name)
+            if target is None or not self._wanted.get(target[0]) or _any_healthy(self._assignments[name][0]):
+                continue
+            owner = target[0]
+            if owner not in barred:
+                barred[owner] = all(map(self._barred, self._wanted[owner]))
+            if not barred[owner]:
+                yield name, owner
+
+    def _barred(self, want: Want) -> bool:
+        """Whether it cannot start before something goes that is to go: that still has a port which is to be this one's."""
+        fixed = {port.port for port in want.run.ports if port.port is not None}
+        if not fixed:
+            return False
+        if self._leaving is None:
+            self._leaving = {
+                (one.host, number)
+                for one in self._seen.resources.values()
+                if not self._is_wanted(one)
+                for number in dict(one.fields.get("ports") or {}).values()
+            }
+        bearing = [one for one in self._by_owner.get(str(want.owner), ()) if one.ref == want.ref]
+        host = place(want, self._hosts.open(want, bearing), bearing)
+        return any((host, number) in self._leaving for number in fixed)
+
+    def _is_wanted(self, one: Observed) -> bool:
+        want = self._fleet.workloads.get(one.ref) if self._fleet is not None else None
+        return want is not None and want.instance == one.instance
+
+    def live(self, kept: Mapping[str, XdsResource]) -> dict[str, XdsResource]:
+        """Assignments that no cluster asks for now, as they would be if one did: what leads to them may still be in use."""
+        return {name: self._spare(name, old) if eds_target(name) else old for name, old in kept.items()}
+
+    def _spare(self, name: str, old: XdsResource) -> XdsResource:
+        if name not in self._live:
+            endpoints = self._ends(name)
+            known = self._lived.get(name)
+            if known is None or known[0] != endpoints or known[1].origin != old.origin:
+                known = endpoints, envoy.assignment(name, endpoints, old.owner, old.origin)
+            self._live[name] = known
+        return self._live[name][1]
+
+    def _ends(self, name: str) -> tuple[envoy.Endpoint, ...]:
+        target = eds_target(name)
+        if target is None:
+            return ()
+        wants, bearing = self._wanted.get(target[0], ()), self._by_owner.get(str(target[0]), ())
+        serving = choose(wants, bearing, self._hosts, self._seen) if wants else bearing
+        return tuple(sorted({end for one in serving if (end := _endpoint(one, target[1])) is not None}))
+
+    def serves(self, name: str) -> bool:
+        """Whether somebody answers at this EDS name, or is to: what is declared is put right when it falls sick."""
+        target = eds_target(name)
+        return target is None or bool(self._wanted.get(target[0])) or any(end[2] != "DRAINING" for end in self._ends(name))
 
     def _group(
         self, ref: Ref, traffic: Group, assignments: Mapping[str, XdsResource], certificates: Mapping[Ref, str]
@@ -129,7 +197,11 @@ class Connector:
         return told.own[moved]
 
 
-def _by_owner(fleet: FleetState, seen: ObservedState) -> Mapping[str, list[Observed]]:
+def _any_healthy(endpoints: Iterable[envoy.Endpoint]) -> bool:
+    return any(health == "HEALTHY" for _, _, health in endpoints)
+
+
+def _by_owner(fleet: FleetState, seen: ObservedState) -> dict[str, list[Observed]]:
     """Printed owner ⇒ every instance seen of it, also of replicas that are not wanted any more."""
     found: dict[str, list[Observed]] = defaultdict(list)
     for one in seen.resources.values():

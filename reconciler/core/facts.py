@@ -6,6 +6,7 @@ from typing import Literal
 
 from reconciler.core.hooks import HookRun
 from reconciler.core.model import Connected, Held, Key, Ref, Snapshot
+from reconciler.core.overdue import Wait
 
 Endpoint = tuple[str, int]
 # What is held, of which instance, and what a person may do about it once that takes too long.
@@ -65,6 +66,8 @@ class Facts:
     connected: Mapping[str, Connected] = field(default_factory=dict)
     # Node ⇒ what it should run now: complete, consistent and without anything an Envoy has refused.
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    # Node ⇒ why that is not all that is declared: it would send requests to what is not healthy yet.
+    awaiting: Mapping[str, Wait] = field(default_factory=dict)
     # Node ⇒ version of the snapshot that was last handed to the xDS server.
     published: Mapping[str, str] = field(default_factory=dict)
     # Node ⇒ the endpoints its acknowledged content may send requests to; None when that is not known.

@@ -80,15 +80,18 @@ class Told:
         """`carried` are the groups whose proxies carry something of it."""
         groups = sorted(group for group in carried if group in self._groups)
         nodes = [node for group in groups for node in self._groups[group]]
+        # Where a proxy waits for backends to become healthy, requests still go elsewhere: nothing is wrong with that.
+        sure = [group for group in groups if self._facts.awaiting.keys().isdisjoint(self._groups[group])]
         ends = [one for group in groups for one in self._clusters(ref, group)]
+        sick = [one for group in sure for one in self._clusters(ref, group)]
         return health.Traffic(
             len(nodes),
             sum(node in self._facts.connected for node in nodes),
             sum(not self._waits[node] for node in nodes),
             sum(known for _, known, _ in ends),
             sum(healthy for _, _, healthy in ends),
-            next((name for name, known, healthy in ends if known and not healthy), ""),
-            next((name for name, known, _ in ends if not known), ""),
+            next((name for name, known, healthy in sick if known and not healthy), ""),
+            next((name for name, known, _ in sick if not known), ""),
         )
 
     def _clusters(self, ref: Ref, group: Ref) -> Iterable[tuple[str, int, int]]:

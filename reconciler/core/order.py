@@ -2,24 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from reconciler.core.carried import group_of
+from reconciler.core.carried import carried_by, group_of, told_as
 from reconciler.core.diff import as_declared
 from reconciler.core.facts import Facts, Waiting
 from reconciler.core.guard import owner_of
-from reconciler.core.handover import unready
+from reconciler.core.handover import node_id, unready
 from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref, Want
+from reconciler.core.overdue import Wait
 
 Bearing = Mapping[Ref, list[Observed]]
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """In words why, and what a person may do about it when it takes too long."""
-
-    why: str
-    overdue: str
 
 
 class Needs:
@@ -45,6 +38,22 @@ class Needs:
             why = self.unmet(need)
             if why:
                 return Wait(f"waits for {need}, {why}", f"see `convoy explain {need}` and mend it{otherwise}")
+        return None
+
+    def moved(self, needs: Iterable[Ref]) -> Wait | None:
+        """For the first proxy that carries something of these and is not told all that is declared yet.
+
+        No step that others wait for asks this: what such a proxy awaits may itself need the proxy.
+        """
+        if not self._facts.awaiting:
+            return None
+        asked, carried = {*needs}, carried_by(self._wanted)
+        for one in sorted(self._wanted.of("Proxy"), key=lambda proxy: proxy.ref):
+            wait = self._facts.awaiting.get(node_id(one.ref))
+            if wait is not None and not asked.isdisjoint(
+                {one.ref, group_of(one), *carried.get(told_as(one, self._wanted), ())}
+            ):
+                return Wait(f"waits for {one.ref}, which {wait.why}", wait.overdue)
         return None
 
     def unmet(self, need: Ref) -> str:

@@ -107,7 +107,9 @@ class _Draft:
             # It may be running there already.
             self.unseen(want.ref, blind[0], instance, "create")
             return
-        wait = self.needs.through(hooks.awaited(resource, self.wanted))
+        awaited = hooks.awaited(resource, self.wanted)
+        after = resource.hook is not None and resource.hook.when == "after-sync"
+        wait = self.needs.through(awaited) or (self.needs.moved(awaited) if after else None)
         if wait is not None:
             self.hold(want.ref, wait.why, None, instance, "create", overdue=wait.overdue)
             return
@@ -227,7 +229,7 @@ class _Draft:
             self.hold(ref, f"host {host} cannot be seen: {reason}", None, instance, verb, release)
 
     def tell(self) -> None:
-        """One action for each ProxyGroup whose proxies are to be told something new."""
+        """One action for each ProxyGroup whose proxies are to be told something new; and what they are not told yet."""
         changed: dict[Ref, dict[str, Snapshot]] = defaultdict(dict)
         for ref, group, snapshot in news(self.wanted, self.facts):
             order = guard.suspended(ref, str(group), XDS, self.facts)
@@ -241,6 +243,8 @@ class _Draft:
             self.actions.append(
                 Action("update", group, "+".join(versions[:3]), XDS, told, f"new configuration for {some(told)}")
             )
+        for node, wait in self.facts.awaiting.items():
+            self.hold(Ref.parse(f"Proxy/{node}"), wait.why, None, "", "update", overdue=wait.overdue)
 
     def act(
         self,

@@ -150,6 +150,9 @@ def _told(ref: Ref, scene: Scene) -> Turn:
     pinned = [one for resources in wanted.resources.values() for one in resources.values() if one.pinned]
     words = scene.refused.get(ref, "")
     if any(found is None or found.version != one.version for one in pinned for found in [now.get(one.type, one.name)]):
+        wait = scene.facts.awaiting.get(node)
+        if wait is not None and not words:
+            return Turn("in_progress", wait.why)
         return Turn("failed", (words or "its Envoy refuses it")[:LONGEST_WHY])
     if connected is None:
         return Turn("pending", NOT_CONNECTED)

@@ -254,7 +254,8 @@ def _waiting(node: str, facts: Facts) -> str:
         return f"proxy {node} is not connected"
     if connected.sent != snapshot.version or not connected.synced:
         return f"proxy {node} has not acknowledged its configuration"
-    return ""
+    wait = facts.awaiting.get(node)
+    return f"proxy {node} {wait.why}" if wait is not None else ""
 
 
 def _groups(wanted: FleetState) -> dict[Ref, list[str]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.blend import Blend, blend
+from reconciler.core.blend import Blend, blend, with_live
 from reconciler.core.connect import check
 from reconciler.core.envoy import snapshot
 from reconciler.core.model import Ref, Snapshot, Where, XdsResource
@@ -165,3 +165,15 @@ def test_even_inconsistent_input_comes_out_consistent(wanted: Resources, good: R
     """The last line of defence: a snapshot that should never have been made is mended, not passed on."""
     target: Snapshot = snapshot(wanted)
     assert check(blend(target, {}, good).snapshot) == []
+
+
+def test_what_is_kept_has_the_endpoints_of_now() -> None:
+    """A cluster that only the last good routes need is followed, though nothing that is wanted asks for its endpoints."""
+    wanted = snapshot(some(*chain("2", "web")))
+    good = some(*chain("1", "old"))
+    fresh = one("eds", "old", "e-old-now")
+    refused = {"r2": "no such policy"}
+    assert with_live(some(*chain("1", "web")), wanted, lambda kept: {}) == some(*chain("1", "web"))
+    blended = blend(wanted, refused, with_live(good, wanted, lambda kept: dict.fromkeys(kept, fresh)))
+    assert blended.snapshot.resources["eds"]["old"].version == "e-old-now"
+    assert became(blended)["rds/main"] == "replaced"

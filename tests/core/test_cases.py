@@ -20,6 +20,7 @@ from reconciler.core.model import Connected, FleetState, Health, Observed, Obser
 from reconciler.core.order import waiting
 from reconciler.core.place import without_lost
 from reconciler.core.plan import plan
+from reconciler.core.ready import Ready
 from tests.fleets import load_folder, loaded
 
 CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())
@@ -32,7 +33,7 @@ def test_the_plan_is_as_written(case: Path, request: pytest.FixtureRequest) -> N
     fleet = load_folder(case / "fleet")
     told = yaml.safe_load((case / "observed.yaml").read_text()) if (case / "observed.yaml").exists() else {}
     seen = observed(fleet, told)
-    facts = known(fleet, seen, told)
+    facts = known(fleet, seen, told, load_folder(case / "before") if "told_before" in told else None)
 
     planned = plan(fleet, seen, facts, NOW)
     if "waiting_s" in told:
@@ -74,18 +75,26 @@ def observed(fleet: FleetState, told: dict[str, Any]) -> ObservedState:
     return without_lost(fleet, ObservedState(resources, told.get("blind", {}), foreign))
 
 
-def known(fleet: FleetState, seen: ObservedState, told: dict[str, Any]) -> Facts:
+def known(fleet: FleetState, seen: ObservedState, told: dict[str, Any], before: FleetState | None = None) -> Facts:
     """`reaches` (node ⇒ ports its acknowledged content names), `told` (nodes that already run what is wanted), `drained`.
+    `told_before`: nodes that run what was in force before, with the backends that are seen.
 
     For the guards: `orders` (verb, subject, reason, until_s from now), `settled` (workload ⇒ the host where it was last as
     declared), `corrected` (workload ⇒ seconds ago), `before` (workloads before the deletes), `passed` (their refs).
     `needed` (resource ⇒ what it was made with), and `waiting_s`: for
     how long every wait has lasted."""
-    snapshots = Connector().connect(fleet, seen, {})
+    connector = Connector()
+    snapshots = connector.connect(fleet, seen, {})
+    runs = Connector().connect(before, seen, {}) if before is not None else {}
+    runs = {node: runs[node] for node in told.get("told_before", ())}
+    parts = {node: Ready().part(snapshot, runs.get(node), connector) for node, snapshot in snapshots.items()}
+    snapshots = {node: snapshot for node, (snapshot, _) in parts.items()}
     reaches = {node: frozenset(("127.0.0.1", port) for port in ports) for node, ports in told.get("reaches", {}).items()}
     connected = {node: Connected(node, "1.40.0", 0.0, "", True, {}) for node in reaches}
     published = {node: snapshots[node].version for node in told.get("told", ()) if node in snapshots}
-    facts = Facts(connected=connected, snapshots=snapshots, published=published, reaches=dict(reaches))
+    published |= {node: one.version for node, one in runs.items()}
+    awaiting = {node: wait for node, (_, wait) in parts.items() if wait is not None}
+    facts = Facts(connected=connected, snapshots=snapshots, awaiting=awaiting, published=published, reaches=dict(reaches))
     since = 0.0 if told.get("drained") else NOW
     running = running_proxies(seen)
     let_go = {one.key: since for one in surplus_of(fleet, seen) if not reached_by(one, facts, running)}

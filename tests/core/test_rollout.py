@@ -8,6 +8,7 @@ from reconciler.core.compile import compile
 from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.model import Connected, FleetState, Held, ObservedState, Ref, Snapshot
+from reconciler.core.overdue import Wait
 from reconciler.core.rollout import COMPLETED, FAILED, STARTED, Progress, Scene, advance, as_row, events, read_row, why
 from tests.core.test_pinned import past
 from tests.core.written import CONFIGURATION, EDGE, HOST, WEB, written
@@ -114,6 +115,17 @@ def test_a_port_that_is_taken() -> None:
     own = replace(scene(both, acked={"edge-1": False, "edge-2": True}), refused={Ref("Proxy", "edge-1"): "cannot bind"})
     found = advance(both.resources[Ref("Rollout", "first")], None, own)
     assert (found.state, found.turns["edge-1"].why) == ("failed", "cannot bind")
+
+
+def test_what_waits_for_its_backend_has_not_failed() -> None:
+    """It is not told all of it yet, and nobody has refused anything."""
+    both = fleet()
+    words = "sends no requests to Application/green before one is healthy there"
+    there = scene(both, acked={"edge-1": True, "edge-2": True}, refused={"edge-1": "no"})
+    waits = replace(there, refused={}, facts=replace(there.facts, awaiting={"edge-1": Wait(words, "")}))
+    one = advance(both.resources[Ref("Rollout", "first")], None, waits)
+    assert (one.turns["edge-1"].state, one.turns["edge-1"].why) == ("in_progress", words)
+    assert one.state == "in_progress"
 
 
 def test_what_comes_after_it() -> None:

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from envoy.config.route.v3 import route_pb2  # type: ignore[import-untyped]
+
 from reconciler.core.compile import Compiled, compile
 from reconciler.core.envoy import content
 from reconciler.core.kinds import KINDS
 from reconciler.core.messages import Path
-from reconciler.core.model import FleetState, Ref, Resource, Where, XdsResource, digest
+from reconciler.core.model import FleetState, Ref, Resource, Snapshot, Where, XdsResource, digest
 from reconciler.core.parse import Document, locate, parse
 
 HOST = "\n---\napiVersion: convoy/v1\nkind: Host\nmetadata: {name: local}\nspec: {}\n"
@@ -91,3 +93,20 @@ def told(fleet: FleetState, type: str, name: str, group: str = "edge") -> XdsRes
 
 def read(resource: XdsResource, cls: Any) -> Any:
     return cls.FromString(content(resource.body))
+
+
+def hosts_of(snapshot: Snapshot) -> dict[str, tuple[list[str], list[str]]]:
+    """Virtual host ⇒ its domains and its clusters, over all ports."""
+    return {
+        host.name: (
+            list(host.domains),
+            [
+                name
+                for route in host.routes
+                for name in (route.route.cluster, *(one.name for one in route.route.weighted_clusters.clusters))
+                if name
+            ],
+        )
+        for resource in snapshot.resources["rds"].values()
+        for host in route_pb2.RouteConfiguration.FromString(content(resource.body)).virtual_hosts
+    }

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.core.model import Action, FleetState, Key, ObservedState, Ref, settings_of
+from reconciler.core.model import Action, FleetState, Key, ObservedState, Ref, Snapshot, settings_of
 from reconciler.core.place import Hosts
 from reconciler.drivers.memory import Machine, Thing, Vices
 
@@ -42,6 +42,8 @@ class Effects:
     _fleets: list[FleetState] = field(default_factory=list)
     # What a snapshot was told for.
     _told: dict[str, FleetState] = field(default_factory=dict)
+    # What the Convoy that acts has told each node last.
+    _last: dict[str, Snapshot] = field(default_factory=dict)
     _most: int = 0
     _removed: dict[str, set[Ref]] = field(default_factory=dict)
     _stored: set[tuple[str, str, str, str]] = field(default_factory=set)
@@ -56,6 +58,7 @@ class Effects:
 
     def begins(self, life: Life) -> None:
         self.acting, self.followed = life, self.good
+        self._last = {}
 
     def acts(self, life: Life, what: str) -> None:
         if self.acting is not life:

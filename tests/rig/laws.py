@@ -4,15 +4,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from envoy.config.endpoint.v3 import endpoint_pb2  # type: ignore[import-untyped]
+
 from reconciler.core.clusters import eds_target
 from reconciler.core.connect import Connector
-from reconciler.core.envoy import endpoints_of
+from reconciler.core.envoy import content, endpoints_of
 from reconciler.core.facts import Facts
 from reconciler.core.model import XDS, Action, FleetState, ObservedState, Outcome, Plan, Ref, Snapshot, XdsResource
 from reconciler.core.place import Hosts
 from reconciler.drivers.memory import Machine, Thing
 from reconciler.load import Loader
 from reconciler.seams import Seams
+from tests.core.written import hosts_of
 
 from .branch import Followed
 from .effects import Effects, is_hook, words
@@ -97,6 +100,8 @@ class Laws(Effects):
             return
         anew = Connector().connect(fleet, seen, {})
         for node, snapshot in facts.snapshots.items():
+            if node in facts.awaiting:
+                continue
             told = {one.version for resources in snapshot.resources.values() for one in resources.values()}
             wanted = {one.version for resources in anew[node].resources.values() for one in resources.values()}
             if told != wanted and not self.envoys.did["nacks"]:
@@ -121,6 +126,26 @@ class Laws(Effects):
                     )
         if self._fleets:
             self._told[snapshot.version] = self._fleets[-1]
+            if node in self._last:
+                self._moved_when_ready(node, self._last[node], snapshot, self._fleets[-1])
+        self._last[node] = snapshot
+
+    def _moved_when_ready(self, node: str, before: Snapshot, now: Snapshot, fleet: FleetState) -> None:
+        """Where requests are answered, or will be again, they stay until they are answered elsewhere."""
+        if self.envoys.did["nacks"]:
+            # What replaces what is refused is what there is.
+            return
+        earlier, declared = hosts_of(before), {str(want.owner) for want in fleet.workloads.values()}
+        for host, (_, clusters) in hosts_of(now).items():
+            old, new = earlier.get(host, ((), ()))[1], [one.eds for name in clusters if (one := now.get("cds", name))]
+            for name in old:
+                was = before.get("cds", name)
+                for eds in new if was is not None and was.eds not in new else ():
+                    served = was is not None and was.eds.rpartition("/")[0] in declared and _healthy(before, was.eds)
+                    if served and eds.rpartition("/")[0] in declared and not _healthy(now, eds):
+                        self.breaks(
+                            "moved when ready", f"{node} is told to send requests for {host} to {eds}, which is not there"
+                        )
 
     def replacing(self, envoy: Envoy, told: Snapshot, old: XdsResource, new: XdsResource) -> None:
         """Where something that runs can be reached, requests are not sent to nothing instead."""
@@ -226,3 +251,12 @@ def others_of(machine: Machine, installation: str) -> dict[Any, Any]:
 
 def _turned(mapping: Mapping[K, V]) -> dict[K, V]:
     return {key: mapping[key] for key in reversed([*mapping])}
+
+
+def _healthy(snapshot: Snapshot, eds: str) -> bool:
+    """Whether this assignment has an endpoint that is healthy."""
+    resource = snapshot.get("eds", eds)
+    if resource is None:
+        return False
+    message = endpoint_pb2.ClusterLoadAssignment.FromString(content(resource.body))
+    return any(one.health_status == 1 for group in message.endpoints for one in group.lb_endpoints)

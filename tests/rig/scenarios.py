@@ -26,6 +26,17 @@ SCENARIOS: dict[str, tuple[list[Event], list[Event]]] = {
         ],
         [{"do": "commit", "set": {"Container/c1": {"host": "h2"}}, "drop": ["Container/c2"]}, {"do": "wait", "s": 8}],
     ),
+    "led-to-another-backend": (
+        [FIRST, {"do": "wait", "s": 12}, {"do": "vice", "host": "h1", "healthy_after_s": 2.0}],
+        [
+            {
+                "do": "commit",
+                "drop": ["Application/a"],
+                "set": {"Application/b": {"replicas": 1}, "VirtualHost/v1": {"backend": "b"}},
+            },
+            {"do": "wait", "s": 6},
+        ],
+    ),
     "refused-by-envoys": (
         [FIRST, {"do": "wait", "s": 12}],
         [{"do": "commit", "set": {"VirtualHost/v1": {"refused": True}}}, {"do": "wait", "s": 4}],

