@@ -36,6 +36,17 @@ class Delivery:
     at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The same in short. `current`: what it was sent is what the revision in force says."""
+
+    connected: bool
+    synced: bool
+    current: bool
+    envoy: str
+    at: float
+
+
 def delivery(wanted: Snapshot, told: Snapshot | None, state: Connected | None, at: float) -> Delivery:
     synced = settled(told, state)
     if state is None or told is None:

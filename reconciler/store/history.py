@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, Select, func, select, tuple_
 
 from reconciler.core.declared import CHANGES, Changed, Version
 from reconciler.store.database import Database
@@ -18,13 +18,28 @@ def changes(
     database: Database, ref: str | None, before: int | None, most: int, accepted: str | None, documents: bool
 ) -> list[Changed]:
     """Newest first: of one resource or all, below a number, of one accepted revision."""
-    query = select(HISTORY).order_by(HISTORY.c.number.desc()).limit(min(most, MOST_ROWS))
+    query = select(HISTORY)
     if ref is not None:
         query = query.where(HISTORY.c.ref == ref)
     if before is not None:
         query = query.where(HISTORY.c.number < before)
     if accepted is not None:
         query = query.where(HISTORY.c.accepted == accepted)
+    return _changes(database, query, most, documents)
+
+
+def nth(database: Database, ref: str, n: int) -> Changed | None:
+    """One change of one resource, with its documents."""
+    return next(iter(_changes(database, select(HISTORY).where(HISTORY.c.ref == ref, HISTORY.c.n == n), 1, True)), None)
+
+
+def in_force(database: Database, ref: str, at: float) -> Changed | None:
+    """The last change of one resource until then, with its documents."""
+    return next(iter(_changes(database, select(HISTORY).where(HISTORY.c.ref == ref, HISTORY.c.at <= at), 1, True)), None)
+
+
+def _changes(database: Database, query: Select[Any], most: int, documents: bool) -> list[Changed]:
+    query = query.order_by(HISTORY.c.number.desc()).limit(min(most, MOST_ROWS))
     with database.reading("history") as connection:
         rows = [row for row in connection.execute(query) if sound(HISTORY, row) and row.change in CHANGES]
         after = _after(connection, rows) if documents else {}

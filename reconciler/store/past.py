@@ -52,6 +52,16 @@ class Past:
         """The `n`th version of the resource of this printed ref, as far as it is kept."""
         return history.numbered(self._database, ref, n)
 
+    def nth(self, ref: str, n: int) -> Changed | None:
+        """The `n`th change of a resource, with its documents."""
+        return history.nth(self._database, ref, n)
+
+    def declared_by(self, ref: str, revision: str) -> Changed | None:
+        """The change after which a resource was as this revision declares it, with its documents; None where that is not known
+        any more, or the revision was never in force."""
+        since = revisions.good_since(self._database, revision)
+        return history.in_force(self._database, ref, since) if since is not None else None
+
     def change_counts(self, accepted: Iterable[str]) -> dict[tuple[str, float], dict[str, int]]:
         """Accepted revision and when ⇒ how many resources it created, changed, moved, deleted."""
         return history.counts(self._database, accepted)

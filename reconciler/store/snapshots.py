@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Table, delete, insert, select
 
-from reconciler.core.delivery import Behind, Delivery
+from reconciler.core.delivery import Behind, Delivery, Standing
 from reconciler.core.model import Ref, Snapshot, Where, XdsResource
 from reconciler.store.database import Damaged, Database
 from reconciler.store.rows import as_json, chunks, found, read_object
@@ -137,6 +137,21 @@ class Snapshots:
                 return Delivery(wanted, told, bool(connected), bool(synced), str(envoy), behind, int(more), float(row.at))
             except (ValueError, KeyError, IndexError, TypeError, AttributeError):
                 return None
+
+    def standings(self, nodes: Iterable[str]) -> dict[str, Standing]:
+        """Of many at once, without what they were told; what cannot be read is left out."""
+        found_: dict[str, Standing] = {}
+        with self._database.reading("deliveries") as connection:
+            for row in found(connection, select(DELIVERIES), DELIVERIES.c.node, set(nodes)):
+                with contextlib.suppress(KeyError, TypeError, ValueError):
+                    body = read_object(row.body) or {}
+                    wanted, told = ((body[name] or {}).get("version") for name in ("wanted", "told"))
+                    current = wanted is not None and wanted == told
+                    standing = Standing(
+                        bool(body["connected"]), bool(body["synced"]), current, str(body["envoy"]), float(row.at)
+                    )
+                    found_[row.node] = standing
+        return found_
 
     def _read(self, connection: Connection, version: str, sets: dict[str, str]) -> Snapshot:
         query = select(SETS.c.digest, SETS.c.body)

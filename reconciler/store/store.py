@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from reconciler.core.declared import Declaration, Declared, Place
-from reconciler.core.delivery import Delivery
+from reconciler.core.delivery import Delivery, Standing
 from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Ref, Snapshot
 from reconciler.seams import Seams
@@ -279,6 +279,10 @@ class Store(Past):
 
     def delivery(self, node: str) -> Delivery | None:
         return self._snapshots.delivery(node)
+
+    def standings(self, nodes: Iterable[str]) -> dict[str, Standing]:
+        """Where these proxies stand, in short."""
+        return self._snapshots.standings(nodes)
 
     def delivered(self) -> set[str]:
         """The nodes of which that is known."""

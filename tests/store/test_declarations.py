@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.declared import Declaration, Maker, Version, version_id
-from reconciler.core.delivery import Behind, Delivery
+from reconciler.core.delivery import Behind, Delivery, Standing
 from reconciler.core.envelope import digest_of
 from reconciler.core.kinds.host import Host
 from reconciler.core.model import Ref, Resource, Source
@@ -96,6 +96,27 @@ def test_every_version_is_found_by_its_id(store: Store, place: Place, clock: Clo
     kept = store.version(version_id("uid-b", "r1"))
     assert kept is not None
     assert (kept.ref, kept.n, kept.commit) == ("Host/b", 1, "r1-of-b.yaml")
+
+
+def test_what_a_revision_declared_is_known_later(store: Store, clock: Clock) -> None:
+    """By the number of the change, and by any revision that was in force; each with its documents."""
+    for number in range(1, 5):
+        clock.time_s = 1000.0 * number
+        accept(store, declaration(f"r{number}", {"a": {"v": number // 2}, "b": {"v": 1}}))
+    assert [(one.n, one.before, one.after) for n in (1, 2, 3) if (one := store.nth("Host/a", n))] == [
+        (1, None, {"v": 0}),
+        (2, {"v": 0}, {"v": 1}),
+        (3, {"v": 1}, {"v": 2}),
+    ]
+    assert store.nth("Host/a", 4) is None
+    found = {number: store.declared_by("Host/a", f"r{number}") for number in range(1, 6)}
+    assert [one and (one.n, one.after) for one in found.values()] == [
+        (1, {"v": 0}),
+        (2, {"v": 1}),
+        (2, {"v": 1}),
+        (3, {"v": 2}),
+        None,
+    ]
 
 
 def test_nothing_new_writes_nothing(store: Store, place: Place, clock: Clock) -> None:
@@ -250,6 +271,11 @@ def test_where_proxies_stand_is_kept(store: Store, place: Place, clock: Clock) -
     other = again(place, clock)
     assert (other.delivery("one"), other.delivery("two"), other.delivery("three")) == (here, replace(here, told=None), None)
     assert place.counted("blobs") == 2
+    standings = other.standings(["one", "two", "three"])
+    assert standings == {
+        "one": Standing(True, False, True, "1.40.0", 1000.0),
+        "two": Standing(True, False, False, "1.40.0", 1000.0),
+    }
     store.put_deliveries({"one": None})
     assert (other.delivery("one"), store.delivered()) == (None, {"two"})
     other.close()
