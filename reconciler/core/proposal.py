@@ -11,12 +11,13 @@ from reconciler.core.envelope import NAME, digest_of
 from reconciler.core.kinds import API_VERSION, KINDS
 from reconciler.core.masked import shown_again, unsealed
 from reconciler.core.model import DEFAULT_TENANT, Ref
+from reconciler.core.named import taken, upserted
 from reconciler.core.patches import Unfit, copied, measure, merged, torn
 from reconciler.core.told import CONFIRM
 from reconciler.core.trailers import ACCOUNT, REQUEST
 
-Verb = Literal["put", "patch", "delete"]
-VERBS: dict[str, str] = {"put": "Set", "patch": "Change", "delete": "Delete"}
+Verb = Literal["put", "patch", "upsert", "append", "delete"]
+VERBS: dict[str, str] = {"put": "Set", "patch": "Change", "upsert": "Change", "append": "Add to", "delete": "Delete"}
 LONGEST_MESSAGE, LONGEST_TITLE = 500, 72
 # As many as one commit's trailers can confirm (core/told.py), and a person can still read.
 MOST_CHANGES, MOST_LISTED = 200, 50
@@ -35,8 +36,10 @@ class Refused(Exception):
 class Change:
     """What becomes of one resource.
 
-    `document` is the whole of it (put), or a merge patch (patch). `match` are the digests of which it must have one now ("*":
-    any), `seen` the one that was in force when it was asked; `new`: it must not be there yet. `uid` is for a new document.
+    `document` is the whole of it (put), or a merge patch (patch); or one whose lists of things with names are laid over the
+    lists that are there (upsert), or put behind them, where none of these names is taken (append). `match` are the digests of
+    which it must have one now ("*": any), `seen` the one that was in force when it was asked; `new`: it must not be there yet.
+    `uid` is for a new document.
     """
 
     verb: Verb
@@ -121,11 +124,11 @@ def wanted(change: Change, now: Mapping[str, Any] | None) -> dict[str, Any] | No
     _expected(change, now)
     if change.verb == "delete":
         return None
-    if now is None and change.verb == "patch":
+    if now is None and change.verb != "put":
         raise Refused("not-found", f"{change.ref} is not declared", "create it with PUT")
     before = dict(now or {})
     try:
-        after = _merged(change, before) if change.verb == "patch" else _whole(change, before)
+        after = _whole(change, before) if change.verb == "put" else _merged(change, before)
         measure(after)
         # Neither NaN nor half a character has a place in a document.
         orjson.dumps(after)
@@ -162,7 +165,11 @@ def _merged(change: Change, before: dict[str, Any]) -> dict[str, Any]:
     for path in torn(before, change.document):
         words = ".".join(map(str, path))
         raise Refused("sealed", f"one part of {words} says nothing without the other", "write both `age` and `hash`")
-    after = merged(copied(before), copied(dict(change.document)))
+    if change.verb == "append":
+        for path, name in taken(before, change.document):
+            raise Refused("exists", f"{change.ref} has {name!r} in {path[-1]} already", "use another name, or change that one")
+    lay = merged if change.verb == "patch" else upserted
+    after = lay(copied(before), copied(dict(change.document)))
     return dict(shown_again(after, before))
 
 
