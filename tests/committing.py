@@ -13,10 +13,11 @@ from api.limits import Limits
 from api.reach import Reach
 from reconciler.bell import Bell
 from reconciler.committer import Committer, Desk
-from reconciler.core.declared import Declaration, Maker
+from reconciler.core.declared import Declaration
 from reconciler.git import Branch, Files, Mirror
 from reconciler.load import Loader
 from reconciler.log import Log
+from reconciler.makers import makers
 from reconciler.seams import Seams
 from reconciler.store import Store
 from tests.repos import Origin, git
@@ -78,7 +79,7 @@ class Committing:
             tip,
             loaded.fleet.resources,
             lambda ref: documents[ref].value,
-            lambda _, files: {file: Maker(tip, "somebody") for file in files},
+            lambda since, files: makers(self._followed, since, tip, files),
         )
         self.store.record_revision(tip, "good", (), declaration=declaration)
         return tip

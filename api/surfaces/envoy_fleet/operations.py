@@ -4,7 +4,7 @@ and schemas/; a route gets what has been checked, and says what came of it."""
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,8 @@ FOR_ADMINS = frozenset({"audit_logs.list", "certificates.upload", "webhooks.crea
 NOBODY = Account("", "", "", "", "", "viewer")
 # How often a change is worked out anew, and how long is waited for what came between to be in force.
 TRIES, MOVING_S, LOOK_S = 8, 3.0, 0.02
+# What a change is refused for that was worked out from what is not so any more.
+MOVED = ("conflict", "exists")
 # Sort keys that are numbers.
 TIMES = ("created_at", "updated_at", "timestamp")
 
@@ -85,28 +87,49 @@ class Asked:
         return found
 
     def changed(self, change: Callable[[], Change]) -> Found:
-        """The same where the change depends on what is read (its `match` is what was read): where Git has moved meanwhile, it
-        is worked out anew, unless the client has said what it must be changed from."""
-        terms = self._terms()
-        for ref in changes.made_before(self.reach, _writer(self.account), terms):
-            found = self.reach.fleet.get(ref)
-            if found is None:
-                raise wire.NotFound("resource any more")
-            return found
+        """The same where the change depends on what is read (its `match` is what was read)."""
+        done = self.worked_out(lambda terms: ((change(),), terms))
+        if isinstance(done, Ref):
+            found = self.reach.fleet.get(done)
+        else:
+            (found,) = changes.written(self.reach, done)
+        if found is None:
+            raise wire.NotFound("resource any more")
+        return found
+
+    def worked_out(self, plan: Callable[[changes.Terms], tuple[tuple[Change, ...], changes.Terms]]) -> changes.Done | Ref:
+        """All of these changes by one commit, where they depend on what is read (their `match` is what was read).
+
+        Where Git has moved meanwhile, they are worked out anew, unless the client has said what it must be changed from. Where
+        it was done before, under this request's key: what the first of them was about. Raises as `make` does.
+        """
+        terms, by = self._terms(), _writer(self.account)
+        for ref in changes.made_before(self.reach, by, terms):
+            return ref
         for left in reversed(range(TRIES)):
-            one = change()
+            every, said = plan(terms)
             try:
-                return self.made(one)
+                done = changes.make(self.reach, every, by, said)
             except changes.NotDone as why:
-                if why.code != "conflict" or terms.match or not left:
+                # Under its key it has been refused for good, unless it was for a conflict.
+                if why.code not in MOVED or terms.match or (terms.key and why.code != "conflict") or not left:
                     raise
-            self._moved(one)
+                self._moved(every)
+                continue
+            if done.proposal is None:
+                raise wire.Planned(done.plan)
+            if done.late:
+                request.environ["convoy.late"] = True
+            return done
         raise AssertionError
 
-    def _moved(self, change: Change) -> None:
+    def _moved(self, every: Sequence[Change]) -> None:
         """Wait until what was read is not in force any more."""
         end = time.monotonic() + MOVING_S
-        while time.monotonic() < end and self.reach.fleet.digests([change.ref]).get(change.ref, "") in change.match:
+        while time.monotonic() < end:
+            now = self.reach.fleet.digests(one.ref for one in every)
+            if any(now.get(one.ref, "") not in (one.match or ("",)) for one in every if one.match or one.new):
+                return
             if self.reach.over.wait(LOOK_S):
                 return
 

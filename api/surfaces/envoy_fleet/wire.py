@@ -3,7 +3,7 @@
 import datetime
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Flask, Response, request
@@ -66,11 +66,11 @@ STATUSES = {
 
 
 class Invalid(Exception):
-    """A member or a parameter that cannot be taken as it is: 422, with its name and why."""
+    """A member or a parameter that cannot be taken as it is: 422, with its name and why; `errors`, where there are several."""
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str, errors: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(reason)
-        self.field, self.reason = field, reason
+        self.field, self.reason, self.errors = field, reason, errors
 
 
 class NotFound(Exception):
@@ -148,7 +148,9 @@ def envelope(flask: Flask, log: Log, standing: Callable[[], Standing]) -> None:
 
     @flask.errorhandler(Invalid)
     def invalid(why: Invalid) -> Response:
-        details = {"field": why.field[:LONGEST_FIELD], "reason": why.reason}
+        details: dict[str, Any] = {"field": why.field[:LONGEST_FIELD], "reason": why.reason}
+        if len(why.errors) > 1:
+            details["errors"] = [{"field": field[:LONGEST_FIELD], "reason": reason} for field, reason in why.errors]
         return error(422, "Invalid request parameters", details)
 
     @flask.errorhandler(NotFound)
@@ -182,7 +184,8 @@ def envelope(flask: Flask, log: Log, standing: Callable[[], Standing]) -> None:
         again = {"Retry_After": str(AGAIN_S)} if status == 503 else {}
         details = {"field": "", "reason": why.hint} if why.hint else {}
         problems = getattr(why, "problems", ())
-        return error(status, why.what, details | ({"errors": list(problems)} if problems else {}), **again)
+        errors = {"errors": [{"field": "", "reason": one} for one in problems]} if problems else {}
+        return error(status, why.what, details | errors, **again)
 
     @flask.errorhandler(Full)
     def full(why: Full) -> Response:

@@ -3,6 +3,7 @@
 import time
 
 from reconciler.core.readings import Reading
+from tests.api.envoy_fleet import proxied
 from tests.api.envoy_fleet.certificates import uploaded, used_by_a_listener
 from tests.api.envoy_fleet.edges import edge_fleet, proxy
 from tests.api.envoy_fleet.playing import Dialect, Play, Prepare
@@ -54,6 +55,44 @@ def certificate(dialect: Dialect) -> Play:
     return Play({"id": made["id"]})
 
 
+def proxies(dialect: Dialect) -> Play:
+    """None runs in a container, and the admin pages of Convoy's Envoys have no port."""
+    proxied.fleet(dialect)
+    for name in ("proxy-west-001", "proxy-east-001"):
+        proxied.faring(dialect, name)
+        proxied.measured(dialect, name)
+    return Play(absent=frozenset({"data[].container_id", "data[].cluster_id", "data[].admin_port"}))
+
+
+def configuration(dialect: Dialect) -> Play:
+    """The documented one has its admin page on a port, which Convoy's Envoys have on a Unix socket."""
+    proxied.fleet(dialect)
+    proxied.faring(dialect)
+    return Play({"id": proxied.id_of(dialect)}, absent=frozenset({"admin_config.address.socket_address"}))
+
+
+def versions(dialect: Dialect) -> Play:
+    """Four of them, so that there is a third to go back to."""
+    play = configuration(dialect)
+    for number in range(4):
+        cluster = {"name": f"c{number}", "type": "STATIC"}
+        dialect.made("proxies.configuration.update", {"static_resources": {"clusters": [cluster]}}, ids=play.ids)
+    return play
+
+
+def config(dialect: Dialect) -> Play:
+    """Of one proxy alone: two on one machine cannot both have the documented port."""
+    proxied.fleet(dialect, proxied.ONE)
+    return Play({"config_id": dialect.made("proxies.configuration.get", ids={"id": "proxy-west-001"})["id"]})
+
+
+def route(dialect: Dialect) -> Play:
+    play = config(dialect)
+    clusters = {"clusters": [{"name": "api_v1_cluster", "type": "STATIC"}]}
+    dialect.made("proxies.configuration.update", {"static_resources": clusters}, ids={"id": "proxy-west-001"})
+    return play
+
+
 PLAYS: dict[str, Prepare] = {
     "certificates.list": nothing,
     "certificates.upload": upload,
@@ -69,5 +108,13 @@ PLAYS: dict[str, Prepare] = {
     "metrics.cluster": endpoint,
     "metrics.proxy": measured,
     "metrics.system": nothing,
+    "listeners.create": config,
+    "listeners.list": config,
     "openapi.get": nothing,
+    "proxies.configuration.get": configuration,
+    "proxies.configuration.rollback": versions,
+    "proxies.configuration.update": configuration,
+    "proxies.list": proxies,
+    "routes.create": route,
+    "routes.list": config,
 }

@@ -2,12 +2,14 @@
 
 from types import ModuleType
 
-from api.surfaces.envoy_fleet.routes import certificates, clusters, deployments, metrics, system
+from api.surfaces.envoy_fleet.routes import certificates, clusters, configurations, deployments, metrics, proxies, system
 
 GROUPS: tuple[ModuleType, ...] = (
     certificates,
     clusters,
+    configurations,
     deployments,
     metrics,
+    proxies,
     system,
 )

@@ -1,0 +1,37 @@
+"""Proxies, as a list (section 6.1)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from api.surfaces.envoy_fleet import pages
+from api.surfaces.envoy_fleet.configured import configured, fares, metrics
+from api.surfaces.envoy_fleet.mapping import proxies as mapping
+from api.surfaces.envoy_fleet.operations import Asked, Operations
+from reconciler.store import Has, Row, Which, Window
+
+KIND, WORD = "Proxy", "proxy"
+
+
+def add(served: Operations) -> None:
+    @served("proxies.list")
+    def every(asked: Asked) -> dict[str, Any]:
+        status = asked.query.get("status")
+        has = (Has(("health",), mapping.WORDS[status], of="status"),) if status else ()
+        which = Which(KIND, asked.account.tenant, has=has)
+
+        def read(window: Window) -> tuple[list[pages.Entry], int | None]:
+            page = asked.reach.store.pages.page(which, window)
+            return _entries(asked, page.rows), page.total
+
+        return asked.page(read)
+
+
+def _entries(asked: Asked, rows: Sequence[Row]) -> list[pages.Entry]:
+    store, every = asked.reach.store, [one.declared for one in rows]
+    faring, measured = fares(store, every), metrics(store, [one.ref for one in every])
+    return [
+        pages.Entry(
+            row.key, row.tie, mapping.listed(one.proxy, one.active, faring[one.proxy.ref], measured.get(one.proxy.ref, {}))
+        )
+        for row, one in zip(rows, configured(store, every), strict=True)
+    ]
