@@ -20,8 +20,14 @@ from reconciler.store.readings import Readings
 
 # So many hosts are asked at once; who has not answered after so long is a gap.
 AT_ONCE, PATIENCE_S = 32, 30.0
+# What many proxies served of one cluster is added up so many at a time: a histogram of each would fill much memory.
+PIECE = 32
 # How often is dropped what is old; and for how long the clock must have gone on as a clock does before anything is.
 PURGE_S, STEADY_S, JUMP_S = 600.0, 600.0, 60.0
+
+
+# What a proxy is told of, by its identity: those of one group are told the same. And it itself, so that no other gets that.
+_Names = dict[int, tuple[Mapping[str, XdsResource], dict[str, str]]]
 
 
 @dataclass(slots=True)
@@ -134,8 +140,15 @@ class Scraper:
     def _minutes(self, found: Mapping[str, list[Usage]], ahead_s: float) -> tuple[dict[tuple[str, int], Reading], int]:
         """Subject and minute ⇒ what was served in it; and how many Envoys did not answer. `ahead_s` is of the clock over the
         one that never goes back."""
-        parts: defaultdict[tuple[str, int], list[Reading]] = defaultdict(list)
-        names: dict[int, dict[str, str]] = {}
+        sums: defaultdict[tuple[str, int], list[Reading]] = defaultdict(list)
+        names: _Names = {}
+
+        def add(whose: str, at: int, one: Reading) -> None:
+            every = sums[whose, at]
+            every.append(one)
+            if len(every) > PIECE:
+                every[:] = [beside(every)]
+
         silent = 0
         for host in self._looked.keys() - found.keys():
             # What ran there may run on, and may not: the next look begins anew.
@@ -154,23 +167,23 @@ class Scraper:
                     continue
                 middle = result.at + ahead_s - result.whole.ms / 2000
                 at = int(middle - middle % MINUTE_S)
-                parts[str(one.ref), at].append(result.whole)
-                parts[tenant(one.ref.tenant), at].append(result.whole)
+                add(str(one.ref), at, result.whole)
+                add(tenant(one.ref.tenant), at, result.whole)
+                subjects = self._subjects(one.ref, names)
                 for name, reading in result.clusters.items():
-                    whose = self._subjects(one.ref, names).get(name)
-                    if whose is not None:
-                        parts[whose, at].append(reading)
+                    if name in subjects:
+                        add(subjects[name], at, reading)
             looked.last = last
-        return {key: beside(every) for key, every in parts.items()}, silent
+        return {key: beside(every) for key, every in sums.items()}, silent
 
-    def _subjects(self, proxy: Ref, known: dict[int, dict[str, str]]) -> dict[str, str]:
+    def _subjects(self, proxy: Ref, known: _Names) -> dict[str, str]:
         """The clusters that a proxy is told of, by the names that Envoy counts them under. What it says of any other counts for
         nothing: an Envoy that makes names up fills nothing."""
         told = self._told(node_id(proxy))
         if id(told) not in known:
             # https://www.envoyproxy.io/docs/envoy/latest/configuration/upstream/cluster_manager/cluster_stats
-            known[id(told)] = {name.replace(":", "_"): subject(one.owner, name) for name, one in told.items()}
-        return known[id(told)]
+            known[id(told)] = told, {name.replace(":", "_"): subject(one.owner, name) for name, one in told.items()}
+        return known[id(told)][1]
 
     def _system(self, found: Mapping[str, list[Usage]], silent: int, now: float, took_s: float) -> dict[str, Any]:
         before = [one for looked in self._before for one in looked]

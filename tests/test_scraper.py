@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.kinds.settings import Retention
-from reconciler.core.latency import bin_of
+from reconciler.core.latency import bin_of, packed
 from reconciler.core.model import Ref, Where, XdsResource
 from reconciler.core.readings import tenant, values
 from reconciler.core.running import Counted, Counts
@@ -78,8 +78,8 @@ class World:
 
     def count(self, host: str, requests: int, errors: int = 0, instance: str = "i1", **clusters: int) -> None:
         """What its Envoy will have counted at the next look."""
-        whole = Counted(requests, errors, 2, {bin_of(20): requests})
-        told = {name: Counted(number, 0, 1, {bin_of(7): number}) for name, number in clusters.items()}
+        whole = Counted(requests, errors, 2, packed({bin_of(20): requests}))
+        told = {name: Counted(number, 0, 1, packed({bin_of(7): number})) for name, number in clusters.items()}
         self.machines[host].counts[instance] = Counts(self.clock.at, whole, told)
 
     def minute(self, seconds: float = 60.0, **requests: int) -> None:
@@ -199,7 +199,7 @@ def test_a_driver_that_breaks_is_a_gap(world: World, monkeypatch: pytest.MonkeyP
 def test_only_clusters_that_it_was_told_of_count(world: World) -> None:
     """An Envoy that makes up names fills no database; one with a colon is known by how Envoy counts it."""
     world.clock.at += 60
-    whole = Counted(1600, 0, 2, {})
+    whole = Counted(1600, 0, 2)
     made_up = {f"x{n}": Counted(5) for n in range(900)}
     world.machines["a"].counts["i1"] = Counts(world.clock.at, whole, {**made_up, "in_side": Counted(60), "web": Counted(1600)})
     world.scraper.turn()

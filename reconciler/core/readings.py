@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from reconciler.core.latency import Histogram, added, percentile_ms
+from reconciler.core.latency import Histogram, added, percentile_ms, unpacked
 from reconciler.core.refs import Ref
 from reconciler.core.running import Counted, Usage
 
@@ -120,7 +120,10 @@ def _less(now: Counted, then: Counted) -> bool:
 
 def _between(then: Counted, now: Counted, ms: int) -> Reading:
     # An Envoy adds its threads' histograms up every few seconds: they follow the counters, and never go back.
-    took = {bin: more for bin, number in now.latency.items() if (more := number - then.latency.get(bin, 0)) > 0}
+    took: dict[int, int] = {}
+    if now.latency != then.latency:
+        before = unpacked(then.latency)
+        took = {bin: more for bin, number in unpacked(now.latency).items() if (more := number - before.get(bin, 0)) > 0}
     return Reading(now.requests - then.requests, now.errors - then.errors, ms, now.connections, 1, took)
 
 

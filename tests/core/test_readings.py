@@ -105,7 +105,7 @@ def test_nothing_is_lost_by_adding_up(every: list[Reading]) -> None:
 
 
 def look(at: float, requests: int = 0, errors: int = 0, pid: int = 7, age: float | None = None, **more: Any) -> Usage:
-    took = {bin_of(5): requests}
+    took = packed({bin_of(5): requests})
     whole = Counted(requests, errors, 3, took)
     said = Counts(at, whole, more.pop("clusters", {"web": whole}))
     return Usage(Ref("Proxy", "edge"), "i1", "here", 0.0, 0, 1, at, counts=said, pid=pid, age_s=age, **more)
@@ -204,7 +204,7 @@ def stats(*more: dict[str, Any]) -> bytes:
 
 def test_what_an_envoy_says_is_read() -> None:
     """What the admin page itself causes is nobody's traffic."""
-    took = {0: 3, bin_of(43): 2}
+    took = packed({0: 3, bin_of(43): 2})
     assert counts(stats(), 9.0) == Counts(9.0, Counted(5, 1, 6, took), {"we.b": Counted(10, 4, 2, took)})
     assert COUNTS.count("filter=") == 1
 
