@@ -25,15 +25,15 @@ def add(served: Operations) -> None:
         """Of all proxies of the account's tenant; what Convoy and its hosts use is for those of the tenant it is run in."""
         readings, own = asked.reach.store.readings, asked.account.tenant
         every = tenant(own)
-        span = mapping.span(asked.query, time.time())
-        found = over(asked.reach.store, every, span, mapping.metrics(asked.query))
+        span, metrics = mapping.asked(asked.query, time.time())
+        found = over(asked.reach.store, every, span, metrics)
         lately = readings.latest([every], int(time.time()) - RECENT_S).get(every)
         now = {"traffic": mapping.latest(lately[1] if lately else None)}
         return mapping.system(readings.system(), own, own == DEFAULT_TENANT) | now | mapping.shown(span, found)
 
 
 def _of(asked: Asked, kind: str, id: str, word: str) -> dict[str, Any]:
-    span, metrics = mapping.span(asked.query, time.time()), mapping.metrics(asked.query)
+    span, metrics = mapping.asked(asked.query, time.time())
     one = asked.find(kind, id, word)
     subject = str(Ref(kind, one.name, one.tenant))
     return {f"{word}_id": one.uid} | mapping.shown(span, over(asked.reach.store, subject, span, metrics))
