@@ -23,7 +23,7 @@ TYPE_PREFIX = "type.googleapis.com/"
 # Looking for the nearest name costs more than all the rest; whoever has more unknown fields in one message has another type.
 MOST_HINTS = 20
 # What ParseDict lets out for wrong input, besides its own error.
-PARSE_ERRORS = (json_format.ParseError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
+PARSE_ERRORS = (json_format.ParseError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,8 @@ def _diagnose_any(value: Any, at: Path) -> Iterator[Fault]:
     cls = message_class(type_name(url))
     if cls is None:
         yield Fault((*at, "@type"), f"{url!r} is no type that this build of Envoy's API knows", "look for a misspelling")
+    elif not is_plain(cls.DESCRIPTOR) and "value" not in value:
+        yield Fault(at, f"needs 'value', the {cls.DESCRIPTOR.name} that it holds")
     elif is_plain(cls.DESCRIPTOR):
         yield from _diagnose({key: inner for key, inner in value.items() if key != "@type"}, cls.DESCRIPTOR, at)
     else:

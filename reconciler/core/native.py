@@ -61,12 +61,9 @@ def said(which: Which, entry: Mapping[str, Any], tenant: str, port_of: PortOf) -
     """The message that an entry of a document stands for, all defaults that decide something written out. Raises Unsaid."""
     message = _message(which, entry, tenant, port_of)
     found = _plain(as_said(message))
-    if which == "clusters":
+    if which == "clusters" and not message.HasField("load_balancing_policy"):
         # The zero of an enumeration is left out by protobuf, and people look for it.
-        if message.WhichOneof("cluster_discovery_type") in (None, "type"):
-            found.setdefault("type", "STATIC")
-        if not message.HasField("load_balancing_policy"):
-            found.setdefault("lb_policy", "ROUND_ROBIN")
+        found.setdefault("lb_policy", "ROUND_ROBIN")
     first = {"name": found.pop("name", "")}
     return {**first, **found}
 

@@ -40,6 +40,10 @@ def faults(said: dict[str, Any]) -> list[str]:
         ),
         ({"transport_socket": {"name": "tls", "typed_config": {"sni": 1}}}, ["transport_socket.typed_config: needs '@type'"]),
         (
+            {"transport_socket": {"name": "tls", "typed_config": {"@type": TYPE + "google.protobuf.Struct"}}},
+            ["transport_socket.typed_config: needs 'value', the Struct that it holds"],
+        ),
+        (
             {"transport_socket": {"name": "tls", "typed_config": {"@type": TYPE + "envoy.nothing.v3.Nothing"}}},
             ["transport_socket.typed_config.@type: 'type.googleapis.com/envoy.nothing.v3.Nothing' is no type that this build"],
         ),
