@@ -14,7 +14,8 @@ from reconciler.store import Store
 @dataclass(frozen=True, slots=True)
 class Reach:
     """`run` is the directory of control's socket; `secure` where clients come by TLS; `followed` the URL and the branch that
-    Convoy follows, "" where it follows a folder. `over` is set once control is gone, so that nobody waits for it any more.
+    Convoy follows, "" where it follows a folder. `over` is set once control is gone, so that nobody waits for it any more,
+    `ending` once this process is about to end.
 
     `limits` counts plans, `changes` what is to be committed, `waits` whoever reads and waits for something to come.
     """
@@ -26,6 +27,7 @@ class Reach:
     secure: bool = False
     followed: tuple[str, str] = ("", "")
     over: threading.Event = field(default_factory=threading.Event)
+    ending: threading.Event = field(default_factory=threading.Event)
     changes: Limits = field(default_factory=changes)
     waits: Limits = field(default_factory=waits)
     fleet: Fleet = field(init=False)

@@ -8,24 +8,27 @@ import ssl
 import struct
 import threading
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from api import create_app
 from api.bodies import SENDING_S
+from api.events import STREAMS_AT_ONCE
 from api.limits import CHANGES_AT_ONCE, HOOKS_AT_ONCE, PLANS_AT_ONCE, WAITS_AT_ONCE, Limits
 from api.reach import Reach
+from api.websocket import UNTIMED
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Store
 
 # All that may hold one for long, and some for those who ask how things are.
-THREADS = PLANS_AT_ONCE + CHANGES_AT_ONCE + WAITS_AT_ONCE + HOOKS_AT_ONCE + 16
+THREADS = PLANS_AT_ONCE + CHANGES_AT_ONCE + WAITS_AT_ONCE + HOOKS_AT_ONCE + STREAMS_AT_ONCE + 16
 # What waits for a thread beside those that have one.
-CONNECTIONS = 200
+CONNECTIONS = 100 + THREADS
 # A client that says nothing for so long only holds a thread.
 SILENT_S = 15
 ENDING_S = 7
@@ -40,6 +43,8 @@ class Worker(ThreadWorker):
     def init_process(self) -> None:
         # Who is being served ⇒ a socket of our own to the same client, and when what of it is ended.
         self._due: dict[TConn, tuple[socket.socket, list[tuple[float, int]]]] = {}
+        # Those among them whose request has become something else.
+        self._lasting: set[TConn] = set()
         threading.Thread(target=self._end_the_slow, name="slow", daemon=True).start()
         super().init_process()
 
@@ -48,19 +53,40 @@ class Worker(ThreadWorker):
             time.sleep(0.5)
             now = time.monotonic()
             for peer, steps in [*self._due.values()]:
-                while steps and steps[0][0] <= now:
-                    # What waits for more of it is told that nothing comes.
-                    with contextlib.suppress(OSError):
+                # It may have become a stream at this moment.
+                with contextlib.suppress(OSError, IndexError):
+                    while steps and steps[0][0] <= now:
+                        # What waits for more of it is told that nothing comes.
                         peer.shutdown(steps.pop(0)[1])
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         now, due = time.monotonic(), self._due.get(conn)
         if due is not None:
             due[1][:] = [(now + BODY_S, socket.SHUT_RD), (now + ANSWER_S, socket.SHUT_RDWR)]
-        return super().handle_request(req, conn)
+        kept = super().handle_request(req, conn)
+        # What was a WebSocket is no request's any more.
+        return kept and conn not in self._lasting
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        inner = self.wsgi
+
+        def wsgi(environ: Any, start: Any) -> Any:
+            environ[UNTIMED] = partial(self._untimed, environ["gunicorn.socket"])
+            return inner(environ, start)
+
+        self.wsgi = wsgi
+
+    def _untimed(self, sock: socket.socket) -> None:
+        """What is served there lasts as long as it says itself."""
+        for conn, (_, steps) in [*self._due.items()]:
+            if conn.sock is sock:
+                steps.clear()
+                self._lasting.add(conn)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
+        self.method_queue.defer(cast(Application, self.app).ending.set)
         self.method_queue.defer(self._leave_port)
 
     def _leave_port(self) -> None:
@@ -81,6 +107,7 @@ class Worker(ThreadWorker):
             return self._handled(conn)
         finally:
             del self._due[conn]
+            self._lasting.discard(conn)
             peer.close()
 
     def _handled(self, conn: TConn) -> Any:
@@ -94,7 +121,7 @@ class Application(BaseApplication):
     """What we were told, as gunicorn wants it. The app is made in the worker: no connection to a store crosses a fork."""
 
     def __init__(self, told: dict[str, Any]) -> None:
-        self._told, self._over = told, threading.Event()
+        self._told, self._over, self.ending = told, threading.Event(), threading.Event()
         super().__init__()
 
     def load_config(self) -> None:
@@ -127,7 +154,8 @@ class Application(BaseApplication):
         log = Log(form=told["form"], level=told["level"], colour=told["colour"])
         store = Store(told["store"], Seams(), make=False)
         followed = tuple(told["followed"])
-        return create_app(Reach(store, Path(told["run"]), log, Limits(), bool(told["certificate"]), followed, over=self._over))
+        secure = bool(told["certificate"])
+        return create_app(Reach(store, Path(told["run"]), log, Limits(), secure, followed, self._over, self.ending))
 
     def _watch_pipe(self, _: Any) -> None:
         ends_with_its_pipe(self._over)

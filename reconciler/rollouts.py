@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reconciler.core.model import FleetState, Ref, Resource
-from reconciler.core.rollout import Progress, Scene, advance, as_row, events, kept
+from reconciler.core.rollout import PROGRESSED, Progress, Scene, advance, as_row, events, kept, progressed, why
 from reconciler.store import Store
 
 ROW = "rollout/"
@@ -43,6 +43,8 @@ class Rollouts:
                 continue
             due, progress = events(one, advance(one, known, scene))
             self._events += [(kind, str(one.ref), words) for kind, words in due]
+            if progressed(known, progress):
+                self._events.append((PROGRESSED, str(one.ref), why(progress)))
             self._next[one.ref] = progress
         return self._next
 

@@ -20,6 +20,8 @@ STATES: tuple[State, ...] = get_args(State)
 OVER = frozenset({"completed", "superseded"})
 # What somebody is told, once each.
 STARTED, COMPLETED, FAILED = "rollout.started", "rollout.completed", "rollout.failed"
+# And each time that more of its proxies have had their turn.
+PROGRESSED = "rollout.progress"
 # How long the words of a proxy may be that are kept: Envoys quote what they refuse.
 LONGEST_WHY = 1000
 
@@ -113,6 +115,13 @@ def events(rollout: Resource, progress: Progress) -> tuple[list[tuple[str, str]]
         if kind not in progress.told:
             due.append((kind, why(progress) or f"{counts['completed']} of {len(progress.turns)} proxies have it"))
     return due, replace(progress, told=(*progress.told, *(kind for kind, _ in due)))
+
+
+def progressed(before: Progress | None, now: Progress) -> bool:
+    """Whether somebody who follows it hears of it by no other event."""
+    if before is None or before.of != now.of or STARTED not in before.told or now.state not in ("pending", "in_progress"):
+        return False
+    return any(before.counts[state] != now.counts[state] for state in ("completed", "failed", "superseded"))
 
 
 def why(progress: Progress) -> str:

@@ -41,6 +41,7 @@ EVENT_KINDS = (
     "revision.refused",
     "rollout.completed",
     "rollout.failed",
+    "rollout.progress",
     "rollout.started",
     "secret.opened",
     "status.drifted",

@@ -14,9 +14,12 @@ SIGNATURE = "X-Webhook-Signature"
 # What Convoy calls an event ⇒ what that document does, and the status that a deployment has then.
 DEPLOYMENTS: Mapping[str, tuple[str, str]] = {
     "rollout.started": ("deployment.started", "in_progress"),
+    "rollout.progress": ("deployment.progress", "in_progress"),
     "rollout.completed": ("deployment.completed", "completed"),
     "rollout.failed": ("deployment.failed", "failed"),
 }
+# How a proxy fares in Convoy's words ⇒ in that document's (EF-C28); whatever else it is, it is not known to be either.
+STATUSES: Mapping[str, str] = {"healthy": "healthy", "degraded": "unhealthy", "unhealthy": "unhealthy"}
 # The end of the year 9999: what is beyond it was spoiled by somebody.
 LAST_MOMENT = 253_402_300_799.0
 HEALTH, PROXY = "health.", "Proxy/"
@@ -24,10 +27,7 @@ TEST = "webhook.test"
 
 
 def proxy_status(health: str) -> str:
-    """How a proxy fares, in that document's three words (EF-C28)."""
-    if health in ("healthy", "degraded"):
-        return "healthy"
-    return "unhealthy" if health == "unhealthy" else "unknown"
+    return STATUSES.get(health, "unknown")
 
 
 def moment(at: float) -> str:

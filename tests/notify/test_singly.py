@@ -81,7 +81,7 @@ def test_each_event_is_a_message_at_once(world: Singly, receiver: str) -> None:
                 ("rollout.started", "Settings/s", "to 2 proxies"),
                 ("rollout.failed", "Rollout/gone", "one\nrefuses"),
                 ("health.unhealthy", "Proxy/edge", "was healthy: crash loop"),
-                ("health.degraded", "Proxy/other", "was healthy"),
+                ("health.starting", "Proxy/other", "was unknown"),
                 ("status.failed", "Proxy/edge", "not asked for"),
             ]
         )
@@ -267,9 +267,9 @@ def test_whatever_happened_is_words(event: dict[str, Any]) -> None:
 
 
 def test_how_a_proxy_fares_in_three_words() -> None:
-    """What serves is healthy; what is not known is said so; a change within a word is none."""
+    """What is not known is said so; a change within a word is none."""
     words = ["healthy", "degraded", "unhealthy", "starting", "unknown", "none", ""]
-    assert [show_forms.proxy_status(word) for word in words] == ["healthy"] * 2 + ["unhealthy"] + ["unknown"] * 4
+    assert [show_forms.proxy_status(word) for word in words] == ["healthy"] + ["unhealthy"] * 2 + ["unknown"] * 4
     assert show_forms.told("health.healthy", "Proxy/a", "was starting")
-    assert not show_forms.told("health.degraded", "Proxy/a", "was healthy: waits")
+    assert not show_forms.told("health.degraded", "Proxy/a", "was unhealthy: waits")
     assert not show_forms.told("health.healthy", "Container/a", "was unhealthy")

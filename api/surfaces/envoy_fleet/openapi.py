@@ -28,6 +28,7 @@ TOLD = {
     413: "The body is too long",
     415: "The body is not said to be JSON",
     422: "A member or a parameter cannot be taken as it is: `details` names it",
+    426: "This is a WebSocket",
     429: "Too many requests",
     500: "Convoy has failed on this",
     501: "The Convoy that runs knows no such request",
@@ -179,6 +180,7 @@ def _responses(operation: Operation, shape: Shape) -> dict[str, Any]:
     errors |= set() if operation.open else {*KNOWN}
     errors |= {*CHANGED} if operation.writes else set()
     errors |= {404} if operation.said["path_params"] else set()
+    errors |= {426, 501} if operation.said.get("kind") == "websocket" else set()
     every = found | {status: {"$ref": f"#/components/responses/{status}"} for status in errors}
     return {str(status): every[status] for status in sorted(every)}
 

@@ -6,15 +6,16 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import orjson
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 
 from api import changes
 from api.fleet import Found
 from api.limits import Held
-from api.people import Account, who
+from api.people import Account, bearer, named, who
 from api.reach import Reach
 from api.surfaces.envoy_fleet import pages, shapes, wire
 from api.surfaces.envoy_fleet.contract import Operation, operations
@@ -169,13 +170,15 @@ class Answer:
 
 
 View = Callable[..., "Mapping[str, Any] | Answer | None"]
+# Who asks, and how that is asked again later ⇒ the answer. The second raises what `who` does.
+Opening = Callable[[Account, Callable[[], Account]], Response]
 
 
 class Operations:
     """`served("clusters.list")` declares the function below it. `ids` are those that are served."""
 
     def __init__(self, flask: Flask, reach: Reach, rates: Rates) -> None:
-        self._flask, self._reach, self._rates = flask, reach, rates
+        self._flask, self.reach, self._rates = flask, reach, rates
         self.ids: set[str] = set()
 
     def __call__(self, id: str) -> Callable[[View], View]:
@@ -192,29 +195,62 @@ class Operations:
 
         return declare
 
+    def stream(self, id: str) -> Callable[[Opening], Opening]:
+        """The same for what becomes a stream: the function below is told who asks, and how that is asked again, and answers by
+        itself. A token in the URL will do: a browser has no other place for one there."""
+        operation, shape = operations()[id], shapes.shapes()[id]
+
+        def declare(view: Opening) -> Opening:
+            self.ids.add(id)
+
+            def asked() -> Response:
+                wrong = wire.version_asked()
+                if wrong is not None:
+                    return wrong
+                of: Request = request._get_current_object()  # type: ignore[attr-defined]  # beyond this request there is no proxy
+                shown = bearer(of) or of.args.get("access_token", "")
+                again = partial(self._listener, of, shown)
+                account = self._account(operation, again)
+                standing = self._hit(operation.rate, account.id)
+                if standing.over:
+                    return _too_often(standing)
+                shapes.parameters(shape, of.args.to_dict(flat=False))
+                return view(account, again)
+
+            # Werkzeug tells a request that would be a WebSocket's from one that asks for the same path in another way.
+            self._flask.add_url_rule(operation.rule, id, asked, methods=[operation.method], websocket=True)
+            self._flask.add_url_rule(operation.rule, f"{id} plain", asked, methods=[operation.method])
+            return view
+
+        return declare
+
+    def _listener(self, of: Request, shown: str) -> Account:
+        account = named(self.reach.store, of, shown, SURFACE)
+        account.needs("viewer")
+        return account
+
     def _answer(self, operation: Operation, shape: Shape, view: View, ids: Mapping[str, str]) -> Response:
         wrong = wire.version_asked()
         if wrong is not None:
             return wrong
-        account = NOBODY if operation.open else self._account(operation)
+        account = NOBODY if operation.open else self._account(operation, lambda: who(self.reach.store, request, SURFACE))
         standing = self._hit(operation.rate, account.id)
         if standing.over:
-            words = f"more than {standing.limit} requests of this kind within a minute"
-            return wire.error(429, words, Retry_After=str(standing.after_s))
+            return _too_often(standing)
         if not operation.open:
             account.needs("admin" if operation.id in FOR_ADMINS else "operator" if operation.writes else "viewer")
         query = shapes.parameters(shape, request.args.to_dict(flat=False))
         if not operation.writes:
             # Whoever has just changed something is shown it.
-            changes.settle(self._reach, account.id)
-            return self._said(operation, shape, view(Asked(operation, shape, account, self._reach, query, {}), **ids))
-        with changes.room(self._reach, _writer(account)) as held:
+            changes.settle(self.reach, account.id)
+            return self._said(operation, shape, view(Asked(operation, shape, account, self.reach, query, {}), **ids))
+        with changes.room(self.reach, _writer(account)) as held:
             body = _body(shape, held)
-            return self._said(operation, shape, view(Asked(operation, shape, account, self._reach, query, body), **ids))
+            return self._said(operation, shape, view(Asked(operation, shape, account, self.reach, query, body), **ids))
 
-    def _account(self, operation: Operation) -> Account:
+    def _account(self, operation: Operation, ask: Callable[[], Account]) -> Account:
         try:
-            return who(self._reach.store, request, SURFACE)
+            return ask()
         except Exception:
             # Whoever guesses is counted as well, by where he comes from.
             self._hit(operation.rate, "")
@@ -232,6 +268,11 @@ class Operations:
         for name, value in given.headers.items():
             result.headers[name] = value
         return result
+
+
+def _too_often(standing: Standing) -> Response:
+    words = f"more than {standing.limit} requests of this kind within a minute"
+    return wire.error(429, words, Retry_After=str(standing.after_s))
 
 
 def tagged(found: Declared, shown: Mapping[str, Any]) -> Answer:

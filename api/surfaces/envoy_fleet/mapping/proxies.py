@@ -18,10 +18,9 @@ from reconciler.core.health import ORDER
 from reconciler.core.kinds.proxygroup import ProxyGroup
 from reconciler.core.masked import shown
 from reconciler.core.native import PortOf
+from reconciler.core.show_forms import STATUSES
 
-# How a proxy fares in Convoy's words ⇒ in the document's (EF-C28); whatever else it is, it is not known to be either.
-STATUSES = {"healthy": "healthy", "degraded": "unhealthy", "unhealthy": "unhealthy"}
-# And back; None is for one that nobody has looked at yet.
+# How a proxy fares in the document's words ⇒ in Convoy's; None is for one that nobody has looked at yet.
 WORDS: Mapping[str, frozenset[str | None]] = {
     "healthy": frozenset({"healthy"}),
     "unhealthy": frozenset({"degraded", "unhealthy"}),

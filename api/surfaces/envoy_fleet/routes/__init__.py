@@ -2,7 +2,16 @@
 
 from types import ModuleType
 
-from api.surfaces.envoy_fleet.routes import certificates, clusters, configurations, deployments, metrics, proxies, system
+from api.surfaces.envoy_fleet.routes import (
+    certificates,
+    clusters,
+    configurations,
+    deployments,
+    metrics,
+    proxies,
+    streams,
+    system,
+)
 
 GROUPS: tuple[ModuleType, ...] = (
     certificates,
@@ -11,5 +20,6 @@ GROUPS: tuple[ModuleType, ...] = (
     deployments,
     metrics,
     proxies,
+    streams,
     system,
 )
