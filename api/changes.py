@@ -1,7 +1,7 @@
 """How every surface changes the fleet: what the request says about it beside its body, one commit, and what is there then.
 
 A route is: who asks, `terms`, `room` with `document` in it, its mapping to changes, and `make`. What goes wrong is raised, and
-each surface's wire.py has a status for it: Refused, Waiting, TooMany, BodyError, AskError, Full, KeyReused, StoreError.
+each surface's wire.py has a status for it: Refused, Waiting, Opened, TooMany, BodyError, AskError, Full, KeyReused, StoreError.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from reconciler.core.declared import Declared
 from reconciler.core.envelope import digest_of, uid_of
 from reconciler.core.model import Ref
 from reconciler.core.proposal import LONGEST_MESSAGE, Change, Proposed, Refused, as_body, checked, wanted
-from reconciler.store import Proposal, Token
+from reconciler.store import Mode, Proposal, Token
 
 # Ten times the largest document anybody has shown us.
 LARGEST_DOCUMENT = 1024 * 1024
@@ -33,6 +33,7 @@ LONGEST_KEY, MOST_MATCHES = 200, 20
 # How long a request waits for its commit, and at most for what follows from it.
 COMMITTING_S, SYNCING_S, LONGEST_S = 20.0, 20, 60
 REHEARSING_S = 90.0
+MODES: dict[str, Mode] = {"commit": "commit", "pull-request": "pull-request"}
 JSON, MERGE_PATCH = "application/json", "application/merge-patch+json"
 
 
@@ -71,6 +72,7 @@ class Terms:
     dry_run: bool = False
     synced: bool = False
     timeout_s: float = SYNCING_S
+    mode: Mode = "commit"
 
 
 class Waiting(Exception):
@@ -81,6 +83,14 @@ class Waiting(Exception):
         refs = proposal.refs[0] + (f" and {len(proposal.refs) - 1} more" if len(proposal.refs) > 1 else "")
         super().__init__(f"{refs} could not be committed yet (proposal {proposal.id})")
         self.proposal = proposal
+
+
+class Opened(Exception):
+    """It has become a pull request, which people may merge: nothing has changed yet, and 202 says so. `url` is where it is."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        self.proposal, self.url = proposal, str(proposal.answer.get("url", ""))
+        super().__init__(f"a pull request has been opened: {self.url}")
 
 
 class NotDone(Refused):
@@ -116,8 +126,11 @@ def terms(request: Request) -> Terms:
     waits = request.args.get("wait", "committed")
     if waits not in ("committed", "synced"):
         raise Refused("bad-query", "`wait` is committed or synced")
-    seconds = timeout_s(request)
-    return Terms(_matches(request), bool(new), _key(request), "", said, flag(request, "dry_run"), waits == "synced", seconds)
+    mode = request.args.get("mode", "commit")
+    if mode not in MODES:
+        raise Refused("bad-query", "`mode` is commit or pull-request")
+    dry_run, synced = flag(request, "dry_run"), waits == "synced"
+    return Terms(_matches(request), bool(new), _key(request), "", said, dry_run, synced, timeout_s(request), MODES[mode])
 
 
 @contextlib.contextmanager
@@ -148,7 +161,7 @@ def document(request: Request, take: Callable[[int], None], types: tuple[str, ..
 def make(reach: Reach, changes: Sequence[Change], by: Writer, asked: Terms) -> Done:
     """All of these by one commit, or nothing. The first is of the resource that the request's URL names.
 
-    Raises Refused and Waiting, and as `dry_run` AskError.
+    Raises Refused, Waiting and Opened, and as `dry_run` AskError.
     """
     fleet = reach.fleet
     seen = fleet.digests(one.ref for one in changes)
@@ -158,7 +171,7 @@ def make(reach: Reach, changes: Sequence[Change], by: Writer, asked: Terms) -> D
     if asked.dry_run:
         what = REHEARSE_WITH_DOCUMENTS if by.reads else REHEARSE
         return Done(proposed, plan=ask(reach.run, what, json.dumps(as_body(proposed)).encode(), REHEARSING_S))
-    made = _ended(reach, fleet.propose(proposed, by.id, asked.key, asked.asks))
+    made = _ended(reach, fleet.propose(proposed, by.id, asked.key, asked.asks, asked.mode))
     late = asked.synced and not fleet.in_force(made, asked.timeout_s, synced=True)
     return Done(proposed, made, late=late)
 
@@ -175,6 +188,8 @@ def _ended(reach: Reach, proposal: Proposal) -> Proposal:
         raise NotDone(made)
     if made.state == "waiting":
         raise Waiting(made)
+    if made.state == "proposed":
+        raise Opened(made)
     return made
 
 

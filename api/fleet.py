@@ -21,7 +21,7 @@ from reconciler.core.kinds import KINDS
 from reconciler.core.model import DEFAULT_TENANT, Ref
 from reconciler.core.proposal import Proposed, as_body
 from reconciler.core.select import Labelled, Selector, SelectorError
-from reconciler.store import Page, Proposal, Store, StoreError, Which, Window
+from reconciler.store import Mode, Page, Proposal, Store, StoreError, Which, Window
 
 # How often is looked whether something that is waited for has come; of that, how often when nothing has for a while.
 LOOK_S, IDLE_LOOK_S, IDLE_AFTER_S = 0.005, 0.05, 1.0
@@ -77,7 +77,7 @@ class Fleet:
 
     # What is to be changed
 
-    def propose(self, proposed: Proposed, writer: str, key: str, asks: str = "") -> Proposal:
+    def propose(self, proposed: Proposed, writer: str, key: str, asks: str = "", mode: Mode = "commit") -> Proposal:
         """It waits from now on, whatever happens to us. Raises Full and KeyReused.
 
         `asks` is what under one key has to be the same each time; "": the changes.
@@ -85,9 +85,9 @@ class Fleet:
         body = as_body(proposed)
         # What asks for the same: neither what is given to it here, nor what was in force when it was asked.
         changes = [{name: one[name] for name in ("verb", "ref", "document", "match", "new")} for one in body["changes"]]
-        asked = {"changes": changes, "message": proposed.message}
+        asked = {"changes": changes, "message": proposed.message, "mode": mode}
         digest = asks or hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
-        made = self._store.proposals.add(writer, key, digest, body, [str(one.ref) for one in proposed.changes])
+        made = self._store.proposals.add(writer, key, digest, body, [str(one.ref) for one in proposed.changes], mode)
         ring_at(self._run / PROPOSED)
         return made
 

@@ -175,3 +175,9 @@ def author_of(proposed: Proposed) -> Person:
 def refused_by(error: Refused) -> End:
     problems = [harmless(one)[:LONGEST_WORDS] for one in error.problems[:MOST_PROBLEMS]]
     return ("refused", "", {"code": error.code, "what": harmless(error.what), "hint": error.hint, "problems": problems})
+
+
+def refusal(end: End) -> Refused:
+    """And back."""
+    said = end[2]
+    return Refused(said["code"], said["what"], said["hint"], tuple(said["problems"]))

@@ -7,16 +7,16 @@ that being killed anywhere neither loses nor doubles one.
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from reconciler.acceptance import LONGEST_WORDS, Acceptance, Accepted, End, author_of, refused_by
+from reconciler.acceptance import LONGEST_WORDS, Acceptance, Accepted, End, author_of, refusal, refused_by
 from reconciler.ask import AskError
 from reconciler.bell import PROPOSED, Bell
 from reconciler.core.against import Answer, Question, answer_json
-from reconciler.core.proposal import Refused, message, read_body
+from reconciler.core.proposal import Proposed, Refused, message, read_body
 from reconciler.core.show_layout import harmless
 from reconciler.git import Branch, Conflict, Declined, Person, Source, SourceError, Tree, Words
 from reconciler.log import Log
@@ -43,6 +43,17 @@ NO_GIT = Refused(
 )
 
 
+EXPIRED = Refused("expired", "this has waited too long for the repository", "ask again")
+
+
+# For what pull requests are opened: for nothing; for what the branch does not take; for everything.
+Opens = Literal["never", "declined", "always"]
+
+
+def _nowhere(name: str) -> Branch:
+    raise SourceError(f"there is no repository for branch {name}")
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Where is written: the branch, a Source of its own for it, and whether its commits have to be signed."""
@@ -50,18 +61,39 @@ class Desk:
     source: Source
     branch: Branch
     sign: bool = False
+    # Another branch of that repository, by its name.
+    aside: Callable[[str], Branch] = _nowhere
 
     def close(self) -> None:
         self.source.close()
         self.branch.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A commit that stands in our mirror alone: on top of the branch's tip, or that itself where nothing changes."""
+
+    proposed: Proposed
+    tip: str
+    revision: str
+    answer: Mapping[str, Any]
+
+
 class Committer:
     """Works in a thread of its own until it is closed, and only while `may_act`. `pushed` is called after each push."""
 
     def __init__(
-        self, store: Store, desk: Desk | None, may_act: Callable[[], bool], pushed: Callable[[], None], log: Log, seams: Seams
+        self,
+        store: Store,
+        desk: Desk | None,
+        may_act: Callable[[], bool],
+        pushed: Callable[[], None],
+        log: Log,
+        seams: Seams,
+        opens: Callable[[], Opens] = lambda: "never",
     ) -> None:
+        """`opens`: what becomes a pull request, beside what is asked for as one."""
+        self._opens = opens
         self._store, self._desk, self._may_act, self._pushed = store, desk, may_act, pushed
         self._log, self._seams = log, seams
         self._accepting = Acceptance(desk.source, store, log, seams) if desk is not None else None
@@ -135,12 +167,15 @@ class Committer:
         waiting = self._unmade(desk, tip, waiting)
         if not waiting:
             return
+        if self._opens() == "always":
+            self._store.proposals.turn(one.id for one in waiting)
+            return
         tree, state = accepting.based(tip)
         ends: dict[str, End] = {}
         late = self._seams.now() - LONGEST_WAITING_S
         for one in waiting:
             if one.at < late:
-                ends[one.id] = refused_by(Refused("expired", "this has waited too long for the repository", "ask again"))
+                ends[one.id] = refused_by(EXPIRED)
         accepted, after = accepting.accept(state, tree, [one for one in waiting if one.id not in ends], ends)
         head = self._commit(desk, accepting, tree, accepted, ends)
         if head and head != tip:
@@ -168,7 +203,10 @@ class Committer:
                     raise SourceError("another Convoy acts now")
                 desk.branch.push(head, tree.revision)
         except Declined as error:
-            if len(accepted) == 1:
+            if len(accepted) == 1 and self._opens() != "never":
+                # What the branch does not take, people may.
+                self._store.proposals.turn([accepted[0].proposal.id])
+            elif len(accepted) == 1:
                 words = harmless(" ".join(str(error).split()))[:LONGEST_WORDS]
                 ends[accepted[0].proposal.id] = refused_by(Refused("declined", words))
             self._store.proposals.decide(ends)
@@ -198,6 +236,19 @@ class Committer:
                 head = desk.branch.make(one.files, head, words)
             revisions.append(head)
         return revisions
+
+    def draft(self, one: Proposal) -> Drafted:
+        """What it would be as the next commit, for a branch of its own. Raises Refused, SourceError and StoreError."""
+        if self._desk is None or self._accepting is None:
+            raise NO_GIT
+        with self._lock:
+            tree, state = self._accepting.based(self._desk.source.fetch())
+            ends: dict[str, End] = {}
+            accepted, _ = self._accepting.accept(state, tree, [one], ends)
+            if not accepted:
+                raise refusal(ends[one.id])
+            (revision,) = self._made(self._desk, tree.revision, accepted)
+        return Drafted(accepted[0].proposed, tree.revision, revision, _answer(accepted[0]))
 
     def rehearse(self, body: bytes, deadline: float, trial: Callable[[Question, float], Answer]) -> bytes:
         """What a change would do, as JSON; nothing is kept of it. Raises AskError."""

@@ -31,6 +31,7 @@ from reconciler.openings import Openings
 from reconciler.ourselves import Ourselves
 from reconciler.preview import Preview, look_once, preview
 from reconciler.proxies import Proxies
+from reconciler.pulls import Pulls, opens, told_by
 from reconciler.record import Record
 from reconciler.releases import Releases
 from reconciler.requests import Answering, Requests
@@ -264,7 +265,7 @@ class Control:
         if isinstance(wanted, Wanted):
             answers["sync"] = Syncs(wanted.look_now, lambda: wanted.accepted, loop, self._wake, self._seams).asked
             if self._http is not None:
-                answers |= self._committing(trial)
+                answers |= self._committing(trial, lambda: wanted.accepted.fleet)
                 answers[TELL] = self._tell
                 answers[SEAL] = Seals(lambda: wanted.accepted.fleet, self._opener, self.store).asked
         try:
@@ -280,12 +281,18 @@ class Control:
         web = Web(self._http, self._store_url, self._run, self.metrics, self._log, self._seams)
         self._closing.callback(web.close)
 
-    def _committing(self, trial: Trial) -> dict[str, Answering]:
+    def _committing(self, trial: Trial, fleet: Callable[[], FleetState | None]) -> dict[str, Answering]:
         """What is proposed over HTTP is committed, in a thread of its own; and what a change would do can be asked."""
         hint = self._source.hint if self._source is not None else self._wake.set
-        committer = Committer(self.store, self._desk, self.leader.may_act, hint, self._log, self._seams)
+        acts, where = self.leader.may_act, (self._log, self._seams)
+        told = partial(told_by, fleet)
+        committer = Committer(self.store, self._desk, acts, hint, *where, lambda: opens(told()))
         self._closing.callback(committer.close)
         self._closing.callback(committer.start(self._run).close)
+        if self._desk is not None:
+            pulls = Pulls(self.store, self._desk, committer, told, self._opener, acts, *where)
+            self._closing.callback(pulls.close)
+            pulls.start()
         shown = partial(trial.answer, reads=True)
         return {
             REHEARSE: lambda body, deadline: committer.rehearse(body, deadline, trial.answer),

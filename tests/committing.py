@@ -55,7 +55,11 @@ class Committing:
         if origin is not None:
             mirror, files = directory / "mirror", Files(ssh=signers)
             source = Mirror(str(origin.path), "main", mirror, self.seams, subdirectory=subdirectory, signers=files)
-            self.desk = Desk(source, Branch(str(origin.path), "main", mirror, self.seams), signers is not None)
+
+            def named(name: str) -> Branch:
+                return Branch(str(origin.path), name, mirror, self.seams)
+
+            self.desk = Desk(source, named("main"), signers is not None, named)
             self._followed = Mirror(str(origin.path), "main", mirror, self.seams, subdirectory=subdirectory)
         self._loader = Loader(None, self.seams)
         self.committer = Committer(self.store, self.desk, lambda: self.acting, self._pushed, Log(level="error"), self.seams)

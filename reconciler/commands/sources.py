@@ -72,8 +72,12 @@ class Place:
 
         if not self.branch:
             return None
-        branch = Branch(self.url, self.branch, self.directory(_needed(state)), seams)
-        return Desk(self.source(_needed(state), seams), branch, bool(self.signers))
+        directory = self.directory(_needed(state))
+
+        def named(name: str) -> Branch:
+            return Branch(self.url, name, directory, seams)
+
+        return Desk(self.source(_needed(state), seams), named(self.branch), bool(self.signers), named)
 
     def source_at(self, state: Path | None, seams: "Seams", name: str) -> "Source":
         """One commit of it, as a person names it; raises SourceError where there is none of that name.

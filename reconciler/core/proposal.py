@@ -1,7 +1,7 @@
 """What somebody proposes: changes of resources, made by one commit or not at all; and what each document would say then."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -207,12 +207,11 @@ def _named_alike(change: Change, after: Mapping[str, Any], before: Mapping[str, 
 
 def message(proposed: Proposed, id: str) -> str:
     """Title, and the trailers by which Convoy knows its own commits again."""
-    said = plain(proposed.message)
-    title = said or _title(proposed.changes)
-    paragraphs = [title if len(title) <= LONGEST_TITLE else title[: LONGEST_TITLE - 1] + "…"]
-    if paragraphs[0] != title:
+    said = title(proposed)
+    paragraphs = [said if len(said) <= LONGEST_TITLE else said[: LONGEST_TITLE - 1] + "…"]
+    if paragraphs[0] != said:
         # Indented, it can be no trailer, whatever it says.
-        paragraphs.append(f"  {title[:LONGEST_MESSAGE]}")
+        paragraphs.append(f"  {said[:LONGEST_MESSAGE]}")
     if len(proposed.changes) > 1:
         lines = [f"  {VERBS[one.verb]} {one.ref}" for one in proposed.changes[:MOST_LISTED]]
         more = len(proposed.changes) - len(lines)
@@ -222,9 +221,10 @@ def message(proposed: Proposed, id: str) -> str:
     return "\n\n".join([*paragraphs, "\n".join(trailers)]) + "\n"
 
 
-def _title(changes: Sequence[Change]) -> str:
-    first, others = changes[0], len(changes) - 1
-    return f"{VERBS[first.verb]} {first.ref}" + (f" and {others} more" if others else "")
+def title(proposed: Proposed) -> str:
+    """What it is called, by whoever asked or else by us; one line of any length."""
+    first, others = proposed.changes[0], len(proposed.changes) - 1
+    return plain(proposed.message) or f"{VERBS[first.verb]} {first.ref}" + (f" and {others} more" if others else "")
 
 
 def plain(text: str) -> str:

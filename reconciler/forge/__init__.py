@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from reconciler.forge import gitea, github, gitlab
-from reconciler.forge.said import Comment
+from reconciler.forge.said import Comment, Pull
 from reconciler.forge.wire import ForgeError, Gone, Refused, Wire
 
 State = Literal["pending", "success", "failure", "error"]
 
-__all__ = ["FORGES", "Comment", "Forge", "ForgeError", "Gone", "Kind", "Refused", "State", "Wire"]
+__all__ = ["FORGES", "Comment", "Forge", "ForgeError", "Gone", "Kind", "Pull", "Refused", "State", "Wire"]
 
 
 class Forge(Protocol):
@@ -31,6 +31,11 @@ class Forge(Protocol):
     def edit(self, number: int, comment: int, body: str) -> Comment: ...
 
     def delete(self, number: int, comment: int) -> None: ...
+
+    def pull(self, branch: str, base: str) -> Pull | None:
+        """The pull request from one branch of this repository to another, open or not any more; None where there was none."""
+
+    def open_pull(self, branch: str, base: str, title: str, body: str) -> Pull: ...
 
     def set_status(self, revision: str, state: State, description: str, url: str = "", name: str = "convoy") -> None:
         """What a commit is worth, shown beside it; `name` tells statuses of one commit apart. Too long a description is cut."""

@@ -1,11 +1,13 @@
-"""GitHub and GitHub Enterprise Server: comments of pull requests, which are issues, and statuses of commits.
+"""GitHub and GitHub Enterprise Server: pull requests, their comments (they are issues), and statuses of commits.
 
-https://docs.github.com/rest/issues/comments, https://docs.github.com/rest/commits/statuses
+https://docs.github.com/rest/issues/comments, https://docs.github.com/rest/commits/statuses, https://docs.github.com/rest/pulls/pulls
 """
 
+import urllib.parse
 from collections.abc import Mapping
 
-from reconciler.forge.issues import Issues
+from reconciler.forge.issues import Issues, pull_said
+from reconciler.forge.said import Pull
 from reconciler.forge.wire import Gone, Refused
 
 # "Body is too long (maximum is 65536 characters)", 422. Counted in bytes: that is never more than it says.
@@ -40,6 +42,19 @@ class GitHub(Issues):
         login = viewer.get("login") if isinstance(viewer, dict) else None
         return login if isinstance(login, str) and login else None
 
+    def pull(self, branch: str, base: str) -> Pull | None:
+        owner = self._root.split("/")[2]
+        query = urllib.parse.urlencode({"head": f"{urllib.parse.unquote(owner)}:{branch}", "base": base, "state": "all"})
+        found = self._wire.send("GET", f"{self._root}/pulls?{query}").value
+        # A filter that the forge does not understand is left out by it.
+        there = (one for one in found if _from(one) == branch) if isinstance(found, list) else iter(())
+        return next(map(pull_said, there), None)
+
     def set_status(self, revision: str, state: str, description: str, url: str = "", name: str = "convoy") -> None:
         body = {"state": state, "description": description[:DESCRIPTION], "context": name}
         self._wire.send("POST", f"{self._root}/statuses/{revision}", {**body, **({"target_url": url} if url else {})})
+
+
+def _from(value: object) -> object:
+    head = value.get("head") if isinstance(value, dict) else None
+    return head.get("ref") if isinstance(head, dict) else None

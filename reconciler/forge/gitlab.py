@@ -1,13 +1,13 @@
-"""GitLab: notes of merge requests, and statuses of commits.
+"""GitLab: merge requests, their notes, and statuses of commits.
 
-https://docs.gitlab.com/api/notes/#merge-requests, https://docs.gitlab.com/api/commits/#set-commit-pipeline-status
+https://docs.gitlab.com/api/merge_requests/, https://docs.gitlab.com/api/notes/#merge-requests, https://docs.gitlab.com/api/commits/#set-commit-pipeline-status
 """
 
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.forge.said import Comment, field
+from reconciler.forge.said import Comment, Pull, field
 from reconciler.forge.wire import ForgeError, Gone, Refused, Wire
 
 # "The content of a note. Limited to 1,000,000 characters." Counted in bytes: that is never more than it says.
@@ -53,9 +53,26 @@ class GitLab:
     def delete(self, number: int, comment: int) -> None:
         self._wire.send("DELETE", f"{self._root}/merge_requests/{number}/notes/{comment}")
 
+    def pull(self, branch: str, base: str) -> Pull | None:
+        query = urllib.parse.urlencode({"source_branch": branch, "target_branch": base, "state": "all"})
+        found = self._wire.send("GET", f"{self._root}/merge_requests?{query}").value
+        there = (one for one in found if isinstance(one, dict) and one.get("source_branch") == branch)
+        return next(map(_pull, there if isinstance(found, list) else ()), None)
+
+    def open_pull(self, branch: str, base: str, title: str, body: str) -> Pull:
+        made = {"source_branch": branch, "target_branch": base, "title": title, "description": body}
+        made |= {"remove_source_branch": "true"}
+        return _pull(self._wire.send("POST", f"{self._root}/merge_requests", made).value)
+
     def set_status(self, revision: str, state: str, description: str, url: str = "", name: str = "convoy") -> None:
         body = {"state": STATES[state], "description": description[:DESCRIPTION], "name": name}
         self._wire.send("POST", f"{self._root}/statuses/{revision}", {**body, **({"target_url": url} if url else {})})
+
+
+def _pull(value: Any) -> Pull:
+    if not isinstance(value, dict):
+        raise ForgeError("GitLab answered with something that is not a merge request")
+    return Pull(field(value, "iid", int), field(value, "web_url", str))
 
 
 def _said(value: Any) -> Comment:

@@ -3,7 +3,7 @@
 import urllib.parse
 from collections.abc import Iterator
 
-from reconciler.forge.said import Comment, field
+from reconciler.forge.said import Comment, Pull, field
 from reconciler.forge.wire import ForgeError, Wire
 
 
@@ -29,6 +29,16 @@ class Issues:
 
     def delete(self, number: int, comment: int) -> None:
         self._wire.send("DELETE", f"{self._root}/issues/comments/{comment}")
+
+    def open_pull(self, branch: str, base: str, title: str, body: str) -> Pull:
+        made = {"title": title, "head": branch, "base": base, "body": body}
+        return pull_said(self._wire.send("POST", f"{self._root}/pulls", made).value)
+
+
+def pull_said(value: object) -> Pull:
+    if not isinstance(value, dict):
+        raise ForgeError("the forge answered with something that is not a pull request")
+    return Pull(field(value, "number", int), field(value, "html_url", str))
 
 
 def _said(value: object) -> Comment:

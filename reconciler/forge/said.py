@@ -19,6 +19,14 @@ class Comment:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """One pull request, and where people find it."""
+
+    number: int
+    url: str
+
+
 def field(value: Mapping[str, Any], name: str, kind: type[T]) -> T:
     """A field that has to be there; raises ForgeError."""
     found = value.get(name)

@@ -33,6 +33,10 @@ class ForgeError(Exception):
     """The forge could not be asked, or did not do what it was asked; the message is for a person and holds no token."""
 
 
+class Away(ForgeError):
+    """Nobody answered, or not in time, or only that it should be asked later."""
+
+
 class Refused(ForgeError):
     """The token may not do this, or not even see it."""
 
@@ -125,7 +129,7 @@ class Wire:
             if tries + 1 == MOST_TRIES or self._seams.monotonic() + pause > self._until:
                 break
             self._seams.sleep(pause)
-        raise ForgeError(f"{self._host} cannot be asked: {why}")
+        raise Away(f"{self._host} cannot be asked: {why}")
 
     def _once(self, method: str, url: str, body: object) -> Answer:
         self._seams.point("forge.request", method, url)
@@ -152,7 +156,7 @@ class Wire:
         """Seconds; raises ForgeError where there are none."""
         left = self._until - self._seams.monotonic()
         if left <= 0:
-            raise ForgeError(f"{self._host} is too slow: this took more than {self._patience_s:.0f} s in all")
+            raise Away(f"{self._host} is too slow: this took more than {self._patience_s:.0f} s in all")
         return left
 
     def _read(self, response: Any) -> bytes:

@@ -9,7 +9,7 @@ from reconciler.store.following import Following, News
 from reconciler.store.happened import Happened
 from reconciler.store.hooks import PROVIDERS, Heard, Hook, HookError, Kept
 from reconciler.store.pages import SORTS, Has, Key, Page, Pages, Row, Which, Window
-from reconciler.store.proposals import Full, KeyReused, Proposal, Proposals
+from reconciler.store.proposals import Full, KeyReused, Mode, Proposal, Proposals
 from reconciler.store.readings import Readings
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.sessions import Sessions, SigningKey
@@ -45,6 +45,7 @@ __all__ = [
     "KeyReused",
     "Lease",
     "LeaseLost",
+    "Mode",
     "News",
     "NoStore",
     "Page",

@@ -150,6 +150,7 @@ STEPS: tuple[tuple[str | Callable[[Connection], None], ...], ...] = (
         "CREATE INDEX attempts_of_one ON attempts (notification, number)",
         "CREATE INDEX attempts_by_id ON attempts (id)",
     ),
+    ("ALTER TABLE proposals ADD COLUMN mode TEXT NOT NULL DEFAULT 'commit'",),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

@@ -13,7 +13,8 @@ from reconciler.store.logs import last_number
 from reconciler.store.rows import as_json, chunks, read_list, read_object
 from reconciler.store.tables import PROPOSALS, REVISIONS
 
-State = Literal["waiting", "committed", "refused"]
+State = Literal["waiting", "committed", "proposed", "refused"]
+Mode = Literal["commit", "pull-request"]
 # Beyond these nobody is taken in: a remote that is away must not fill the disk.
 MOST_WAITING = 1_000
 # Decided ones that are kept, about: for those who ask again under the same key.
@@ -32,7 +33,7 @@ class KeyReused(StoreError):
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """What one commit is to do. `body` says it all (core/proposal.py reads it) until it is decided, `refs` what it is about;
-    `answer` how it ended, as plain JSON values."""
+    `answer` how it ended, as plain JSON values. `proposed`: it is a pull request now, and people decide."""
 
     number: int
     id: str
@@ -57,7 +58,9 @@ class Proposals:
     def __init__(self, database: Database, seams: Seams) -> None:
         self._database, self._seams = database, seams
 
-    def add(self, token: str, key: str, digest: str, body: Mapping[str, Any], refs: Sequence[str] = ()) -> Proposal:
+    def add(
+        self, token: str, key: str, digest: str, body: Mapping[str, Any], refs: Sequence[str] = (), mode: Mode = "commit"
+    ) -> Proposal:
         """A new one; under a key (not "") that this token has used before, the one of then. Raises Full and KeyReused."""
         table = PROPOSALS.c
         with self._database.writing("proposals") as connection:
@@ -70,6 +73,7 @@ class Proposals:
             number = last_number(connection, PROPOSALS) + 1
             one = Proposal(number, uuid.uuid4().hex, self._seams.now(), token, body, refs=tuple(refs))
             row = {"number": number, "at": one.at, "id": one.id, "token": token, "key": key, "digest": digest}
+            row |= {"mode": mode}
             row |= {"body": as_json(body), "refs": as_json(refs), "state": "waiting", "revision": "", "answer": "{}"}
             connection.execute(insert(PROPOSALS).values(row))
             if number % TRIMMED_EVERY == 0:
@@ -81,12 +85,18 @@ class Proposals:
         with self._database.reading("proposals") as connection:
             return _known(connection, token, key, digest)
 
-    def waiting(self, most: int) -> tuple[Proposal, ...]:
-        """In the order in which they came, at most so many."""
+    def waiting(self, most: int, *, mode: Mode = "commit") -> tuple[Proposal, ...]:
+        """In the order in which they came, at most so many of those that are to become this."""
         table = PROPOSALS.c
-        query = select(PROPOSALS).where(table.state == "waiting").order_by(table.number).limit(most)
+        query = select(PROPOSALS).where((table.state == "waiting") & (table.mode == mode)).order_by(table.number).limit(most)
         with self._database.reading("proposals") as connection:
             return tuple(_proposal(row) for row in connection.execute(query))
+
+    def turn(self, ids: Iterable[str]) -> None:
+        """What waits to be committed is to become a pull request instead."""
+        with self._database.writing("proposals") as connection:
+            for part in chunks(ids):
+                connection.execute(update(PROPOSALS).where(PROPOSALS.c.id.in_(part)).values(mode="pull-request"))
 
     def get(self, id: str) -> Proposal | None:
         with self._database.reading("proposals") as connection:

@@ -287,7 +287,8 @@ ATTEMPTS = _table(
 
 # What was asked to be committed, in the order in which it came. A row is written once, and its end (`state`, `revision` and
 # `answer`) once more. `token` is the id of the one that asked, `key` its Idempotency-Key, `digest` that of what it asked for,
-# `refs` a JSON list of what it is about. They are committed in the order of their numbers.
+# `refs` a JSON list of what it is about, `mode` whether it is to be a commit or a pull request. Commits are made in
+# the order of their numbers.
 PROPOSALS = _log(
     "proposals",
     _text("id"),
@@ -299,4 +300,5 @@ PROPOSALS = _log(
     _text("revision"),
     _text("answer"),
     Column("refs", Text, nullable=False, server_default="[]"),
+    Column("mode", Text, nullable=False, server_default="commit"),
 )

@@ -1,11 +1,12 @@
-"""GitHub's REST API as documented at docs.github.com/rest: issues/comments, commits/statuses, using-the-rest-api/{pagination,
-rate-limits,getting-started}, and docs.github.com/graphql for `viewer`. Error texts as the pages and public reports have them.
+"""GitHub's REST API as documented at docs.github.com/rest: issues/comments, pulls/pulls, commits/statuses, and
+using-the-rest-api/{pagination,rate-limits,getting-started}; and docs.github.com/graphql for `viewer`. Error texts as the pages
+and public reports have them.
 """
 
 import re
 from typing import Any
 
-from tests.forge.stand_in import Account, Remark, Reply, Request, StandIn
+from tests.forge.stand_in import Account, Pull, Remark, Reply, Request, StandIn
 
 LONGEST = 65_536
 
@@ -37,6 +38,21 @@ class GitHub(StandIn):
             if request.method == "GET":
                 return self.page(request, [self.shown(remark) for remark in self.remarks], 30)
             return self.too_long(request) or Reply(201, self.shown(self.say(account, request.body["body"])))
+        if path == "pulls" and request.method == "GET":
+            # https://docs.github.com/rest/pulls/pulls#list-pull-requests: `head` is USER:BRANCH, `state` open unless said.
+            user, _, branch = request.query.get("head", "").partition(":")
+            found = self.between(branch, request.query["base"], open=request.query.get("state", "open") == "open")
+            return Reply(200, [self.pull_shown(one) for one in found] if user == "us" else [])
+        if path == "pulls":
+            head, base = request.body["head"], request.body["base"]
+            if self.between(head, base, open=True):
+                why = f"A pull request already exists for us:{head}."
+                return Reply(422, {"message": "Validation Failed", "errors": [{"resource": "PullRequest", "message": why}]})
+            made = self.propose(head, base, request.body["title"], request.body["body"])
+            if made is None:
+                error = {"resource": "PullRequest", "field": "head", "code": "invalid"}
+                return Reply(422, {"message": "Validation Failed", "errors": [error]})
+            return Reply(201, self.pull_shown(made))
         if one := re.fullmatch(r"issues/comments/(\d+)", path):
             remark = self.found(one[1])
             if remark is None:
@@ -58,6 +74,15 @@ class GitHub(StandIn):
             self.statuses.append((one[1], request.body))
             return Reply(201, request.body)
         return Reply(404, {"message": "Not Found", "status": "404"})
+
+    def pull_shown(self, pull: Pull) -> dict[str, Any]:
+        return {
+            "number": pull.number,
+            "state": "open" if pull.open else "closed",
+            "html_url": f"https://github.com/{self.repository}/pull/{pull.number}",
+            "head": {"ref": pull.head},
+            "base": {"ref": pull.base},
+        }
 
     def too_long(self, request: Request) -> Reply | None:
         if len(request.body["body"]) <= LONGEST:

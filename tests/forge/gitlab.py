@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.forge.stand_in import Account, Remark, Reply, Request, StandIn
+from tests.forge.stand_in import Account, Pull, Remark, Reply, Request, StandIn
 
 LONGEST = 1_000_000
 QUICK_ACTION = re.compile(r"^/(?:merge|close|approve|assign|label|lock)\b.*$", re.MULTILINE)
@@ -67,6 +67,16 @@ class GitLab(StandIn):
                     return refused
                 remark.body = self.obeyed(request.body["body"])
             return Reply(200, self.shown(remark))
+        if path == "merge_requests" and request.method == "GET":
+            query = request.query
+            found = self.between(query["source_branch"], query["target_branch"], open=query.get("state") == "opened")
+            return Reply(200, [self.pull_shown(one) for one in found])
+        if path == "merge_requests":
+            head, base = request.body["source_branch"], request.body["target_branch"]
+            if self.between(head, base, open=True):
+                return Reply(409, {"message": ["Another open merge request already exists for this source branch: !1"]})
+            made = self.propose(head, base, request.body["title"], self.obeyed(request.body["description"]))
+            return Reply(201, self.pull_shown(made)) if made else Reply(400, {"message": ["source_branch is invalid"]})
         if one := re.fullmatch(r"statuses/([0-9a-f]+)", path):
             if request.body["state"] not in ("pending", "running", "success", "failed", "canceled", "skipped"):
                 return Reply(400, {"error": "state does not have a valid value"})
@@ -75,6 +85,15 @@ class GitLab(StandIn):
             self.statuses.append((one[1], request.body))
             return Reply(201, request.body)
         return Reply(404, {"error": "404 Not Found"})
+
+    def pull_shown(self, pull: Pull) -> dict[str, Any]:
+        return {
+            "iid": pull.number,
+            "state": "opened" if pull.open else "merged",
+            "web_url": f"https://gitlab.com/{self.repository}/-/merge_requests/{pull.number}",
+            "source_branch": pull.head,
+            "target_branch": pull.base,
+        }
 
     def obeyed(self, body: str) -> str:
         """Quick actions outside of code are carried out, and taken out of the note."""

@@ -53,6 +53,18 @@ class Reply:
     after_s: float = 0.0
 
 
+@dataclass
+class Pull:
+    """A pull request from a branch of this repository: `open`, or merged or closed since."""
+
+    number: int
+    head: str
+    base: str
+    title: str
+    body: str
+    open: bool = True
+
+
 Vice = Callable[[Request], Reply | None]
 
 
@@ -64,6 +76,9 @@ class StandIn:
     remarks: list[Remark] = field(default_factory=list)
     statuses: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     heard: list[Request] = field(default_factory=list)
+    pulls: list[Pull] = field(default_factory=list)
+    # Which branches the repository has.
+    branches: Callable[[], set[str]] = set
     # Each is asked before the forge itself, until it has answered once.
     vices: list[Vice] = field(default_factory=list)
     address: str = ""
@@ -96,6 +111,17 @@ class StandIn:
         self.last_id += 1
         self.remarks.append(Remark(self.last_id, author, body, system))
         return self.remarks[-1]
+
+    def propose(self, head: str, base: str, title: str, body: str) -> Pull | None:
+        """None where there is no such branch."""
+        if head not in self.branches():
+            return None
+        self.last_id += 1
+        self.pulls.append(Pull(self.last_id, head, base, title, body))
+        return self.pulls[-1]
+
+    def between(self, head: str, base: str, *, open: bool = False) -> list[Pull]:
+        return [one for one in self.pulls if (one.head, one.base) == (head, base) and (one.open or not open)]
 
     def of(self, login: str) -> list[str]:
         return [remark.body for remark in self.remarks if remark.author.login == login]

@@ -8,7 +8,7 @@ from flask import Flask, Request, Response
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.bodies import BodyError
-from api.changes import NotDone, Waiting
+from api.changes import NotDone, Opened, Waiting
 from api.fleet import Found
 from api.limits import TooMany
 from api.people import Forbidden, Unknown
@@ -40,6 +40,8 @@ REFUSALS = {
     "conflict": 409,
     "declined": 409,
     "no-git": 409,
+    "no-forge": 409,
+    "forge": 409,
     "unwritable": 409,
     "exists": 412,
     "precondition": 412,
@@ -108,6 +110,8 @@ def proposed(one: Proposal, *, status: int = 0, always: bool = False) -> Respons
         said |= {"changes": made} if len(made) > 1 else {}
         if not always:
             status = status or (201 if made[0].get("created") else 200)
+    elif one.state == "proposed":
+        said["url"] = one.answer.get("url")
     elif one.state == "refused":
         said["error"] = _refusal(NotDone(one))
     result = answer(said)
@@ -169,6 +173,10 @@ def envelope(flask: Flask) -> None:
         if isinstance(why, NotDone):
             result.headers["Location"] = _place(why.proposal)
         return result
+
+    @flask.errorhandler(Opened)
+    def opened(why: Opened) -> Response:
+        return proposed(why.proposal, status=202)
 
     @flask.errorhandler(Waiting)
     def waiting(why: Waiting) -> Response:

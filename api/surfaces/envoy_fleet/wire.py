@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.bodies import BodyError
-from api.changes import Waiting
+from api.changes import Opened, Waiting
 from api.limits import TooMany
 from api.people import Forbidden, Unknown
 from api.surfaces.envoy_fleet.rates import Standing
@@ -55,6 +55,8 @@ STATUSES = {
     "declined": 409,
     "exists": 409,
     "no-git": 409,
+    "no-forge": 409,
+    "forge": 409,
     "unwritable": 409,
     "precondition": 412,
     "too-large": 413,
@@ -143,6 +145,10 @@ def envelope(flask: Flask, log: Log, standing: Callable[[], Standing]) -> None:
     @flask.errorhandler(Planned)
     def planned(why: Planned) -> Response:
         return Response(why.plan, mimetype="application/json")
+
+    @flask.errorhandler(Opened)
+    def opened(why: Opened) -> Response:
+        return answer({"message": str(why), "pull_request_url": why.url}, 202)
 
     @flask.errorhandler(Waiting)
     def waiting(why: Waiting) -> Response:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from reconciler.core.kinds.document import Drift
+from reconciler.core.kinds.pulls import PullRequests
 from reconciler.core.kinds.recipient import Recipient
 from reconciler.core.kinds.rule import HealthRule
 from reconciler.core.kinds.sealed import Ciphertext
@@ -84,6 +85,8 @@ class Settings(Spec):
     """The key that hashes of secrets are made with, sealed for all recipients, so that the same secret has the same hash
     whoever seals it; `convoy secret hash-key` makes it."""
 
+    pull_requests: PullRequests | None = None
+    """Changes that are asked for over the API may become pull requests; left out, none does."""
     retention: Retention = Field(default_factory=Retention)
     """How long metrics are kept."""
     health: tuple[HealthRule, ...] = Field((), max_length=50)

@@ -1,0 +1,247 @@
+"""Changes over the API that become pull requests: a branch and a pull request for each, exactly one, whatever happens."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.committer import Opens
+from reconciler.core.kinds.pulls import PullRequests
+from reconciler.core.model import Ref
+from reconciler.log import Log
+from reconciler.pulls import Pulls, Told, opens
+from reconciler.seams import Seams
+from reconciler.secrets import Opener, keygen, seal
+from tests.committing import Committing, cluster, error, value
+from tests.forge.conftest import BLIND, TOKEN, stand_in
+from tests.forge.stand_in import Reply, Request, StandIn
+from tests.repos import Origin, git, hermetic, make_origin
+
+pytestmark = pytest.mark.slow
+
+
+class Killed(BaseException):
+    pass
+
+
+class Fatal(Seams):
+    """Ends whoever comes to this point, once."""
+
+    def __init__(self, at: str = "") -> None:
+        self.at = at
+
+    def point(self, name: str, *about: object) -> None:
+        if name == self.at:
+            self.at = ""
+            raise Killed
+
+
+class Opening(Committing):
+    """With a forge, and whoever opens pull requests there; in this test's thread, or in one of its own."""
+
+    def __init__(self, directory: Path, run: Path, origin: Origin, forge: StandIn, kind: str, **more: Any) -> None:
+        self.mode: Opens = "declined"
+        super().__init__(directory, run, origin, **more)
+        identity, recipient = keygen()
+        token = seal(TOKEN.encode(), [recipient], None)
+        self.identity, self.recipient = identity, recipient
+        said = PullRequests(forge=kind, api=forge.api, repository="us/fleet", token=token, allow_private=True)
+        self.told: Told | None = Told(Ref("Settings", "fleet"), said)
+        forge.branches = lambda: set(git(origin.path, "for-each-ref", "--format=%(refname:short)", "refs/heads").split())
+        self.opened: list[str] = []
+        opener = Opener([identity], lambda ref, purpose: self.opened.append(f"{ref}: {purpose}"))
+        assert self.desk is not None
+        self.committer._opens = lambda: opens(self.told) if self.mode != "always" else "always"
+        self.pulls = Pulls(
+            self.store,
+            self.desk,
+            self.committer,
+            lambda: self.told,
+            opener,
+            lambda: self.acting,
+            Log(level="error"),
+            self.seams,
+        )
+
+    def token_is(self, token: str) -> None:
+        assert self.told is not None
+        sealed = seal(token.encode(), [self.recipient], None)
+        self.told = Told(self.told.ref, self.told.pulls.model_copy(update={"token": sealed}))
+
+    def close(self) -> None:
+        self.pulls.close()
+        super().close()
+
+
+@pytest.fixture
+def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Origin:
+    hermetic(monkeypatch)
+    made = make_origin(tmp_path)
+    made.commit({"clusters/a.yaml": cluster("a")})
+    return made
+
+
+@pytest.fixture(params=["github", "gitlab", "gitea"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def forge(kind: str) -> Iterator[StandIn]:
+    with stand_in(kind) as served:
+        yield served
+
+
+@pytest.fixture
+def convoy(tmp_path: Path, sockets: Path, origin: Origin, forge: StandIn, kind: str) -> Iterator[Opening]:
+    with closing(Opening(tmp_path, sockets, origin, forge, kind)) as opened:
+        yield opened
+
+
+PATCH = {"spec": {"connectTimeoutSeconds": 3}}
+
+
+def test_a_change_becomes_a_pull_request(convoy: Opening, forge: StandIn, origin: Origin) -> None:
+    """202 with its address; the branch holds the commit, the followed one stays; asked again under its key it is the same."""
+    convoy.pulls.start()
+    answers = [
+        convoy("PATCH", "Cluster/a", PATCH, "?mode=pull-request&message=Wait+@all+%23longer", Idempotency_Key="k")
+        for _ in range(2)
+    ]
+    assert [one.status_code for one in answers] == [202, 202]
+    said = json.loads(answers[0].get_data())
+    assert said["state"] == "proposed"
+    assert "ETag" not in answers[0].headers
+    (pull,) = forge.pulls
+    assert said["url"].endswith(f"/{pull.number}")
+    assert json.loads(answers[1].get_data()) == said
+    assert (pull.head, pull.base, pull.title) == (f"convoy/{said['proposal']}", "main", "Wait @all #longer")
+    assert "Change `Cluster/a`" in pull.body
+    assert convoy.log() == ["change"]
+    assert git(origin.path, "log", "-1", "--format=%s|%an|%H", pull.head) == f"Wait @all #longer|Ada|{said['revision']}"
+    assert json.loads(convoy("GET", answers[0].headers["Location"]).get_data())["url"] == said["url"]
+    assert set(convoy.opened) == {"Settings/fleet: pull requests: token"}
+    assert TOKEN not in str(said)
+
+
+def test_where_the_branch_takes_no_pushes(convoy: Opening, forge: StandIn, origin: Origin) -> None:
+    """What it declines becomes a pull request; what it takes is a commit; and where all are to be reviewed, none is."""
+    hook = origin.path / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\nread old new ref\n[ "$ref" != refs/heads/main ] || { echo protected >&2; exit 1; }\n')
+    hook.chmod(0o755)
+    convoy.pulls.start()
+    assert convoy("PATCH", "Cluster/a", PATCH).status_code == 202
+    hook.unlink()
+    assert convoy("PUT", "Cluster/b", value("b")).status_code == 201
+    convoy.mode = "always"
+    assert convoy("PUT", "Cluster/c", value("c")).status_code == 202
+    assert len(forge.pulls) == 2
+    assert convoy.log() == ["Set Cluster/b", "change"]
+
+
+def test_what_cannot_be_is_refused_as_ever(convoy: Opening, forge: StandIn) -> None:
+    """A change that adds a Problem, or that nobody may make, opens nothing; one that changes nothing is done already."""
+    convoy.pulls.start()
+    query = "?mode=pull-request"
+    assert convoy("PUT", "Proxy/p", {"spec": {"group": "none"}}, query).status_code == 422
+    assert convoy("PATCH", "Cluster/none", {}, query).status_code == 404
+    assert convoy("PATCH", "Cluster/a", PATCH, query, If_Match='"old"').status_code == 412
+    assert convoy("PATCH", "Cluster/a", {}, query).status_code == 200
+    assert convoy("PATCH", "Cluster/a", PATCH, "?mode=maybe").status_code == 400
+    assert forge.pulls == []
+    convoy.token_is(BLIND)
+    refused = convoy("PATCH", "Cluster/a", PATCH, query)
+    assert (refused.status_code, error(refused)["code"]) == (409, "forge")
+    assert BLIND not in refused.text
+    convoy.token_is("two\nlines")
+    refused = convoy("PATCH", "Cluster/a", PATCH, query)
+    assert (refused.status_code, error(refused)["code"]) == (409, "forge")
+    convoy.told = None
+    refused = convoy("PATCH", "Cluster/a", PATCH, query)
+    assert (refused.status_code, error(refused)["code"]) == (409, "no-forge")
+
+
+@pytest.mark.parametrize("at", ["git.push", "pulls.open", "pulls.decide"])
+def test_killed_in_between(at: str, tmp_path: Path, sockets: Path, origin: Origin, forge: StandIn, kind: str) -> None:
+    """Before the push, between it and opening, and before it is written down: whoever comes next finds what is there."""
+    fatal = Fatal(at)
+    with closing(Opening(tmp_path, sockets, origin, forge, kind, seams=fatal, start=False)) as convoy:
+        body = _body()
+        one = convoy.store.proposals.add("t", "", "d", body, ["Cluster/a"], "pull-request")
+        if at == "pulls.decide":
+            decide = convoy.store.proposals.decide
+            convoy.store.proposals.decide = _dies  # type: ignore[assignment, method-assign]
+        with pytest.raises(Killed):
+            convoy.pulls.turn()
+        if at == "pulls.decide":
+            convoy.store.proposals.decide = decide  # type: ignore[method-assign]
+            # Meanwhile somebody merges it, and the forge takes its branch away.
+            forge.pulls[0].open = False
+            git(origin.path, "update-ref", "-d", f"refs/heads/{forge.pulls[0].head}")
+        origin.commit({"theirs.yaml": cluster("theirs")})
+        convoy.pulls.turn()
+        found = convoy.store.proposals.get(one.id)
+        assert found is not None
+        assert found.state == "proposed"
+        assert len(forge.pulls) == 1
+        assert len([one for one in forge.branches() if one.startswith("convoy/")]) == (at != "pulls.decide")
+
+
+def _dies(_: object) -> None:
+    raise Killed
+
+
+def _body() -> dict[str, object]:
+    change = {"verb": "patch", "ref": "Cluster/a", "document": PATCH, "match": [], "seen": "", "new": False, "uid": ""}
+    return {"changes": [change], "account": "ada", "author": "Ada <a@b.c>", "message": ""}
+
+
+def test_a_forge_that_is_away_holds_up_nobody(convoy: Opening, forge: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again; commits go on meanwhile; and one whose answer was lost is found, not opened twice."""
+    monkeypatch.setattr("api.changes.COMMITTING_S", 1.0)
+    monkeypatch.setattr("reconciler.pulls.PATIENCE_S", 0.5)
+    away = [lambda _: Reply(502) for _ in range(40)]
+    forge.vices += away
+    convoy.pulls.start()
+    answer = convoy("PATCH", "Cluster/a", PATCH, "?mode=pull-request")
+    assert (answer.status_code, error(answer)["code"]) == (503, "waiting")
+    assert convoy("PUT", "Cluster/b", value("b")).status_code == 201
+
+    def lost(request: Request) -> Reply | None:
+        if request.method != "POST" or "graphql" in request.path:
+            return None
+        forge.answer(request)
+        return Reply(502)
+
+    forge.vices[:] = [lost]
+    for _ in range(200):
+        said = json.loads(convoy("GET", answer.headers["Location"]).get_data())
+        if said["state"] != "waiting":
+            break
+        threading.Event().wait(0.05)
+    assert said["state"] == "proposed"
+    assert len(forge.pulls) == 1
+
+
+def test_what_waits_too_long_is_refused(convoy: Opening, forge: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked has long gone."""
+    monkeypatch.setattr("reconciler.pulls.LONGEST_WAITING_S", -1.0)
+    one = convoy.store.proposals.add("t", "", "d", _body(), ["Cluster/a"], "pull-request")
+    convoy.pulls.turn()
+    found = convoy.store.proposals.get(one.id)
+    assert found is not None
+    assert (found.state, found.answer["code"]) == ("refused", "expired")
+    assert forge.pulls == []
+
+
+def test_only_whoever_holds_the_lease(convoy: Opening, forge: StandIn) -> None:
+    """A standby opens nothing."""
+    convoy.acting = False
+    convoy.store.proposals.add("t", "", "d", _body(), ["Cluster/a"], "pull-request")
+    convoy.pulls.turn()
+    assert (forge.pulls, len(convoy.store.proposals.waiting(10, mode="pull-request"))) == ([], 1)
