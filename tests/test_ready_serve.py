@@ -114,7 +114,7 @@ def test_a_commit_moves_traffic_without_losing_a_request(fleet: Fleet) -> None:
             fleet.commit("backend: green", green=3)
             until(lambda: waits(control))
             until(lambda: "Application/green" in control.view().status[SITE_REF].why)
-            assert control.view().status[SITE_REF].sync == "pending"
+            assert (control.view().status[SITE_REF].sync, control.view().status[SITE_REF].health) == ("pending", "starting")
             assert set(traffic.answers) == {"hello"}
             until(lambda: control.view().converged)
             until(lambda: traffic.answers["green"] > 50)
