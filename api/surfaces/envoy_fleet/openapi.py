@@ -154,7 +154,8 @@ def _parameters(operation: Operation, shape: Shape) -> list[dict[str, Any]]:
         found.append({"name": name, "in": "query", "description": about.get("description", ""), "schema": _parameter(about)})
     if shape.changes:
         found += [{"in": "header", "required": False} | one for one in TERMS]
-    version = {"name": "API-Version", "description": "The version that is meant", "schema": {"type": "string"}}
+    meant = {"type": "string", "pattern": rf"^{wire.VERSION.split('.')[0]}(\.[0-9]+)*$"}
+    version = {"name": "API-Version", "description": "The version that is meant", "schema": meant}
     return [*found, {"in": "header"} | version]
 
 

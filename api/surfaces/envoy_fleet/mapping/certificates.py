@@ -1,11 +1,10 @@
 """Certificates of the document ⇔ Certificate documents; what a certificate says of itself is read from its PEM."""
 
 import math
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from api.surfaces.envoy_fleet.mapping.envoy import get, items
+from api.surfaces.envoy_fleet.mapping.envoy import entry_id, get, items
 from api.surfaces.envoy_fleet.wire import Invalid, moment
 from reconciler import tls
 from reconciler.core.declared import Declared
@@ -74,12 +73,8 @@ def _uses(user: Declared, name: str) -> Iterator[dict[str, Any]]:
         return
     for listener in items(spec, "listeners"):
         if name in {get(get(listener, "tls"), "certificate"), *_secrets(get(listener, "envoy"))}:
-            yield {"type": "listener", "id": listener_id(user.uid, str(get(listener, "name"))), "name": get(listener, "name")}
-
-
-def listener_id(configuration: str, name: str) -> str:
-    """As routes/configurations.py gives it."""
-    return str(uuid.uuid5(uuid.UUID(configuration), f"listeners/{name}/"))
+            told = str(get(listener, "name"))
+            yield {"type": "listener", "id": entry_id(user.uid, "listeners", told), "name": told}
 
 
 def _secrets(message: Any) -> Iterator[str]:

@@ -1,10 +1,9 @@
 """Reads and writes Envoy's JSON as documents hold it: members in either spelling, durations, numbers."""
 
 import re
+import uuid
 from collections.abc import Mapping
 from typing import Any
-
-from api.surfaces.envoy_fleet.wire import Invalid
 
 SECONDS = re.compile(r"(-?[0-9]{1,12})(?:\.([0-9]{1,9}))?s")
 
@@ -60,6 +59,6 @@ def spelled(there: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def refuse(field: str, reason: str) -> Any:
-    """What the document lets one say and the model cannot."""
-    raise Invalid(field, reason)
+def entry_id(configuration: str, which: str, name: str, tie: str = "") -> str:
+    """The id of a listener or a route of a Configuration: its name there is all that it is known by."""
+    return str(uuid.uuid5(uuid.UUID(configuration), f"{which}/{name}/{tie}"))

@@ -1,6 +1,5 @@
 """What proxies are configured with (sections 6.2 to 6.4), and the listeners and routes of a configuration (8 and 9)."""
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ from api.fleet import SETTLING_S
 from api.surfaces.envoy_fleet import pages, wire
 from api.surfaces.envoy_fleet.configured import Configured, configured, fares, ports, shared, version
 from api.surfaces.envoy_fleet.mapping import configurations, entries, proxies
+from api.surfaces.envoy_fleet.mapping.envoy import entry_id
 from api.surfaces.envoy_fleet.mapping.proxies import Active
 from api.surfaces.envoy_fleet.operations import Answer, Asked, Operations, tagged
 from api.surfaces.envoy_fleet.routes.proxies import KIND as PROXY
@@ -194,7 +194,7 @@ def _entries(declared: Declared, views: list[dict[str, Any]], which: str) -> lis
     found = []
     for view in views:
         tie = str(view.get("virtual_host") or "")
-        id = str(uuid.uuid5(uuid.UUID(declared.uid), f"{which}/{view['name']}/{tie}"))
+        id = entry_id(declared.uid, which, view["name"], tie)
         about = {"id": id, "configuration_id": declared.uid}
         found.append(pages.Entry(str(view["name"]), tie, {**about, **view, **dates}))
     return found
