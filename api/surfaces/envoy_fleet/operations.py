@@ -14,12 +14,12 @@ from flask import Flask, Request, Response, request
 
 from api import changes
 from api.fleet import Found
-from api.limits import Held
-from api.people import Account, bearer, named, who
+from api.limits import Held, TooMany
+from api.people import Account, Forbidden, Unknown, bearer, named, who
 from api.reach import Reach
 from api.surfaces.envoy_fleet import pages, shapes, wire
 from api.surfaces.envoy_fleet.contract import Operation, operations
-from api.surfaces.envoy_fleet.rates import Rates, Standing
+from api.surfaces.envoy_fleet.rates import Rates
 from api.surfaces.envoy_fleet.shapes import Shape
 from reconciler.core.declared import Declared
 from reconciler.core.model import Ref
@@ -211,9 +211,7 @@ class Operations:
                 shown = bearer(of) or of.args.get("access_token", "")
                 again = partial(self._listener, of, shown)
                 account = self._account(operation, again)
-                standing = self._hit(operation.rate, account.id)
-                if standing.over:
-                    return _too_often(standing)
+                self._hit(operation.rate, account.id)
                 shapes.parameters(shape, of.args.to_dict(flat=False))
                 return view(account, again)
 
@@ -234,9 +232,7 @@ class Operations:
         if wrong is not None:
             return wrong
         account = NOBODY if operation.open else self._account(operation, lambda: who(self.reach.store, request, SURFACE))
-        standing = self._hit(operation.rate, account.id)
-        if standing.over:
-            return _too_often(standing)
+        self._hit(operation.rate, account.id)
         if not operation.open:
             account.needs("admin" if operation.id in FOR_ADMINS else "operator" if operation.writes else "viewer")
         query = shapes.parameters(shape, request.args.to_dict(flat=False))
@@ -251,15 +247,17 @@ class Operations:
     def _account(self, operation: Operation, ask: Callable[[], Account]) -> Account:
         try:
             return ask()
-        except Exception:
+        except (Unknown, Forbidden):
             # Whoever guesses is counted as well, by where he comes from.
             self._hit(operation.rate, "")
             raise
 
-    def _hit(self, rate: str, account: str) -> Standing:
+    def _hit(self, rate: str, account: str) -> None:
+        """Raises TooMany."""
         standing = self._rates.hit(rate, account or f"from {request.remote_addr}")
         request.environ["convoy.standing"] = standing
-        return standing
+        if standing.over:
+            raise TooMany(f"more than {standing.limit} requests of this kind within a minute", standing.after_s, own=True)
 
     def _said(self, operation: Operation, shape: Shape, said: "Mapping[str, Any] | Answer | None") -> Response:
         given = said if isinstance(said, Answer) else Answer(said)
@@ -268,11 +266,6 @@ class Operations:
         for name, value in given.headers.items():
             result.headers[name] = value
         return result
-
-
-def _too_often(standing: Standing) -> Response:
-    words = f"more than {standing.limit} requests of this kind within a minute"
-    return wire.error(429, words, Retry_After=str(standing.after_s))
 
 
 def tagged(found: Declared, shown: Mapping[str, Any]) -> Answer:

@@ -1,6 +1,7 @@
 """The envelope: errors, versions, rates and who may ask, for every operation alike."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -71,6 +72,28 @@ def test_rates() -> None:
     assert 1 <= over.after_s <= 61
     assert not counted.hit("create", "a").over
     assert not any(counted.hit("", "a").over for _ in range(5))
+
+
+def test_too_often(dialect: Dialect) -> None:
+    """429 in this dialect's words, with what is left and when to come again; each account for itself; guessing counts too."""
+    flask: Any = envoy_fleet.app(dialect.reach, Rates({"list": 2, "create": 1}))
+    client = flask.test_client()
+
+    def ask(headers: dict[str, str], path: str = "clusters") -> Any:
+        return client.get(f"/api/v1/{path}", headers=headers)
+
+    viewer, admin = dialect.bearer("viewer"), dialect.bearer("admin")
+    assert [ask(viewer).status_code for _ in range(3)] == [200, 200, 429]
+    over = ask(viewer)
+    assert json.loads(over.get_data())["error"]["code"] == "RATE_LIMIT_EXCEEDED"
+    assert [over.headers[name] for name in LIMITS[:2]] == ["2", "0"]
+    assert 1 <= int(over.headers["Retry-After"]) <= 61
+    assert abs(int(over.headers["X-RateLimit-Reset"]) - time.time()) < 62
+    assert ask(admin).status_code == 200
+    assert client.post("/api/v1/clusters", headers=viewer, json={"name": "a"}).status_code == 403
+    guess = {"Authorization": "Bearer guess"}
+    assert [ask(guess).status_code for _ in range(3)] == [401, 401, 429]
+    assert all(ask({}, "health").status_code == 200 for _ in range(5))
 
 
 def test_what_we_did_not_foresee(dialect: Dialect, capsys: pytest.CaptureFixture[str]) -> None:
