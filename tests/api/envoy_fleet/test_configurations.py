@@ -193,6 +193,21 @@ def test_a_proxy_that_is_pinned_shows_what_it_is_pinned_to(dialect: Dialect) -> 
     assert (said["name"], names(said)) == ("proxy-west-001-config", ["web", "b", "c", "e"])
 
 
+def test_what_is_pinned_and_not_known_is_not_guessed(dialect: Dialect) -> None:
+    """A commit that was never in force by itself: nobody here knows what it says, so nothing is laid over that."""
+    proxied.fleet(dialect)
+    assert dialect.origin is not None
+    dialect.origin.commit({"fleet/edge.yaml": proxied.EDGE.replace("10.0.0.1", "10.0.0.7")})
+    never = tip(dialect)
+    west = proxied.FLEET["fleet/west.yaml"] + f"  configuration: edge\n  revision: {never}\n"
+    commit(dialect, {"fleet/edge.yaml": proxied.EDGE, "fleet/west.yaml": west})
+    assert dialect.refused(GET, ids=WEST)[0] == 404
+    assert dialect.refused(PUT, put(cluster("b")), ids=WEST)[0] == 409
+    assert dialect.made("proxies.list")["data"][1]["configuration"] == {"listeners": 0, "clusters": 0, "routes": 0}
+    said = dialect.made(BACK, {"target_version": 1}, ids=WEST)
+    assert (said["name"], names(said)) == ("proxy-west-001-config", ["web"])
+
+
 def test_a_proxy_without_a_configuration_gets_one(dialect: Dialect) -> None:
     """There is none to read, until somebody says what it is to be."""
     bare = {**proxied.ONE, "fleet/group.yaml": proxied.HEAD.format("ProxyGroup", "edge") + "spec: {}\n"}

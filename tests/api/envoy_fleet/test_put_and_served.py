@@ -96,7 +96,7 @@ def test_what_was_put_is_served(served: Serving) -> None:
     other = ask("GET", "/proxies/edge-2/configuration")
 
     hello = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "hello"}}}
-    manager = {
+    manager: dict[str, Any] = {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "hello",
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [hello]}]},
@@ -114,11 +114,21 @@ def test_what_was_put_is_served(served: Serving) -> None:
         "filter_chains": [{"filters": filters}],
     }
     body = {"change_description": "Say hello", "static_resources": {"listeners": [listener]}}
+    rehearsed = ask("PUT", "/proxies/edge-1/configuration?dry_run=true", body)
+    assert "edge-1-config" in json.dumps(rehearsed["plan"])
     put = ask("PUT", "/proxies/edge-1/configuration?wait=synced", body)
     assert (put["name"], put["active_version"]["version_number"]) == ("edge-1-config", 1)
     until(lambda: said(port) == "hello", "the Envoy does not say hello")
     until(lambda: ask("GET", "/proxies/edge-1/configuration")["delivery"]["state"] == "acknowledged", "not acknowledged")
     assert ask("GET", "/proxies/edge-2/configuration")["static_resources"] == other["static_resources"]
+
+    # What only an Envoy itself has something against is committed, and does not come into force.
+    manager["http_filters"] *= 2
+    worse = ask("PUT", "/proxies/edge-1/configuration", body)
+    assert (worse["active_version"], worse["delivery"]["state"]) == (put["active_version"], "refused")
+    assert "terminal" in worse["delivery"]["message"]
+    manager["http_filters"] = manager["http_filters"][:1]
+    ask("PUT", "/proxies/edge-1/configuration?wait=synced", body)
 
     # In the document's own model (8.2), on another port; then back to the first version.
     more = free_port()

@@ -21,6 +21,7 @@ from reconciler.core.model import Ref
 from reconciler.core.named import upserted
 from reconciler.core.patches import copied
 from reconciler.core.proposal import Change, Refused
+from reconciler.core.show_layout import harmless
 
 KIND, WORD = "Configuration", "configuration"
 LISTS = ("listeners", "routes", "clusters")
@@ -28,7 +29,7 @@ LONGEST_NAME = 63
 Spec = dict[str, Any]
 # What a change makes of one that is configured so: what is laid over its Configuration, the whole of it as it is then, and in
 # which words.
-Make = Callable[[Configured, Active | None], tuple[Change, Spec, str]]
+Make = Callable[[Configured], tuple[Change, Spec, str]]
 
 
 def add(served: Operations) -> None:
@@ -38,7 +39,8 @@ def add(served: Operations) -> None:
 
     @served("proxies.configuration.update")
     def update(asked: Asked, id: str) -> Answer:
-        def make(one: Configured, active: Active | None) -> tuple[Change, Spec, str]:
+        def make(one: Configured) -> tuple[Change, Spec, str]:
+            active = _known(one)
             said = _said(asked, one, active) if active is not None else _unsaid(asked, one)
             spec = copied(dict(active.spec)) if active is not None else {}
             port_of = ports(asked.reach.store, one.proxy.tenant)
@@ -54,7 +56,7 @@ def add(served: Operations) -> None:
     def rollback(asked: Asked, id: str) -> Answer:
         n = asked.body["target_version"]
 
-        def make(one: Configured, _: Active | None) -> tuple[Change, Spec, str]:
+        def make(one: Configured) -> tuple[Change, Spec, str]:
             old = version(asked.reach.store, one.ref, n) if one.name else None
             if old is None:
                 raise wire.NotFound("version of this configuration")
@@ -91,10 +93,15 @@ def _of(asked: Asked, id: str) -> Configured:
     return one
 
 
-def _shown(asked: Asked, one: Configured) -> Answer:
+def _known(one: Configured) -> Active | None:
+    """What it serves; raises Refused where it is pinned to what nobody here knows."""
     if one.pinned and one.active is None:
         what = f"this proxy is pinned to commit {one.pinned[:12]}, and what that declares is not kept here"
         raise Refused("conflict", what, "roll it back, or deploy another version to it")
+    return one.active
+
+
+def _shown(asked: Asked, one: Configured) -> Answer:
     if one.active is None:
         raise wire.NotFound("configuration of this proxy")
     return Answer(_said(asked, one, one.active), headers={"ETag": f'"{one.active.digest}"'})
@@ -121,7 +128,7 @@ def _changed(asked: Asked, id: str, make: Make) -> Answer:
 
     def plan(terms: Terms) -> tuple[tuple[Change, ...], Terms]:
         one = _of(asked, id)
-        change, spec, words = make(one, one.active)
+        change, spec, words = make(one)
         terms = replace(terms, message=terms.message or words)
         if one.now is not None and not one.pinned and not shared(asked.reach.store, one):
             return (change,), terms
@@ -134,7 +141,20 @@ def _changed(asked: Asked, id: str, make: Make) -> Answer:
     done = asked.worked_out(plan)
     if isinstance(done, Done) and done.proposal is not None and not asked.reach.fleet.in_force(done.proposal, SETTLING_S):
         request.environ["convoy.late"] = True
+        return _committed(asked, _of(asked, id))
     return _shown(asked, _of(asked, id))
+
+
+def _committed(asked: Asked, one: Configured) -> Answer:
+    """It is in Git and not in force: what is served is what was before, and why that is so is told where it is known."""
+    judged = asked.reach.store.current()
+    problems = judged.problems if judged is not None and judged.status == "refused" else ()
+    why = str(problems[0]) if problems else "it is committed, and not in force yet"
+    if one.active is None:
+        raise Refused("conflict", f"this is committed, and not in force: {why}", "commit something else")
+    answer = _shown(asked, one)
+    late = answer.body["delivery"] | {"state": "refused" if problems else "pending", "message": harmless(why)}
+    return Answer(answer.body | {"delivery": late})
 
 
 def _own(asked: Asked, one: Configured, spec: Spec) -> tuple[Change, ...]:
