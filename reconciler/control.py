@@ -152,8 +152,8 @@ class Control:
     def _scraper(self, loop: Loop) -> Scraper:
         ourselves, proxies = Ourselves(self._seams), loop.proxies
 
-        def retention() -> Retention:
-            return settings_of(loop.premises.fleet).retention if loop.premises else Retention()
+        def retention() -> Retention | None:
+            return settings_of(loop.premises.fleet).retention if loop.premises else None
 
         return Scraper(
             self.store.readings,

@@ -46,13 +46,14 @@ class Scraper:
         readings: Readings,
         hosts: Callable[[], Iterable[Host]],
         told: Callable[[str], Mapping[str, XdsResource]],
-        retention: Callable[[], Retention],
+        retention: Callable[[], Retention | None],
         about: Callable[[], Mapping[str, Any]],
         acts: Callable[[], bool],
         log: Log,
         seams: Seams,
     ) -> None:
-        """`told`: node ⇒ the clusters that it is told of. `about`: what is to be kept of Convoy itself."""
+        """`told`: node ⇒ the clusters that it is told of. `retention`: None as long as nobody knows. `about`: what is kept of
+        Convoy itself."""
         self._readings, self._hosts, self._told, self._retention, self._about = readings, hosts, told, retention, about
         self._acts, self._log, self._seams = acts, log, seams
         self._looked: dict[str, _Looked] = {}
@@ -202,10 +203,10 @@ class Scraper:
             # Which of the two is right shows only later, and what is dropped does not come back.
             self._steady_since = at
         self._ahead_s = ahead_s
-        if at - self._purged_at < PURGE_S or at - self._steady_since < STEADY_S:
+        kept = self._retention()
+        if kept is None or at - self._purged_at < PURGE_S or at - self._steady_since < STEADY_S:
             return
         self._purged_at = at
-        kept = self._retention()
         self._readings.purge(kept.keep_s(), kept.rows, self._seams.now())
 
     def _offset(self) -> float:

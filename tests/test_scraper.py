@@ -64,7 +64,7 @@ class World:
             "in:side": cluster("in:side", Ref("Configuration", "c")),
         }
         ourselves = Ourselves(self.clock)
-        self.retention = Retention()
+        self.retention: Retention | None = Retention()
         self.scraper = Scraper(
             self.readings,
             lambda: self.hosts,
@@ -234,6 +234,17 @@ def test_nothing_is_dropped_while_the_clock_jumps(world: World) -> None:
     left = world.rates("Proxy/edge-a")
     assert not {0, 1, 2} & left.keys()
     assert max(left) < 100
+
+
+def test_nothing_is_dropped_before_settings_are_known(world: World) -> None:
+    """Longer than usual may be what they say."""
+    world.retention = None
+    for n in range(1, 90):
+        world.minute(a=1000 + 600 * n)
+    assert len(world.rates("Proxy/edge-a")) == 89
+    world.retention = Retention(minute_hours=1)
+    world.minute(a=1000 + 600 * 90)
+    assert len(world.rates("Proxy/edge-a")) <= 61
 
 
 def test_who_does_not_act_does_not_look(world: World) -> None:

@@ -64,7 +64,6 @@ class Readings:
         self.shown: str = self._dialect.shown(self._url)
         self._engine: Engine | None = None
         self._lock = threading.Lock()
-        self._ids: dict[str, int] = {}
 
     def close(self) -> None:
         if self._engine is not None:
@@ -103,19 +102,17 @@ class Readings:
             if dropped:
                 unused = ~exists().where(ROWS.c.subject == SUBJECTS.c.id)
                 connection.execute(delete(SUBJECTS).where(unused))
-                self._ids.clear()
         return dropped
 
     def _numbered(self, connection: Connection, subjects: Iterable[str]) -> dict[str, int]:
-        missing = sorted(subject for subject in subjects if subject not in self._ids)
-        if missing:
-            known = by_name(connection, missing)
-            last = connection.execute(select(func.max(SUBJECTS.c.id))).scalar_one() or 0
-            made = {subject: last + n for n, subject in enumerate((one for one in missing if one not in known), 1)}
-            if made:
-                connection.execute(insert(SUBJECTS), [{"id": id, "subject": subject} for subject, id in made.items()])
-            self._ids |= known | made
-        return self._ids
+        # Asked each time: another Convoy may have dropped some since, and given their numbers to others.
+        wanted = sorted(subjects)
+        known = by_name(connection, wanted)
+        last = connection.execute(select(func.max(SUBJECTS.c.id))).scalar_one() or 0
+        made = {subject: last + n for n, subject in enumerate((one for one in wanted if one not in known), 1)}
+        if made:
+            connection.execute(insert(SUBJECTS), [{"id": id, "subject": subject} for subject, id in made.items()])
+        return known | made
 
     def _roll(self, connection: Connection, now: int, since: int | None) -> None:
         """What is finer than each resolution, added up for every span of it that has something new and is over."""
@@ -189,10 +186,8 @@ class Readings:
                     self._prepare(connection)
                     with connection.begin():
                         yield connection
-            except BaseException as error:
-                # Of what was thought to be in the database nothing is known.
-                self._ids.clear()
-                if isinstance(error, DBAPIError) and any(word in str(error.orig) for word in BROKEN):
+            except DBAPIError as error:
+                if any(word in str(error.orig) for word in BROKEN):
                     self._start_anew()
                 raise
 
