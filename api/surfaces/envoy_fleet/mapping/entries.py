@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from api.surfaces.envoy_fleet.mapping.envoy import duration
 from api.surfaces.envoy_fleet.mapping.faults import faulty, refused
 from api.surfaces.envoy_fleet.mapping.filters import Untyped, type_of, typed, untyped
 from api.surfaces.envoy_fleet.wire import Invalid
@@ -150,7 +151,7 @@ def _durations(value: Any, path: Path) -> Any:
         elif isinstance(one, bool) or not isinstance(one, int) or not 0 <= one <= LONGEST_MS:
             raise refused((*path, key), "must be a whole number of milliseconds")
         else:
-            found[name] = f"{one // 1000}.{one % 1000:03}s"
+            found[name] = duration(one)
     return found
 
 
