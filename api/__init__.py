@@ -5,7 +5,7 @@ from typing import Any
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from api import hooks
+from api import audit, hooks
 from api.outer import Outer, Start, Wsgi
 from api.reach import Reach
 from api.surfaces import AT_ROOT, SURFACES, root
@@ -15,6 +15,8 @@ def create_app(reach: Reach) -> Wsgi:
     """Each surface is a small app of its own under `/<name>/`; `/health` is everybody's, `/hooks` the forges', and the
     URLs of one surface (`AT_ROOT`) are served without its name too. `reach` is what they may use."""
     surfaces: dict[str, Any] = {f"/{name}": surface.app(reach) for name, surface in SURFACES.items()}
+    for name in SURFACES:
+        audit.listen(surfaces[f"/{name}"], name)
     surfaces["/hooks"] = hooks.App(reach)
     below, nobodys = surfaces[f"/{AT_ROOT}"], root.app()
     base = SURFACES[AT_ROOT].BASE
@@ -24,4 +26,4 @@ def create_app(reach: Reach) -> Wsgi:
         inner: Wsgi = below if path == base or path.startswith(f"{base}/") else nobodys
         return inner(environ, start)
 
-    return Outer(DispatcherMiddleware(first, surfaces), reach.log, reach.secure)
+    return Outer(DispatcherMiddleware(first, surfaces), reach.log, reach.secure, reach.recorder)

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from flask import Request
 
+from api import audit
 from api.bodies import BodyError, read_body
 from api.fleet import SETTLING_S, Found
 from api.limits import Held, TooMany
@@ -171,7 +172,15 @@ def make(reach: Reach, changes: Sequence[Change], by: Writer, asked: Terms) -> D
     if asked.dry_run:
         what = REHEARSE_WITH_DOCUMENTS if by.reads else REHEARSE
         return Done(proposed, plan=ask(reach.run, what, json.dumps(as_body(proposed)).encode(), REHEARSING_S))
-    made = _ended(reach, fleet.propose(proposed, by.id, asked.key, asked.asks, asked.mode))
+    was = reach.store.declared(str(one.ref) for one in every)
+    changed = [(one, was.get(str(one.ref))) for one in every]
+    try:
+        made = _ended(reach, fleet.propose(proposed, by.id, asked.key, asked.asks, asked.mode))
+    except Waiting:
+        # It will be committed, and nobody asks again who did it.
+        audit.changed(changed)
+        raise
+    audit.changed(changed)
     late = asked.synced and not fleet.in_force(made, asked.timeout_s, synced=True)
     return Done(proposed, made, late=late)
 

@@ -16,7 +16,7 @@ from limits.strategies import MovingWindowRateLimiter
 # A pull request asks once for each push; a forge with a hundred open ones that all are rebased asks for these within minutes.
 PLANS_IN_A_MINUTE = 60
 # Each holds one of the threads (api/serve.py, which has as many as all of these together, and some for the rest).
-PLANS_AT_ONCE, CHANGES_AT_ONCE, WAITS_AT_ONCE, HOOKS_AT_ONCE = 24, 40, 16, 16
+PLANS_AT_ONCE, CHANGES_AT_ONCE, WAITS_AT_ONCE, HOOKS_AT_ONCE, STRANGERS_AT_ONCE = 24, 40, 16, 16, 20
 # A program that does nothing but write, each change its own commit, comes to a few thousand.
 CHANGES_IN_A_MINUTE, WAITS_IN_A_MINUTE = 12_000, 12_000
 # All that is being read and not answered yet.
@@ -86,6 +86,11 @@ def changes() -> Limits:
 def waits() -> Limits:
     """For reading what has to come first."""
     return Limits(WAITS_IN_A_MINUTE, WAITS_AT_ONCE, what="answers that wait for a change")
+
+
+def strangers() -> Limits:
+    """For those who are not known before their request is read: who they are counted as is their surface's matter."""
+    return Limits(at_once=STRANGERS_AT_ONCE, bytes=32 * 1024 * 1024, what="requests of those who are not known yet")
 
 
 class Held:

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from api import signed
+from flask import Request
+
+from api import client, signed
 from api.limits import TooMany
-from api.people import Account, Unknown, acting
+from api.people import Account, Forbidden, Unknown, acting, bearer, known
 from api.signed import ACCESS_S, Claims, Use
-from reconciler.store import Store, passwords
+from reconciler.store import KeptAccount, Store, passwords
 
 # A hash takes a core for 25 ms. One at a time leaves the others to those who are logged in, and is 40 logins a second.
 HASHES_AT_ONCE, WAITING_AT_MOST, WAIT_S = 1, 16, 3.0
@@ -52,46 +54,62 @@ class Login:
     lasts_s: int = round(ACCESS_S)
 
 
-def login(store: Store, surface: str, email: str, password: str, network: str) -> Login:
-    """Raises Unknown, Forbidden (right, and without a role here), TooMany and StoreError.
+def login(store: Store, request: Request, surface: str, email: str, password: str) -> Login:
+    """Raises Unknown, TooMany and StoreError.
 
     Neither words nor time tell whether there is such an account, and neither does a lock-out.
     """
+    network = client.network(client.address(request.environ))
     with HASHING.one():
         wait_s = store.sessions.attempt(email, network)
         if wait_s > 0:
             raise TooMany("too many logins have failed", max(1, round(wait_s)), own=True)
         kept = store.accounts.of(email)
         hash = store.accounts.password(kept.id if kept is not None else "")
+        if kept is not None:
+            known(request, kept.id, kept.email, kept.tenant, proved=False)
         right = passwords.fits(hash, password[: passwords.LONGEST + 1])
         if not right or kept is None or kept.status != "active":
             raise Unknown
         if passwords.outdated(hash):
             store.accounts.rehashed(kept.id, passwords.hashed(password))
+    known(request, kept.id, kept.email, kept.tenant)
     store.sessions.succeeded(email, network)
-    account = acting(store, kept, surface)
+    account = _acting(store, kept, surface)
     id, secret, until = store.sessions.open(kept.id)
     return _given(store, account, id, secret, until)
 
 
-def refresh(store: Store, surface: str, shown: str) -> Login:
-    """The next tokens; what was shown is good no more. Raises Unknown, Forbidden and StoreError."""
+def refresh(store: Store, request: Request, surface: str, shown: str) -> Login:
+    """The next tokens; what was shown is good no more. Raises Unknown and StoreError."""
     claims = signed.read("refresh", shown, store.installation(), store.sessions.believed(), store.sessions.now())
     following = store.sessions.refresh(claims.session, claims.secret) if claims is not None else None
     kept = store.sessions.whose(claims.session) if claims is not None else None
     if claims is None or following is None or kept is None or kept.id != claims.account or kept.status != "active":
         raise Unknown
-    return _given(store, acting(store, kept, surface), claims.session, *following)
+    known(request, kept.id, kept.email, kept.tenant)
+    return _given(store, _acting(store, kept, surface), claims.session, *following)
 
 
-def logout(store: Store, access: str, refresh: str) -> None:
-    """Both are good no more, whichever is shown; where neither is, or was, nothing happens. Raises StoreError."""
-    pairs: tuple[tuple[Use, str], ...] = (("access", access), ("refresh", refresh))
+def logout(store: Store, request: Request, refresh: str) -> None:
+    """Both are good no more, whichever is shown, the access token by its header or `refresh`; where nothing is, or nothing
+    counts, nothing happens. Raises StoreError."""
+    pairs: tuple[tuple[Use, str], ...] = (("access", bearer(request)), ("refresh", refresh))
     for use, shown in pairs:
         # Whoever has shown one that has just expired means the session all the same.
         claims = signed.read(use, shown, store.installation(), store.sessions.believed(), None) if shown else None
-        if claims is not None:
+        kept = store.sessions.whose(claims.session) if claims is not None else None
+        if claims is not None and kept is not None:
+            known(request, kept.id, kept.email, kept.tenant)
             store.sessions.end(claims.session)
+
+
+def _acting(store: Store, kept: KeptAccount, surface: str) -> Account:
+    """Who has no role here cannot log in here. Raises Unknown."""
+    try:
+        return acting(store, kept, surface)
+    except Forbidden:
+        raise Unknown from None
 
 
 def _given(store: Store, account: Account, session: str, secret: str, until: float) -> Login:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from api.recorder import Recorder
 from reconciler.log import Log
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -28,8 +29,8 @@ Wsgi = Callable[[dict[str, Any], Start], Iterable[bytes]]
 class Outer:
     """A WSGI app around another. Where that fails, whoever asked is told no more than that it has."""
 
-    def __init__(self, inner: Wsgi, log: Log, secure: bool) -> None:
-        self._inner, self._log, self._headers = inner, log, HEADERS + (SECURE if secure else [])
+    def __init__(self, inner: Wsgi, log: Log, secure: bool, recorder: Recorder | None = None) -> None:
+        self._inner, self._log, self._recorder, self._headers = inner, log, recorder, HEADERS + (SECURE if secure else [])
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         begun = time.monotonic()
@@ -58,4 +59,6 @@ class Outer:
         say = self._log.debug if path in QUIET else self._log.info
         took = round(1000 * (time.monotonic() - begun), 1)
         say("http.request", id=id, method=method, path=path, status=status[0], ms=took, by=environ.get("convoy.by", ""))
+        if self._recorder is not None:
+            self._recorder.hear(environ, int(status[0]))
         return answer

@@ -7,6 +7,7 @@ from functools import cache
 from flask import Request
 
 from api import signed
+from api.audit import Asker
 from reconciler.core.model import DEFAULT_TENANT
 from reconciler.store import ROLES, SCOPES, KeptAccount, Store, Token
 from reconciler.store.tokens import PREFIX
@@ -64,7 +65,7 @@ def who(store: Store, request: Request, surface: str) -> Account:
 def named(store: Store, request: Request, shown: str, surface: str) -> Account:
     """The same where it was not shown in that header (a browser's WebSocket has none)."""
     kept, token = _shown(store, shown)
-    request.environ["convoy.by"] = kept.email
+    known(request, kept.id, kept.email, kept.tenant)
     account = acting(store, kept, surface)
     if token is None:
         return account
@@ -122,11 +123,18 @@ def asker(store: Store, request: Request, scope: str) -> Token:
     token = store.tokens.shown(shown) if shown.startswith(PREFIX) else None
     if token is None or token.account:
         kept, key = _shown(store, shown)
-        request.environ["convoy.by"] = kept.email
+        known(request, kept.id, kept.email, kept.tenant)
         account = acting(store, kept, WHOLE_FLEET)
         scopes = SCOPES_OF[account.role] & (key.scopes if key is not None else frozenset(SCOPES))
         token = Token(account.id, account.email, account.id, scopes, 0.0, None, account.author)
+    else:
+        known(request, "", token.name, DEFAULT_TENANT)
     if scope not in token.scopes:
         raise Forbidden(f"this token may {' and '.join(sorted(token.scopes)) or 'nothing'}, and not {scope}")
-    request.environ["convoy.by"] = token.name
     return token
+
+
+def known(request: Request, account: str, by: str, tenant: str, *, proved: bool = True) -> None:
+    """Whom the log and the audit name; `account` is an id, "" for a token that is nobody's."""
+    request.environ["convoy.by"] = by if proved else ""
+    request.environ["convoy.who"] = Asker(account, by, tenant, proved)

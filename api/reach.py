@@ -7,6 +7,7 @@ from pathlib import Path
 
 from api.fleet import Fleet
 from api.limits import Limits, changes, waits
+from api.recorder import Recorder
 from reconciler.log import Log
 from reconciler.store import Store
 
@@ -17,6 +18,7 @@ class Reach:
     Convoy follows, "" where it follows a folder. `over` is set once control is gone, so that nobody waits for it any more,
     `ending` once this process is about to end.
 
+    `recorder` writes the audit; without it there is none (in tests of what it does not matter to).
     `limits` counts plans, `changes` what is to be committed, `waits` whoever reads and waits for something to come.
     """
 
@@ -30,6 +32,7 @@ class Reach:
     ending: threading.Event = field(default_factory=threading.Event)
     changes: Limits = field(default_factory=changes)
     waits: Limits = field(default_factory=waits)
+    recorder: Recorder | None = None
     fleet: Fleet = field(init=False)
 
     def __post_init__(self) -> None:

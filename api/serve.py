@@ -18,15 +18,16 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from api import create_app
 from api.bodies import SENDING_S
 from api.events import STREAMS_AT_ONCE
-from api.limits import CHANGES_AT_ONCE, HOOKS_AT_ONCE, PLANS_AT_ONCE, WAITS_AT_ONCE, Limits
+from api.limits import CHANGES_AT_ONCE, HOOKS_AT_ONCE, PLANS_AT_ONCE, STRANGERS_AT_ONCE, WAITS_AT_ONCE, Limits
 from api.reach import Reach
+from api.recorder import Recorder
 from api.websocket import UNTIMED
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Store
 
 # All that may hold one for long, and some for those who ask how things are.
-THREADS = PLANS_AT_ONCE + CHANGES_AT_ONCE + WAITS_AT_ONCE + HOOKS_AT_ONCE + STREAMS_AT_ONCE + 16
+THREADS = PLANS_AT_ONCE + CHANGES_AT_ONCE + WAITS_AT_ONCE + HOOKS_AT_ONCE + STREAMS_AT_ONCE + STRANGERS_AT_ONCE + 16
 # What waits for a thread beside those that have one.
 CONNECTIONS = 100 + THREADS
 # A client that says nothing for so long only holds a thread.
@@ -122,6 +123,7 @@ class Application(BaseApplication):
 
     def __init__(self, told: dict[str, Any]) -> None:
         self._told, self._over, self.ending = told, threading.Event(), threading.Event()
+        self._recorder: Recorder | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -140,6 +142,7 @@ class Application(BaseApplication):
             "loglevel": "warning",
             "proc_name": "convoy web",
             "post_worker_init": self._watch_pipe,
+            "worker_exit": self._ended,
             # Nobody in front is believed about who asks or how they came.
             "forwarded_allow_ips": "",
             "forwarder_headers": "",
@@ -155,7 +158,13 @@ class Application(BaseApplication):
         store = Store(told["store"], Seams(), make=False)
         followed = tuple(told["followed"])
         secure = bool(told["certificate"])
-        return create_app(Reach(store, Path(told["run"]), log, Limits(), secure, followed, self._over, self.ending))
+        self._recorder = recorder = Recorder(store, log)
+        about = Limits(), secure, followed, self._over, self.ending
+        return create_app(Reach(store, Path(told["run"]), log, *about, recorder=recorder))
+
+    def _ended(self, *_: Any) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _watch_pipe(self, _: Any) -> None:
         ends_with_its_pipe(self._over)

@@ -1,8 +1,10 @@
 """A repository, a store, the committer and the app in front of it; in force is what `follow` was last told."""
 
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from werkzeug.test import Client, TestResponse
 from api import create_app
 from api.limits import Limits
 from api.reach import Reach
+from api.recorder import Recorder
 from reconciler.bell import Bell
 from reconciler.committer import Committer, Desk
 from reconciler.core.declared import Declaration
@@ -49,7 +52,8 @@ class Committing:
         name: str = "ada",
     ) -> None:
         self.origin, self.run, self.seams = origin, run, seams or Seams()
-        self.store = Store(f"sqlite:///{directory / 'convoy.db'}", self.seams)
+        self.database = directory / "convoy.db"
+        self.store = Store(f"sqlite:///{self.database}", self.seams)
         self.acting, self.pushes = True, 0
         self.desk: Desk | None = None
         if origin is not None:
@@ -64,7 +68,8 @@ class Committing:
         self._loader = Loader(None, self.seams)
         self.committer = Committer(self.store, self.desk, lambda: self.acting, self._pushed, Log(level="error"), self.seams)
         self._bell: Bell | None = self.committer.start(run) if start else None
-        self.reach = Reach(self.store, run, Log(level="error"), Limits())
+        self.recorder = Recorder(self.store, Log(level="error"))
+        self.reach = Reach(self.store, run, Log(level="error"), Limits(), recorder=self.recorder)
         self.app = create_app(self.reach)
         self.token = self.store.tokens.create(name, ("read", "write"), None, "Ada <ada@example.com>")[1]
         if origin is not None and origin.tip():
@@ -89,6 +94,7 @@ class Committing:
         return tip
 
     def close(self) -> None:
+        self.recorder.close()
         self.committer.close()
         if self._bell is not None:
             self._bell.close()
@@ -108,6 +114,11 @@ class Committing:
             named = {"Content-Type": "application/json"} | named
         path = what if what.startswith("/") else f"/convoy/v1/resources/{what}"
         return Client(self.app).open(path + query, method=method, data=data, headers=named)
+
+    def rows(self, table: str) -> list[Any]:
+        """All of a table, as it is in the database."""
+        with closing(sqlite3.connect(self.database)) as raw:
+            return raw.execute(f"SELECT * FROM {table}").fetchall()
 
     def file(self, path: str) -> str:
         assert self.origin is not None

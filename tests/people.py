@@ -3,16 +3,25 @@
 import itertools
 
 from reconciler.core.model import DEFAULT_TENANT
-from reconciler.store import KeptAccount, Store
+from reconciler.store import KeptAccount, Store, passwords
 
 NUMBERS = itertools.count(1)
 ALL = ("plan", "read", "write", "manage")
 
 
-def account(store: Store, role: str | None, surface: str = "envoy-fleet", tenant: str = DEFAULT_TENANT) -> KeptAccount:
-    """A new one; without a role where that is None."""
+def account(
+    store: Store,
+    role: str | None,
+    surface: str = "envoy-fleet",
+    tenant: str = DEFAULT_TENANT,
+    *,
+    email: str = "",
+    password: str = "",
+) -> KeptAccount:
+    """A new one; without a role where that is None, and without a password where none is given."""
     roles = {surface: role} if role is not None else {}
-    return store.accounts.create(f"{role}-{next(NUMBERS)}@example.com".lower(), tenant, roles)
+    hash = passwords.hashed(password) if password else ""
+    return store.accounts.create(email or f"{role}-{next(NUMBERS)}@example.com".lower(), tenant, roles, hash=hash)
 
 
 def key(store: Store, of: KeptAccount, *scopes: str) -> str:

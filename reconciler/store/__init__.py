@@ -2,6 +2,7 @@
 
 from reconciler.store.accounts import ROLES, AccountError, Accounts, KeptAccount
 from reconciler.store.attempts import Attempt
+from reconciler.store.audit import Call, Wanted
 from reconciler.store.backup import Backup, BackupError
 from reconciler.store.database import Damaged, Lease, LeaseLost, NoStore, StoreError, default_url
 from reconciler.store.examine import Examined, examine
@@ -28,6 +29,7 @@ __all__ = [
     "Attempt",
     "Backup",
     "BackupError",
+    "Call",
     "Damaged",
     "Event",
     "Examined",
@@ -61,6 +63,7 @@ __all__ = [
     "StoreError",
     "Token",
     "TokenError",
+    "Wanted",
     "Which",
     "Window",
     "default_url",

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
 from reconciler.store.logs import add
+from reconciler.store.people_tables import ACCOUNTS, PASSWORDS, ROLES_GIVEN, SESSIONS
 from reconciler.store.rows import sound
-from reconciler.store.tables import ACCOUNTS, EVENTS, PASSWORDS, ROLES_GIVEN, SESSIONS, TOKENS
+from reconciler.store.tables import EVENTS, TOKENS
 
 # Each may do what the one before it may.
 ROLES = ("viewer", "operator", "admin")
@@ -47,8 +48,13 @@ class Accounts:
     def __init__(self, database: Database, seams: Seams) -> None:
         self._database, self._seams = database, seams
 
-    def create(self, email: str, tenant: str, roles: Mapping[str, str], *, username: str = "", hash: str = "") -> KeptAccount:
-        """An active account, with the hash of its password ("": it cannot log in). Raises AccountError."""
+    def create(
+        self, email: str, tenant: str, roles: Mapping[str, str], *, username: str = "", hash: str = "", first: bool = False
+    ) -> KeptAccount:
+        """An active account, with the hash of its password ("": it cannot log in). Raises AccountError.
+
+        `first`: only where there is none at all.
+        """
         email, username = spelled(email), username or email.partition("@")[0]
         if not USERNAME.fullmatch(username):
             username_given = f"{username!r:.80} is no user name"
@@ -60,7 +66,10 @@ class Accounts:
         with self._database.writing("accounts") as connection:
             if connection.execute(select(ACCOUNTS.c.id).where(ACCOUNTS.c.email == email)).first() is not None:
                 raise AccountError(f"there is an account {email} already")
-            if connection.execute(select(func.count()).select_from(ACCOUNTS)).scalar_one() >= MOST:
+            count = connection.execute(select(func.count()).select_from(ACCOUNTS)).scalar_one()
+            if first and count:
+                raise AccountError("there are accounts already")
+            if count >= MOST:
                 raise AccountError(f"there are {MOST} accounts already: delete those that nobody uses")
             row = {"id": made.id, "email": email, "username": username, "tenant": tenant, "status": made.status, "at": made.at}
             connection.execute(insert(ACCOUNTS).values(row))

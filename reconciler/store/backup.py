@@ -11,9 +11,10 @@ import orjson
 from sqlalchemy import Connection, Float, Integer, LargeBinary, Table, delete, insert, select
 
 from reconciler.store import lease, migrations
+from reconciler.store.audit import CHANGE
 from reconciler.store.database import Database, StoreError
+from reconciler.store.people_tables import ACCOUNTS, AUDIT, PASSWORDS, ROLES_GIVEN, SIGNING_KEYS
 from reconciler.store.tables import (
-    ACCOUNTS,
     BLOBS,
     CERTIFICATE_KEYS,
     CERTIFICATES,
@@ -29,13 +30,10 @@ from reconciler.store.tables import (
     METADATA,
     NOTICES,
     ORDERS,
-    PASSWORDS,
     PROPOSALS,
     REFUSED,
     REVISIONS,
-    ROLES_GIVEN,
     SETS,
-    SIGNING_KEYS,
     TELLINGS,
     TOKENS,
     TOLD,
@@ -52,6 +50,7 @@ PRECIOUS = (
     ROLES_GIVEN,
     PASSWORDS,
     SIGNING_KEYS,
+    AUDIT,
     TOKENS,
     HOOKS,
     HOOK_SECRETS,
@@ -102,6 +101,9 @@ def _rows(connection: Connection, table: Table) -> list[dict[str, Any]]:
     query = select(table).order_by(*table.primary_key.columns)
     if table is GUARDS:
         query = query.where(GUARDS.c.name.not_like(f"{HOME}%"))
+    if table is AUDIT:
+        # Who has only looked is no part of what must not be lost.
+        query = query.where(AUDIT.c.kind == CHANGE)
     return [dict(zip(names, row, strict=True)) for row in connection.execute(query)]
 
 

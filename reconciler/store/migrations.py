@@ -151,6 +151,15 @@ STEPS: tuple[tuple[str | Callable[[Connection], None], ...], ...] = (
         "CREATE INDEX attempts_by_id ON attempts (id)",
     ),
     ("ALTER TABLE proposals ADD COLUMN mode TEXT NOT NULL DEFAULT 'commit'",),
+    (
+        """CREATE TABLE audit (number {number} PRIMARY KEY, at DOUBLE PRECISION NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL,
+           account TEXT NOT NULL, "by" TEXT NOT NULL, tenant TEXT NOT NULL, surface TEXT NOT NULL, action TEXT NOT NULL,
+           resource_type TEXT NOT NULL, resource_id TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL,
+           address TEXT NOT NULL, agent TEXT NOT NULL, status INTEGER NOT NULL, request TEXT NOT NULL)""",
+        "CREATE INDEX audit_by_kind ON audit (kind, number)",
+        "CREATE INDEX audit_by_tenant ON audit (tenant, number)",
+        "CREATE INDEX audit_by_account ON audit (account, number)",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

@@ -14,7 +14,8 @@ from reconciler.seams import Seams
 from reconciler.store.accounts import Accounts, KeptAccount
 from reconciler.store.database import Database
 from reconciler.store.logs import add, trim
-from reconciler.store.tables import ACCOUNTS, EVENTS, LOCKOUTS, SESSIONS, SIGNING_KEYS
+from reconciler.store.people_tables import ACCOUNTS, LOCKOUTS, SESSIONS, SIGNING_KEYS
+from reconciler.store.tables import EVENTS
 
 # From the login on, however often it is refreshed; shorter than a signing key signs, so that no session ends by the key's age.
 LASTS_S = 30 * 86_400.0

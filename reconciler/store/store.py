@@ -16,6 +16,7 @@ from reconciler.store import backup as backups
 from reconciler.store import happened, orders, precious, revisions
 from reconciler.store import lease as leases
 from reconciler.store.accounts import Accounts
+from reconciler.store.audit import Audit
 from reconciler.store.backup import Backup
 from reconciler.store.current import Current
 from reconciler.store.database import Database, Lease
@@ -48,6 +49,7 @@ class Store(Past):
         self._snapshots = Snapshots(self._database)
         self.tokens = Tokens(self._database, seams)
         self.accounts = Accounts(self._database, seams)
+        self.audit = Audit(self._database)
         self.sessions = Sessions(self._database, self.accounts, seams)
         self.proposals = Proposals(self._database, seams)
         self.resources = Resources(self._database)

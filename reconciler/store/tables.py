@@ -171,51 +171,6 @@ TOKENS = _table(
     Column("author", Text, nullable=False, server_default=""),
 )
 
-# Who may ask as himself: of which tenant, and what he may do on each surface. `email` is written small.
-ACCOUNTS = _table(
-    "accounts",
-    Column("id", Text, primary_key=True),
-    Column("email", Text, nullable=False, unique=True),
-    _text("username"),
-    _text("tenant"),
-    _text("status"),
-    Column("at", Double, nullable=False),
-)
-ROLES_GIVEN = _table(
-    "roles",
-    Column("account", Text, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
-    Column("surface", Text, primary_key=True),
-    _text("role"),
-)
-# Apart from everything else, as the certificates' keys are.
-PASSWORDS = _table(
-    "passwords", Column("id", Text, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True), _text("hash")
-)
-# Who is logged in: `refresh` is the hash of the one refresh token that counts.
-SESSIONS = _table(
-    "sessions",
-    Column("id", Text, primary_key=True),
-    Column("account", Text, ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
-    _text("refresh"),
-    Column("at", Double, nullable=False),
-    Column("until", Double, nullable=False),
-)
-# What access and refresh tokens are signed with: the newest signs, the newest two are believed.
-SIGNING_KEYS = _table(
-    "signing_keys",
-    Column("id", Text, primary_key=True),
-    Column("key", LargeBinary, nullable=False),
-    Column("at", Double, nullable=False),
-)
-# Who has failed to log in, by the digest of an e-mail or by an address. May be lost.
-LOCKOUTS = _table(
-    "lockouts",
-    Column("subject", Text, primary_key=True),
-    Column("failures", Integer, nullable=False),
-    Column("at", Double, nullable=False),
-    Column("until", Double, nullable=False),
-)
-
 # Who may wake us from outside. `hash` is of the part of a hook's address that nobody guesses; `repository` what the forge calls
 # the repository, "" where that is the URL that is followed.
 HOOKS = _table(

@@ -15,9 +15,9 @@ from flask import Request
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
-from api import client, signed
+from api import client, logins, signed
 from api.limits import TooMany
-from api.logins import Turns, login, logout, refresh
+from api.logins import Login, Turns
 from api.people import Account, Forbidden, Unknown, asker, who
 from api.signed import ACCESS_S
 from reconciler.seams import Seams
@@ -52,9 +52,25 @@ def store(tmp_path: Path, clock: Clock, hash: str) -> Iterator[Store]:
         yield opened
 
 
-def asks(store: Store, shown: str, surface: str = AT) -> Account:
+def request(shown: str = "", address: str = HOME) -> Request:
     headers = Headers({"Authorization": f"Bearer {shown}"})
-    return who(store, Request(EnvironBuilder(headers=headers).get_environ()), surface)
+    return Request(EnvironBuilder(headers=headers, environ_base={"REMOTE_ADDR": address}).get_environ())
+
+
+def login(store: Store, surface: str, email: str, password: str, address: str) -> Login:
+    return logins.login(store, request(address=address), surface, email, password)
+
+
+def refresh(store: Store, surface: str, shown: str) -> Login:
+    return logins.refresh(store, request(), surface, shown)
+
+
+def logout(store: Store, access: str, shown: str) -> None:
+    logins.logout(store, request(access), shown)
+
+
+def asks(store: Store, shown: str, surface: str = AT) -> Account:
+    return who(store, request(shown), surface)
 
 
 def unknown(store: Store, shown: str) -> None:
@@ -309,8 +325,7 @@ def test_on_our_own_surface(store: Store) -> None:
     """An account is as a token with its role's scopes; of another tenant it is nobody there, for that surface knows none."""
 
     def scopes(shown: str, scope: str) -> frozenset[str]:
-        headers = Headers({"Authorization": f"Bearer {shown}"})
-        return asker(store, Request(EnvironBuilder(headers=headers).get_environ()), scope).scopes
+        return asker(store, request(shown), scope).scopes
 
     viewer, operator = account(store, "viewer", "convoy"), account(store, "operator", "convoy")
     assert scopes(key(store, viewer), "read") == {"plan", "read"}

@@ -21,6 +21,7 @@ from tests.store.test_precious import resource
 REBUILT = {
     "sessions",
     "lockouts",
+    "attempts",
     "plans",
     "outcomes",
     "status",
@@ -229,6 +230,7 @@ def test_the_first_format_is_read_for_ever(store: Store) -> None:
     # What later Convoys keep besides.
     assert {name for name, rows in found.rows.items() if not rows} == {
         "accounts",
+        "audit",
         "passwords",
         "roles",
         "signing_keys",

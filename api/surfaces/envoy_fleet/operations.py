@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from flask import Flask, Request, Response, request
 
-from api import changes
+from api import changes, client
 from api.fleet import Found
-from api.limits import Held, TooMany
+from api.limits import Held, TooMany, strangers
 from api.people import Account, Forbidden, Unknown, bearer, named, who
 from api.reach import Reach
 from api.surfaces.envoy_fleet import pages, shapes, wire
@@ -179,6 +179,8 @@ class Operations:
 
     def __init__(self, flask: Flask, reach: Reach, rates: Rates) -> None:
         self._flask, self.reach, self._rates = flask, reach, rates
+        # Apart from changes: whoever is known must not wait for those who are not.
+        self._strangers = strangers()
         self.ids: set[str] = set()
 
     def __call__(self, id: str) -> Callable[[View], View]:
@@ -240,8 +242,8 @@ class Operations:
             # Whoever has just changed something is shown it.
             changes.settle(self.reach, account.id)
             return self._said(operation, shape, view(Asked(operation, shape, account, self.reach, query, {}), **ids))
-        with changes.room(self.reach, _writer(account)) as held:
-            body = _body(shape, held)
+        with self._strangers.one() if operation.open else changes.room(self.reach, _writer(account)) as held:
+            body = _body(operation, shape, held)
             return self._said(operation, shape, view(Asked(operation, shape, account, self.reach, query, body), **ids))
 
     def _account(self, operation: Operation, ask: Callable[[], Account]) -> Account:
@@ -254,7 +256,7 @@ class Operations:
 
     def _hit(self, rate: str, account: str) -> None:
         """Raises TooMany."""
-        standing = self._rates.hit(rate, account or f"from {request.remote_addr}")
+        standing = self._rates.hit(rate, account or _from())
         request.environ["convoy.standing"] = standing
         if standing.over:
             raise TooMany(f"more than {standing.limit} requests of this kind within a minute", standing.after_s, own=True)
@@ -273,8 +275,10 @@ def tagged(found: Declared, shown: Mapping[str, Any]) -> Answer:
     return Answer(shown, headers={"ETag": f'"{found.digest}"'})
 
 
-def _body(shape: Shape, held: Held) -> dict[str, Any]:
-    if not shape.request:
+def _body(operation: Operation, shape: Shape, held: Held) -> dict[str, Any]:
+    # Where the document shows no body, one may be sent, and need not.
+    none = request.content_length in (None, 0) and "Transfer-Encoding" not in request.headers
+    if not shape.request or (none and operation.said["request"] is None):
         return {}
     body = changes.document(request, held.take, (changes.JSON,))
     shapes.check(shape.request, body)
@@ -282,4 +286,9 @@ def _body(shape: Shape, held: Held) -> dict[str, Any]:
 
 
 def _writer(account: Account) -> changes.Writer:
-    return changes.Writer(account.id or f"from {request.remote_addr}", account.email, account.author)
+    return changes.Writer(account.id or _from(), account.email, account.author)
+
+
+def _from() -> str:
+    """As whom somebody is counted of whom nothing else is known."""
+    return f"from {client.network(client.address(request.environ))}"
