@@ -72,7 +72,9 @@ def listen(flask: Flask, surface: str) -> None:
     @flask.before_request
     def operation() -> None:
         rule = request.url_rule
-        request.environ["convoy.operation"] = surface, rule.endpoint if rule is not None else "", request.view_args or {}
+        # A stream's path has two rules, for those who would have one and for those who would not.
+        name = rule.endpoint.removesuffix(" plain") if rule is not None else ""
+        request.environ["convoy.operation"] = surface, name, request.view_args or {}
 
 
 def changed(changes: Sequence[tuple[Change, Declared | None]]) -> None:

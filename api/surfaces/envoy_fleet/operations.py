@@ -290,5 +290,4 @@ def _writer(account: Account) -> changes.Writer:
 
 
 def _from() -> str:
-    """As whom somebody is counted of whom nothing else is known."""
     return f"from {client.network(client.address(request.environ))}"

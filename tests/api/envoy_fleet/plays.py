@@ -3,10 +3,13 @@
 import time
 
 from reconciler.core.readings import Reading
+from tests import people
 from tests.api.envoy_fleet import proxied
 from tests.api.envoy_fleet.certificates import uploaded, used_by_a_listener
 from tests.api.envoy_fleet.edges import edge_fleet, proxy
 from tests.api.envoy_fleet.playing import Dialect, Play, Prepare
+
+PASSWORD = "secure_password"
 
 
 def nothing(_: Dialect) -> Play:
@@ -93,7 +96,28 @@ def route(dialect: Dialect) -> Play:
     return play
 
 
+def audited(dialect: Dialect) -> Play:
+    """A change, by an account, which is the newest that there is."""
+    dialect.made("clusters.update", {"lb_policy": "RANDOM"}, ids=cluster(dialect).ids)
+    return Play(query={"action": "UPDATE"})
+
+
+def somebody(dialect: Dialect) -> Play:
+    """The one whom the document shows logging in."""
+    account = people.account(dialect.store, "operator", email="user@example.com", password=PASSWORD)
+    return Play(body={"email": account.email, "password": PASSWORD})
+
+
+def logged_in(dialect: Dialect) -> Play:
+    given = dialect.made("auth.login", somebody(dialect).body)
+    return Play(body={"refresh_token": given["refresh_token"]})
+
+
 PLAYS: dict[str, Prepare] = {
+    "audit_logs.list": audited,
+    "auth.login": somebody,
+    "auth.refresh": logged_in,
+    "auth.logout": nothing,
     "certificates.list": nothing,
     "certificates.upload": upload,
     "certificates.get": certificate,

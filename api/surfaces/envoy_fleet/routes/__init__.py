@@ -3,6 +3,8 @@
 from types import ModuleType
 
 from api.surfaces.envoy_fleet.routes import (
+    audit,
+    auth,
     certificates,
     clusters,
     configurations,
@@ -14,6 +16,8 @@ from api.surfaces.envoy_fleet.routes import (
 )
 
 GROUPS: tuple[ModuleType, ...] = (
+    audit,
+    auth,
     certificates,
     clusters,
     configurations,
