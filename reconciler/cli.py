@@ -50,6 +50,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Keeping it": {"backup": "backup:backup", "restore": "backup:restore"},
     "More": {
+        "account": "account:account",
         "token": "token:token",
         "hook": "hook:hook",
         "secret": "secret:secret",

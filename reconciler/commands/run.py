@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.commands import sources
+from reconciler.commands.account import first_admin
 from reconciler.commands.look import kept
 from reconciler.commands.options import FAILED, INTERRUPTED, Call, Command, Failure, common, ending, quiet
 from reconciler.commands.shown import background, planned_or_fail, show_problems, tell_unopened, told_before
@@ -215,6 +216,8 @@ def serve(
                 desk=place.desk(call.state, seams) if address is not None else None,
             ) as control:
                 place.remember(call.state)
+                if address is not None:
+                    first_admin(call)
                 log.info("serve.started", source=place.shown, state=call.state)
                 with ending(control.stop) as heard:
                     if not standby or control.stand_by():

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reconciler.store import Token
 
 # The words of reconciler.store.SCOPES, here so that `--help` loads no database.
-SCOPES = ("plan", "read", "write")
+SCOPES = ("plan", "read", "write", "manage")
 
 
 @click.group(cls=Group, short_help="Who may ask a running Convoy, by tokens.")
@@ -27,6 +27,7 @@ def token() -> None:
         ("convoy token create forks --may plan --expires 30d", "for jobs that must not learn what the fleet's documents say"),
         ("convoy token create wall --may read", "for a screen that shows the status"),
         ("convoy token create ada --may read --may write", "for Ada's changes, which are commits (`--author`: by whom)"),
+        ("convoy token create ci --account ci@example.com --may read --may write", "speaks for that account"),
     ],
     exits=[(0, "it is made, and printed once"), (1, "there is one of this name, or the store cannot be written")],
 )
@@ -49,8 +50,9 @@ def token() -> None:
     help="90s, 30m, 2h, 7d or ever.",
 )
 @click.option("--author", default="", metavar="'NAME <MAIL>'", help="Who its commits are by.  [the token's name]")
+@click.option("--account", default="", metavar="EMAIL", help="Whom it speaks for: it may what both may, on every surface.")
 @common()
-def create(call: Call, name: str, may: tuple[str, ...], lasts_s: float | None, author: str) -> None:
+def create(call: Call, name: str, may: tuple[str, ...], lasts_s: float | None, author: str, account: str) -> None:
     """Make a token and print it, this once: only a hash of it is kept.
 
     A CI job has it in $CONVOY_TOKEN, for `convoy plan --against URL`. It is good for nothing but what --may says.
@@ -63,9 +65,16 @@ def create(call: Call, name: str, may: tuple[str, ...], lasts_s: float | None, a
         from reconciler.git import Person
 
         author = str(Person.parse(author))
+    if account and author:
+        raise click.UsageError("--author is for tokens that are nobody's: commits of one with --account are by that account")
+    if "manage" in may and not account:
+        raise click.UsageError("`manage` is for tokens with --account: what it allows is an admin's")
     made_state(call)
     with closing(call.open_store()) as store:
-        made, shown = store.tokens.create(name, may, lasts_s, author)
+        of = store.accounts.of(account) if account else None
+        if account and of is None:
+            raise Failure(f"there is no account {account!r:.300}: `convoy account list` shows those there are")
+        made, shown = store.tokens.create(name, may, lasts_s, author, account=of.id if of is not None else "")
     # Alone on standard output, so that a script can put it where it belongs.
     call.page((show.text(shown),), {**_json(made, time.time()), "token": shown})
     if not call.json:

@@ -36,7 +36,7 @@ def test_every_command_explains_itself(words: tuple[str, ...], convoy: Convoy) -
 
     assert result.exit_code == 0
     assert "Usage: convoy " + " ".join(words) in result.stdout
-    if words not in (("secret",), ("token",), ("hook",), ("import",), ("notify",)):
+    if words not in (("account",), ("secret",), ("token",), ("hook",), ("import",), ("notify",)):
         assert "Examples:" in result.stdout
         assert "Exit status:" in result.stdout
         assert "--output" in result.stdout
