@@ -80,8 +80,8 @@ def version(store: Store, ref: Ref, n: int) -> Active | None:
 
 def _declared_by(store: Store, ref: str, now: Declared | None, revision: str) -> Active | None:
     kept = store.version(version_id(now.uid, revision)) if now is not None else None
-    if kept is not None and kept.ref == ref:
-        return _active(store.nth(ref, kept.n))
+    if now is not None and kept is not None and kept.ref == ref:
+        return active(now) if kept.n == now.n else _active(store.nth(ref, kept.n))
     return _active(store.declared_by(ref, revision))
 
 
