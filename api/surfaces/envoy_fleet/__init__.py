@@ -4,10 +4,10 @@ contract.yaml is that document as data, and its `conflicts` say how it is read w
 `/api/v1/…` of the main port's root, and under `/envoy-fleet/api/v1/…`. What the document lets one say and Convoy's model cannot
 is refused by name.
 
-A proxy's configuration (6) is the Configuration that it serves, and its versions are that document's, whoever made them, in Git or
-here; a PUT of one that others serve too makes the proxy one of its own, with an id and versions of its own. What is committed and
-not in force is 202. Route configurations stand beside `static_resources` (9), since Envoys ask for them by name. Convoy's Envoys have
-their admin pages on Unix sockets: `admin_port` is null.
+A proxy's configuration (6) is the Configuration that it serves, and its versions are that document's, whoever made them, in Git
+or here; a PUT of one that others serve too makes the proxy one of its own, with an id and versions of its own. What is
+committed and not in force is 202. Route configurations stand beside `static_resources` (9), since Envoys ask for them by name.
+Convoy's Envoys have their admin pages on Unix sockets: `admin_port` is null.
 
 How a group of operations is added: ../README.md.
 """
