@@ -8,7 +8,7 @@ from typing import Any, cast
 from reconciler.core import show_forms
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.notification import Notification
-from reconciler.core.model import FleetState, Ref, Resource
+from reconciler.core.model import DEFAULT_TENANT, FleetState, Ref, Resource
 from reconciler.core.notices import LONGEST_BACKOFF_S, MOST_ITEMS, Memory, backoff_s, each, message, news, subjects
 from reconciler.core.select import Selection, Selector
 from reconciler.core.show_events import Happened as Event
@@ -126,7 +126,9 @@ class Courier:
                 # Of a whole fleet, and few Notifications ask for it.
                 labels = {ref: one.labels for ref, one in fleet.resources.items()}
                 owners = {ref: want.owner for ref, want in fleet.workloads.items() if want.owner != ref}
-            about[name] = _about(Selection(Selector.parse(only, KINDS), labels, owners)) if only else _everything
+            chosen = _about(Selection(Selector.parse(only, KINDS), labels, owners)) if only else _everything
+            whole = one.ref.tenant == DEFAULT_TENANT and not is_singly(cast(Notification, one.spec))
+            about[name] = chosen if whole else _own(one.ref.tenant, chosen)
             before = self._digests.get(name)
             if before is not None and before != one.digest:
                 self._notices.again(name)
@@ -261,6 +263,18 @@ def is_singly(spec: Notification) -> bool:
 
 def _everything(_: str) -> bool:
     return True
+
+
+def _own(tenant: str, chosen: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Of those, what is this tenant's: it hears nothing of others, nor of revisions, which are about all of them."""
+
+    def about(subject: str) -> bool:
+        try:
+            return Ref.parse(subject).tenant == tenant and chosen(subject)
+        except ValueError:
+            return False
+
+    return about
 
 
 def _about(selection: Selection) -> Callable[[str], bool]:

@@ -1,9 +1,10 @@
 """The log of what was told outward: every try to carry a message, and what became of it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from reconciler.store.database import Database
 from reconciler.store.logs import last_number
@@ -68,6 +69,12 @@ class Attempts:
         """The last of a message."""
         found = self._read(select(ATTEMPTS).where(ATTEMPTS.c.id == id).order_by(ATTEMPTS.c.number.desc()).limit(1))
         return found[0] if found else None
+
+    def last(self, notifications: Collection[str]) -> dict[str, Attempt]:
+        """The newest of each of these that has any."""
+        newest = select(func.max(ATTEMPTS.c.number)).where(ATTEMPTS.c.notification.in_(list(notifications)))
+        numbers = newest.group_by(ATTEMPTS.c.notification)
+        return {one.notification: one for one in self._read(select(ATTEMPTS).where(ATTEMPTS.c.number.in_(numbers)))}
 
     def _read(self, query: Any) -> list[Attempt]:
         with self._database.reading("attempts") as connection:

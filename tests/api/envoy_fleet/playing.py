@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class Dialect(Committing):
     def __init__(self, directory: Path, run: Path, origin: Any) -> None:
         self._following = threading.Lock()
         self._control: Requests | None = None
+        # What else is to be closed before the store is.
+        self.closing = ExitStack()
         self._bearers: dict[tuple[str | None, str], dict[str, str]] = {}
         super().__init__(directory, run, origin)
 
@@ -54,6 +57,7 @@ class Dialect(Committing):
         return keys
 
     def close(self) -> None:
+        self.closing.close()
         if self._control is not None:
             self._control.close()
         super().close()

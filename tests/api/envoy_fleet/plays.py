@@ -8,6 +8,8 @@ from tests.api.envoy_fleet import proxied
 from tests.api.envoy_fleet.certificates import uploaded, used_by_a_listener
 from tests.api.envoy_fleet.edges import edge_fleet, proxy
 from tests.api.envoy_fleet.playing import Dialect, Play, Prepare
+from tests.api.envoy_fleet.telling import Telling
+from tests.api.envoy_fleet.telling import body as telling_body
 
 PASSWORD = "secure_password"
 
@@ -113,6 +115,20 @@ def logged_in(dialect: Dialect) -> Play:
     return Play(body={"refresh_token": given["refresh_token"]})
 
 
+def webhook(dialect: Dialect) -> Play:
+    dialect.seals()
+    return Play()
+
+
+def tested(dialect: Dialect) -> Play:
+    """One that is never reached: its address is this machine's."""
+    telling = Telling(dialect)
+    dialect.closing.callback(telling.close)
+    made = dialect.made("webhooks.create", telling_body(name="told"))
+    telling.edit("notifications/told.yaml", ("hooks.example.com", "127.0.0.1"))
+    return Play({"id": made["id"]})
+
+
 PLAYS: dict[str, Prepare] = {
     "audit_logs.list": audited,
     "auth.login": somebody,
@@ -141,4 +157,7 @@ PLAYS: dict[str, Prepare] = {
     "proxies.list": proxies,
     "routes.create": route,
     "routes.list": config,
+    "webhooks.create": webhook,
+    "webhooks.list": nothing,
+    "webhooks.test": tested,
 }

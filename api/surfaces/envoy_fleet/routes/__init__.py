@@ -13,6 +13,7 @@ from api.surfaces.envoy_fleet.routes import (
     proxies,
     streams,
     system,
+    webhooks,
 )
 
 GROUPS: tuple[ModuleType, ...] = (
@@ -26,4 +27,5 @@ GROUPS: tuple[ModuleType, ...] = (
     proxies,
     streams,
     system,
+    webhooks,
 )
