@@ -40,6 +40,7 @@ from reconciler.store.readings_rows import (
 BROKEN = (
     "not a database",
     "malformed",
+    "not decode",
     "no such column",
     "no such table",
     "has no column",
@@ -187,9 +188,11 @@ class Readings:
                     with connection.begin():
                         yield connection
             except DBAPIError as error:
-                if any(word in str(error.orig) for word in BROKEN):
-                    self._start_anew()
-                raise
+                if not any(word in str(error.orig) for word in BROKEN):
+                    raise
+                self._start_anew()
+                why = " ".join(str(error.orig).split())
+                raise StoreError(f"cannot {what} the readings in {self.shown}, so they are begun anew: {why}") from None
 
     def _prepare(self, connection: Connection) -> None:
         """The tables are there, and ours."""
@@ -214,7 +217,7 @@ class Readings:
     @contextlib.contextmanager
     def _reading(self, what: str) -> Iterator[Connection | None]:
         """None where nothing was ever written, or all of it was lost just now."""
-        if self._url.get_backend_name() == "sqlite" and not Path(self._url.database or "").exists():
+        if self._gone():
             yield None
             return
         with self._failing(what):
@@ -223,9 +226,13 @@ class Readings:
                 yield connection if inspect(connection).has_table(MARKS.name) else None
 
     def _opened(self) -> Engine:
-        if self._engine is None:
+        if self._engine is None or self._gone():
+            # A file is ours alone to read from its beginning.
             self._engine = self._dialect.opened(self._url, precious=False)
         return self._engine
+
+    def _gone(self) -> bool:
+        return self._url.get_backend_name() == "sqlite" and not Path(self._url.database or "").exists()
 
     @contextlib.contextmanager
     def _failing(self, verb: str) -> Iterator[None]:
