@@ -162,7 +162,7 @@ class Application(BaseApplication):
         about = Limits(), secure, followed, self._over, self.ending
         return create_app(Reach(store, Path(told["run"]), log, *about, recorder=recorder))
 
-    def _ended(self, *_: Any) -> None:
+    def _ended(self, _server: Any, _worker: Any) -> None:
         if self._recorder is not None:
             self._recorder.close()
 
