@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -104,9 +105,13 @@ class Recorder:
         if not batch and not lost:
             return False
         now = time.time()
-        self._store.audit.add(
-            [*(call for heard in batch for call in rows(heard)), *(_losses(now, *one) for one in lost.items())]
-        )
+        try:
+            calls = [call for heard in batch for call in self._rows(heard)]
+            self._store.audit.add([*calls, *(_losses(now, *one) for one in lost.items())])
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is ours: what comes next must be written all the same
+            self._log.error("audit.broken", calls=len(batch), error=f"{type(error).__name__}: {error}")
         if lost:
             self._log.error("audit.lost", **lost)
         with self._changed:
@@ -118,6 +123,14 @@ class Recorder:
             self._written += len(batch)
             self._changed.notify_all()
         return True
+
+    def _rows(self, heard: Heard) -> list[Call]:
+        """Of one that nothing can be made of, only that it was."""
+        try:
+            return list(rows(heard))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._log.error("audit.broken", request=heard.request, error=f"{type(error).__name__}: {error}")
+            return list(rows(replace(heard, changes=())))
 
 
 def _losses(now: float, kind: str, count: int) -> Call:
