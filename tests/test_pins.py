@@ -3,15 +3,20 @@
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from reconciler.compare import compared
+from reconciler.core import show
 from reconciler.core.connect import Connector
 from reconciler.core.model import FleetState, ObservedState, Ref, Snapshot
-from reconciler.git import Directory, Mirror, SourceError
+from reconciler.git import Directory, Files, Mirror, SourceError
 from reconciler.load import Loaded, Loader
 from reconciler.seams import Seams
+from tests.repos import hermetic, make_origin
+from tests.signing import Ssh, needs_ssh_keygen, signed_commit
 
 HEAD = "apiVersion: convoy/v1\nkind: {}\nmetadata: {{name: {}}}\nspec: {}\n---\n"
 PINNED = Ref("Proxy", "edge-2")
@@ -273,3 +278,41 @@ def test_a_repository_that_cannot_be_read_is_no_problem_of_the_fleet(repository:
     with pytest.raises(SourceError):
         repository.loader.load(tree, repository.source.read, repository.source)
     assert not tmp.exists()
+
+
+@needs_ssh_keygen
+def test_a_signed_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ssh: Ssh, signers: Path) -> None:
+    """Whoever signs the commit that names another answers for that, too; of a revision that nobody signed nothing is read."""
+    hermetic(monkeypatch)
+    origin = make_origin(tmp_path)
+    files = {path.removeprefix("fleet/"): text for path, text in BASE.items()}
+    unsigned = origin.commit(files)
+    newer = {
+        "edge.yaml": BASE["fleet/edge.yaml"].replace("cluster: web", "cluster: spare"),
+        "two.yaml": proxy(2, pin(unsigned)),
+    }
+    signed = signed_commit(origin, ssh.sign("alice"), {**newer})
+    with closing(Mirror(str(origin.path), "main", tmp_path / "mirror", Seams(), signers=Files(signers))) as source:
+        revision = source.fetch()
+        with pytest.raises(SourceError, match="nobody who counts"):
+            source.past(revision, unsigned)
+        assert source.signature(revision, Seams().now(), "").problem is None
+        loaded = Loader(None, Seams()).load(source.tree(revision), source.read, source)
+        assert loaded.fleet is not None
+        assert loaded.fleet.revision == signed
+        assert set(told(loaded.fleet)["edge-2"].resources["cds"]) == {"web"}
+
+
+def test_a_plan_of_a_pin(repository: Repository) -> None:
+    """`convoy plan` and a Convoy that is asked for one read the commit too: what is told is what the plan shows."""
+    first = repository.commit(BASE)
+    second = repository.commit({"fleet/edge.yaml": BASE["fleet/edge.yaml"].replace("cluster: web", "cluster: spare")})
+    third = repository.commit({"fleet/two.yaml": proxy(2, pin(first))})
+    repository.source.fetch()
+    found = compared(repository.source, second, repository.source, third, repository.loader)
+    assert found.plan is not None
+    background = show.Background(found.fleet, {}, found.edits, found.before)
+    page = show.plain(show.plan(found.plan, found.running, background), 120)
+    assert "new configuration for edge-2\n" in page
+    assert f"spec.revision       told to proxies  {first}" in page
+    assert "-  1 cluster      spare" in page

@@ -65,8 +65,8 @@ class Edge:
 
     def __init__(self, served: Serving, origin: repos.Origin, ports: tuple[int, int]) -> None:
         self.served, self.origin, self.ports = served, origin, ports
-        with closing(Store(default_url(served.directory / "state"), Seams())) as store:
-            self._bearer = people.bearer(store, "admin")["Authorization"]
+        self.store = Store(default_url(served.directory / "state"), Seams())
+        self._bearer = people.bearer(self.store, "admin")["Authorization"]
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         data = json.dumps(body).encode() if body is not None else None
@@ -75,9 +75,10 @@ class Edge:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.loads(answer.read())
 
-    def deploy(self, version: int) -> str:
-        status, made = self.ask("POST", "/deployments", {"proxy_ids": ["edge-1", "edge-2"], "version": version})
+    def deploy(self, version: int, query: str = "") -> str:
+        status, made = self.ask("POST", f"/deployments{query}", {"proxy_ids": ["edge-1", "edge-2"], "version": version})
         assert status == 202
+        assert made["status"] == ("completed" if "synced" in query else "pending")
         return str(made["id"])
 
     def status(self, id: str) -> dict[str, Any]:
@@ -109,12 +110,11 @@ class Edge:
         return answers
 
     def envoy(self, name: str) -> psutil.Process:
-        row = json.loads(self.served.convoy("get", f"Proxy/{name}", "-o", "json"))
+        row = self.store.status([f"Proxy/{name}"])[f"Proxy/{name}"]
         return psutil.Process(row["instances"][0]["pid"])
 
     def events(self, kind: str) -> list[str]:
-        lines = self.served.convoy("events", "-n", "500", "--only", kind, "-o", "json").splitlines()
-        return [json.loads(line)["message"] for line in lines]
+        return [one.message for one in self.store.latest([kind])]
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,9 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     directory = tmp_path_factory.mktemp("rollouts")
     with serving(directory, fleet=FLEET.format(*ports) + configuration("one")) as served:
         origin = repos.Origin(directory / "origin.git", 1)
-        yield Edge(served, origin, ports)
+        edge = Edge(served, origin, ports)
+        with closing(edge.store):
+            yield edge
 
 
 def test_deployments_to_real_envoys(edge: Edge) -> None:
@@ -133,7 +135,12 @@ def test_deployments_to_real_envoys(edge: Edge) -> None:
     until(lambda: edge.said() == ["two", "two"], "the second version is not served")
 
     # Back to the first version, which no document of today holds.
-    one = edge.deploy(1)
+    tip = edge.origin.tip()
+    _, plan = edge.ask("POST", "/deployments?dry_run=true", {"proxy_ids": ["edge-1", "edge-2"], "version": 1})
+    assert plan["plan"]["blast"]["proxiesTold"] == 2
+    assert plan["plan"]["documents"]["Proxy/edge-2"]["fields"][1]["effect"] == "told"
+    assert edge.origin.tip() == tip
+    one = edge.deploy(1, "?wait=synced")
     found = edge.comes_to(one, "completed", completed=2)
     assert edge.said() == ["one", "one"]
     assert (found["version_number"], [turn["status"] for turn in found["proxies"]]) == (1, ["completed", "completed"])
@@ -165,11 +172,7 @@ def test_deployments_to_real_envoys(edge: Edge) -> None:
         }
     )
     with closing(socket.create_server(("127.0.0.2", edge.ports[1]))):
-
-        def third() -> bool:
-            return len(json.loads(edge.served.convoy("history", "Configuration/edge", "-o", "json"))) >= 3
-
-        until(third, "the third version is not in force")
+        until(lambda: edge.store.numbered("Configuration/edge", 3), "the third version is not in force")
         assert edge.said() == ["two", "two"]
         three = edge.deploy(3)
         failed = edge.comes_to(three, "failed", completed=1, failed=1)
