@@ -34,7 +34,14 @@ def spec_of(ref: str, words: Mapping[str, Any]) -> dict[str, Any]:
             return spec | hosts
         return spec | {"replicas": words.get("replicas", 1)} | ({"hosts": words["hosts"]} if words.get("hosts") else {})
     if kind == "Proxy":
-        return {"group": "edge"} | hosts
+        own = {"configuration": "own"} if words.get("own") else {}
+        pin = {"configuration": "own", "revision": f"{words['pin']:040x}"} if words.get("pin") else {}
+        return {"group": "edge"} | hosts | own | pin
+    if kind == "Configuration":
+        domain = REFUSED_DOMAIN if words.get("refused") else "own.example"
+        routes = [{"domains": [domain], "routes": [{"prefix": "/", "cluster": words["backend"]}]}]
+        listeners = [{"name": "own", "port": 8090, "routes": "own"}]
+        return {"listeners": listeners, "routes": [{"name": "own", "virtualHosts": routes}]}
     if kind == "VirtualHost":
         domain = REFUSED_DOMAIN if words.get("refused") else "site.example"
         name = ref.partition("/")[2]
@@ -104,7 +111,13 @@ class Followed:
         return Tree(revision, self._branch.revisions[revision], problems)
 
     def past(self, revision: str, commit: str) -> Tree:
-        raise NotThere("commits of this branch have no names of 40 digits", "leave the pin out")
+        """Commits are named in documents by their number, in as many digits as real ones have."""
+        self._seams.point("source.past", commit)
+        number = int(commit, 16)
+        if not 0 < number <= self._branch.number(revision):
+            raise NotThere("there is no such commit", "name another")
+        named = f"r{number:03}"
+        return Tree(named, self._branch.revisions[named])
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         self._seams.point("source.read")

@@ -135,6 +135,10 @@ class Play(Events):
             ref: {"refused": False} for ref, words in known.items() if words.get("refused") and ref not in gone
         }
         for ref, words in known.items():
+            if ref.startswith("Proxy/") and ref not in gone and (words.get("own") or words.get("pin")):
+                # What a commit of before says cannot be mended, and what it needs may be gone.
+                mended[ref] = {"own": bool(words.get("own")) and {*known} - {*gone} >= {"Configuration/own"}, "pin": 0}
+        for ref, words in known.items():
             if "drift" in words and ref not in gone:
                 mended[ref] = {**mended.get(ref, {}), "drift": "correct"}
         self.do({"do": "commit", "drop": gone, "set": mended | {f"Host/{host}": {"state": "active"} for host in HOSTS}})

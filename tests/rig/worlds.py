@@ -41,13 +41,16 @@ KINDS = ("error", "error", "timeout", "slow", "nonsense")
 
 def random_world(seed: int) -> World:
     """The same for the same seed."""
-    return {"seed": seed, "events": _Maker(Random(seed), Random(f"order {seed}"), Random(f"moves {seed}")).events()}
+    return {
+        "seed": seed,
+        "events": _Maker(Random(seed), Random(f"order {seed}"), Random(f"moves {seed}"), Random(f"pins {seed}")).events(),
+    }
 
 
 class _Maker:
-    def __init__(self, rng: Random, order: Random, moves: Random) -> None:
-        # What is said of order, and of moves, has a randomness of its own: a world is what it was before, and more.
-        self.rng, self.order, self.moves = rng, order, moves
+    def __init__(self, rng: Random, order: Random, moves: Random, pins: Random) -> None:
+        # What is said of order, of moves and of pins has a randomness of its own: a world is what it was before, and more.
+        self.rng, self.order, self.moves, self.pins = rng, order, moves, pins
         self.made: list[Event] = []
         self.refs: set[str] = set()
 
@@ -90,6 +93,7 @@ class _Maker:
         for _ in range(rng.randint(3, 24)):
             rng.choices([*weights], [*weights.values()])[0]()
             self.move()
+            self.pin()
             if rng.random() < 0.7:
                 self.wait(rng.choice((0.05, 0.3, 1, 1, 3, 8, 20)))
         return self.made
@@ -135,6 +139,21 @@ class _Maker:
         self.refs = (self.refs | said.keys()) - {*drop}
         self.made.append({"do": "commit", "drop": drop, "set": said})
         self.wait(self.moves.choice((0.3, 1, 8)))
+
+    def pin(self) -> None:
+        """A Configuration of their own for some proxies, which changes and is refused; and pins to what it was."""
+        if "ProxyGroup/edge" not in self.refs or self.pins.random() > 0.2:
+            return
+        own = {"backend": self.pins.choice(("a", "a", "b")), "refused": self.pins.random() < 0.2}
+        if "Configuration/own" not in self.refs or self.pins.random() < 0.3:
+            self.refs.add("Configuration/own")
+            self.made.append({"do": "commit", "set": {"Configuration/own": own}})
+            return
+        commits = sum(event["do"] == "commit" for event in self.made)
+        how = self.pins.choice(({"own": True, "pin": 0}, {"own": False, "pin": 0}, {"pin": self.pins.randint(1, commits)}))
+        proxies = [ref for ref in ("Proxy/e1", "Proxy/e2") if ref in self.refs]
+        if proxies:
+            self.made.append({"do": "commit", "set": {self.pins.choice(proxies): how}})
 
     def needs(self, ref: str) -> dict[str, Any]:
         """Never in a circle: Applications need `a` alone, and nothing needs a Container."""
