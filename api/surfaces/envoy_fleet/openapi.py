@@ -100,6 +100,13 @@ ENVELOPE: dict[str, Any] = {
             "has_more": {"type": "boolean"},
         },
     },
+    "PullRequest": {
+        "type": "object",
+        "description": "What was asked for waits there for people",
+        "additionalProperties": False,
+        "required": ["message", "pull_request_url"],
+        "properties": {"message": {"type": "string"}, "pull_request_url": {"type": "string"}},
+    },
     "Plan": {"type": "object", "description": "What would be done, for `dry_run`", "additionalProperties": True},
 }
 HEADERS: dict[str, Any] = {
@@ -173,7 +180,8 @@ def _responses(operation: Operation, shape: Shape) -> dict[str, Any]:
     success = shape.success or operation.success
     found = {success: _answered(success, _body(shape) if shape.answer else None)}
     if shape.changes:
-        found.setdefault(202, _answered(202, _body(shape) if shape.answer else None))
+        later = _ref("PullRequest")
+        found[202] = _answered(202, {"anyOf": [_body(shape), later]} if shape.answer else later)
         plan = _ref("Plan")
         both = {"anyOf": [_body(shape), plan]} if success == 200 and shape.answer else plan
         found[200] = _answered(200, both)

@@ -26,6 +26,12 @@ CHANGES: dict[str, dict[str, Any]] = {
         "default": "committed",
         "description": "Answer when it is committed, or when it is carried out too",
     },
+    "mode": {
+        "type": "string",
+        "enum": ["commit", "pull-request"],
+        "default": "commit",
+        "description": "Commit it, or open a pull request with it",
+    },
     "timeoutSeconds": {"type": "integer", "default": 20, "min": 1, "max": 60, "description": "How long to wait for `synced`"},
     "message": {"type": "string", "max": 500, "description": "The commit's title"},
 }
