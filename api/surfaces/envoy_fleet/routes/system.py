@@ -1,5 +1,6 @@
 """The API about itself (sections 21 and 23.1)."""
 
+from functools import lru_cache
 from typing import Any
 
 from flask import request
@@ -17,4 +18,10 @@ def add(served: Operations) -> None:
     @served("openapi.get")
     def described(_: Asked) -> dict[str, Any]:
         """Of what is served, and nothing else: whoever reads it can rely on it."""
-        return openapi.document(served.ids, request.script_root)
+        return _document(frozenset(served.ids), request.script_root)
+
+
+@lru_cache(maxsize=4)
+def _document(ids: frozenset[str], base: str) -> dict[str, Any]:
+    """It is the same until the process ends, and takes longer than most answers."""
+    return openapi.document(ids, base)
