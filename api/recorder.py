@@ -19,7 +19,7 @@ from reconciler.store.audit import CHANGE, NOBODY, READ, Call
 BATCH_S, BATCH = 0.5, 1_000
 # What may wait of each class while the store does not take it. Beyond that rows are lost, and how many is a row of its own: to
 # make everybody wait, or to refuse changes that Git records anyway, would let the audit stop the fleet.
-MOST_WAITING: Mapping[str, int] = {CHANGE: 20_000, READ: 10_000, NOBODY: 5_000}
+MOST_WAITING: Mapping[str, int] = {CHANGE: 5_000, READ: 10_000, NOBODY: 5_000}
 AGAIN_S, LONGEST_AGAIN_S, ENDING_S = 0.5, 10.0, 4.0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
@@ -23,6 +23,12 @@ EMAIL = re.compile(r"[^\s@<>()\[\]\\,;:\"\x00-\x20\x7f-\xa0]{1,64}@[A-Za-z0-9]([
 USERNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._ -]{0,62}[A-Za-z0-9])?")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 MOST = 10_000
+# Made once: they are asked with every request.
+WITH_ROLES = select(ACCOUNTS, ROLES_GIVEN.c.surface, ROLES_GIVEN.c.role).outerjoin(
+    ROLES_GIVEN, ROLES_GIVEN.c.account == ACCOUNTS.c.id
+)
+BY_ID = WITH_ROLES.where(ACCOUNTS.c.id == bindparam("id"))
+BY_EMAIL = WITH_ROLES.where(ACCOUNTS.c.email == bindparam("email"))
 
 
 class AccountError(StoreError):
@@ -81,26 +87,22 @@ class Accounts:
         return made
 
     def get(self, id: str) -> KeptAccount | None:
-        return self.one(ACCOUNTS.c.id == id)
+        return self.one(BY_ID, id=id)
 
     def of(self, email: str) -> KeptAccount | None:
         """By its e-mail, however that is written."""
-        return self.one(ACCOUNTS.c.email == email.lower()) if EMAIL.fullmatch(email) else None
+        return self.one(BY_EMAIL, email=email.lower()) if EMAIL.fullmatch(email) else None
 
-    def one(self, which: Any) -> KeptAccount | None:
-        """The one that fulfils a condition on its columns."""
-        query = select(ACCOUNTS, ROLES_GIVEN.c.surface, ROLES_GIVEN.c.role)
-        query = query.outerjoin(ROLES_GIVEN, ROLES_GIVEN.c.account == ACCOUNTS.c.id).where(which)
+    def one(self, query: "Select[Any]", **values: object) -> KeptAccount | None:
+        """The one that is found by a query of those below."""
         with self._database.reading("accounts") as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(query, values).all()
         return next(iter(_accounts(rows)), None)
 
     def every(self) -> tuple[KeptAccount, ...]:
         """By e-mail."""
-        query = select(ACCOUNTS, ROLES_GIVEN.c.surface, ROLES_GIVEN.c.role)
-        query = query.outerjoin(ROLES_GIVEN, ROLES_GIVEN.c.account == ACCOUNTS.c.id).order_by(ACCOUNTS.c.email)
         with self._database.reading("accounts") as connection:
-            return tuple(_accounts(connection.execute(query).all()))
+            return tuple(_accounts(connection.execute(WITH_ROLES.order_by(ACCOUNTS.c.email)).all()))
 
     def put_status(self, email: str, status: Status) -> bool:
         """False where there is none. A disabled one is refused from its next request on, whatever it shows."""
@@ -166,7 +168,7 @@ class Accounts:
 
 def spelled(email: str) -> str:
     """As it is kept: small, for nobody has two mailboxes that differ in case. Raises AccountError."""
-    if not EMAIL.fullmatch(email):
+    if not EMAIL.fullmatch(email) or not email.isprintable():
         raise AccountError(f"{email!r:.80} is no e-mail address")
     return email.lower()
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from reconciler.seams import Seams
-from reconciler.store.accounts import Accounts, KeptAccount
+from reconciler.store.accounts import WITH_ROLES, Accounts, KeptAccount
 from reconciler.store.database import Database
 from reconciler.store.logs import add, trim
 from reconciler.store.people_tables import ACCOUNTS, LOCKOUTS, SESSIONS, SIGNING_KEYS
@@ -26,6 +26,11 @@ BELIEVED = 2
 # Of one account at a time; the oldest goes.
 MOST_SESSIONS = 100
 MOST_LOCKOUTS = 20_000
+# Made once: they are asked with every request.
+BY_SESSION = WITH_ROLES.join(SESSIONS, SESSIONS.c.account == ACCOUNTS.c.id).where(
+    (SESSIONS.c.id == bindparam("session")) & (SESSIONS.c.until > bindparam("now"))
+)
+NEWEST_KEYS = select(SIGNING_KEYS).order_by(SIGNING_KEYS.c.at.desc()).limit(BELIEVED)
 # What failed so long ago does not count any more.
 FORGOTTEN_S = 900.0
 
@@ -80,8 +85,7 @@ class Sessions:
 
     def whose(self, id: str) -> KeptAccount | None:
         """Who is logged in by it; None once it is over."""
-        account = select(SESSIONS.c.account).where((SESSIONS.c.id == id) & (SESSIONS.c.until > self.now()))
-        return self._accounts.one(ACCOUNTS.c.id == account.scalar_subquery())
+        return self._accounts.one(BY_SESSION, session=id, now=self.now())
 
     def refresh(self, id: str, secret: str) -> tuple[str, float] | None:
         """The next secret, and until when the session lasts; None where it is over.
@@ -176,7 +180,7 @@ class Sessions:
 
 def _keys(connection: Connection) -> tuple[SigningKey, ...]:
     """One that somebody has spoiled is none."""
-    rows: Iterable[Any] = connection.execute(select(SIGNING_KEYS).order_by(SIGNING_KEYS.c.at.desc()).limit(BELIEVED))
+    rows: Iterable[Any] = connection.execute(NEWEST_KEYS)
     return tuple(
         SigningKey(row.id, bytes(row.key), float(row.at))
         for row in rows

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
@@ -25,6 +25,8 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 # manage accounts and what else takes the role of an admin.
 SCOPES = ("plan", "read", "write", "manage")
 MOST = 1_000
+# Made once: it is asked with every request.
+BY_ID = select(TOKENS).where(TOKENS.c.id == bindparam("id"))
 # Compared with where there is no such token, so that this takes as long.
 NONE = hashlib.sha256(b"").hexdigest()
 
@@ -98,7 +100,7 @@ class Tokens:
             return None
         id, secret = found.groups()
         with self._database.reading("tokens") as connection:
-            row = connection.execute(select(TOKENS).where(TOKENS.c.id == id)).one_or_none()
+            row = connection.execute(BY_ID, {"id": id}).one_or_none()
         if row is not None and not sound(TOKENS, row):
             # Somebody has put it there: whatever may be meant, it lets nobody in.
             row = None

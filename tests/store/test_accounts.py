@@ -24,7 +24,7 @@ def test_an_account_is_kept(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "email", ["", "ada", "@b", "a@", "a b@c", "a@b\n", "a<b@c", 'a"@b', "a\x1b@b", "a@b..-", "a" * 65 + "@b"]
+    "email", ["", "ada", "@b", "a@", "a b@c", "a@b\n", "a<b@c", 'a"@b', "a\x1b@b", "a@b..-", "a\u202eb@c", "a" * 65 + "@b"]
 )
 def test_what_is_no_email(store: Store, email: str) -> None:
     """Nothing that would end a header, a commit's author or a terminal's command."""
