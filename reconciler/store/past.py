@@ -1,11 +1,12 @@
-"""What the store knows of the past, read back: revisions, changes, plans, outcomes and events."""
+"""What the store knows, read back: revisions, changes, plans, outcomes, events, and who may act."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reconciler.core.declared import Changed, Version
 from reconciler.store import happened, history, revisions
-from reconciler.store.database import Database
+from reconciler.store import lease as leases
+from reconciler.store.database import Database, Lease
 from reconciler.store.following import Following
 from reconciler.store.happened import Happened
 from reconciler.store.rows import Event, Revision
@@ -92,3 +93,15 @@ class Past:
     def following(self) -> Following:
         """For whoever looks again and again."""
         return Following(self._database)
+
+    def check(self, lease: Lease) -> bool:
+        """May its holder act now?"""
+        return self.remaining(lease) > 0
+
+    def remaining(self, lease: Lease) -> float:
+        """For how many seconds more its holder may act; 0.0 when he may not."""
+        return leases.remaining(self._database, lease)
+
+    def holder(self, name: str) -> str | None:
+        """Who has this lease now."""
+        return leases.holder(self._database, name)

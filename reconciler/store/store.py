@@ -134,18 +134,6 @@ class Store(Past):
     def release(self, lease: Lease) -> None:
         leases.release(self._database, lease)
 
-    def check(self, lease: Lease) -> bool:
-        """May its holder act now?"""
-        return self.remaining(lease) > 0
-
-    def remaining(self, lease: Lease) -> float:
-        """For how many seconds more its holder may act; 0.0 when he may not."""
-        return leases.remaining(self._database, lease)
-
-    def holder(self, name: str) -> str | None:
-        """Who has this lease now."""
-        return leases.holder(self._database, name)
-
     # Revisions
 
     def record_revision(
