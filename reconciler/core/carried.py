@@ -48,6 +48,27 @@ def carried_by(*fleets: FleetState) -> dict[Ref, set[Ref]]:
     return carried
 
 
+def carriers(wanted: FleetState) -> dict[Ref, set[Ref]]:
+    """Declared resource ⇒ the ProxyGroups whose proxies carry something of it, and the Proxies with a Configuration of their
+    own. What is pinned is of no document of today."""
+    carried: dict[Ref, set[Ref]] = defaultdict(set)
+    own: dict[Ref, list[Ref]] = defaultdict(list)
+    for proxy in own_told(wanted):
+        own[group_of(proxy)].append(proxy.ref)
+    for key, types in wanted.traffic.items():
+        for resources in types.values():
+            for resource in resources.values():
+                if not resource.pinned:
+                    carried[resource.owner].add(key)
+        if key.kind == "ProxyGroup":
+            carried[key] |= {key, *own[key]}
+    # VirtualHosts of one port share what they are told as, and its owner is only the first of them.
+    for host in wanted.of("VirtualHost"):
+        group = Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant)
+        carried[host.ref] |= {group, *own[group]}
+    return carried
+
+
 def _named(fleet: FleetState, key: Ref) -> Iterable[Ref]:
     resource = fleet.resources.get(key)
     if resource is None:

@@ -17,6 +17,7 @@ from reconciler.core.memo import Memo
 from reconciler.core.messages import Fault, Path
 from reconciler.core.model import FleetState, Problem, Ref, Resource, Want, Where
 from reconciler.core.pieces import Translation
+from reconciler.core.pinned import at_the_pin
 from reconciler.core.sockets import proxy_faults, shared_sockets
 from reconciler.core.translate import translate, upstreams
 from reconciler.core.workloads import node_name, proxy_want, wants
@@ -271,7 +272,7 @@ class _Run:
         faults = [*faults, *told.faults, *shared_sockets(told)]
         if configuration is None or pin is None:
             return traffic, faults
-        return traffic, [_at_the_pin(pin, one) if one[0] == configuration.ref else one for one in faults]
+        return traffic, [at_the_pin(pin, one) if one[0] == configuration.ref else one for one in faults]
 
     def _shared(self, tenant: _Tenant, name: str) -> Part | None:
         """The cluster of this name that stands outside of Configurations."""
@@ -291,11 +292,3 @@ class _Run:
             fault = Fault(("ports",), f"{application.ref} is sent requests but has no port", "give it `ports`")
             self.faults.append((application.ref, fault))
         return found
-
-
-def _at_the_pin(pin: Resource, found: Found) -> Found:
-    """What is wrong with what was declared in the past can be mended only where that is named."""
-    ref, fault = found
-    revision = cast(Proxy, pin.spec).revision or ""
-    what = f"{ref}, as commit {revision[:12]} declares it: {fault.what}"
-    return pin.ref, Fault(("revision",), what, fault.hint or "name another commit")

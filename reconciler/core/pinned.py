@@ -67,6 +67,14 @@ def as_then(ref: Ref, revision: str, known: Then) -> Resource | Fault:
     return found[0].resource
 
 
+def at_the_pin(pin: Resource, found: tuple[Ref, Fault]) -> tuple[Ref, Fault]:
+    """What is wrong with what was declared in the past can be mended only where that is named."""
+    ref, fault = found
+    commit = (cast(Proxy, pin.spec).revision or "")[:12]
+    what = f"{ref}, as commit {commit} declares it: {fault.what}"
+    return pin.ref, Fault(("revision",), what, fault.hint or "name another commit")
+
+
 def _at(problem: Problem) -> str:
     words = "it holds what may be a secret" if problem.quiet else problem.what
     return f"{words} ({problem.where} there)"

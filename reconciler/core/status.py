@@ -4,15 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import Literal
 
 from reconciler.core import findings, health, rollout
-from reconciler.core.carried import group_of, own_told, told_as
+from reconciler.core.carried import carriers, told_as
 from reconciler.core.facts import NOT_YET, Facts, Failure
 from reconciler.core.handover import node_id
 from reconciler.core.health import Verdict, Word
 from reconciler.core.hooks import RETRY, HookRun
-from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref, settings_of
 from reconciler.core.own_health import Rules, by_kind, judged
 from reconciler.core.rollout import Progress
@@ -54,7 +53,7 @@ def status(
     waits = {node: _waiting(node, facts) for nodes in groups.values() for node in nodes}
     works, parts = _workloads(wanted, plan, seen, facts, refused, rules, waits, now)
     told = {group: _group(group, nodes, waits, now) for group, nodes in groups.items()}
-    carried = _carried(wanted)
+    carried = carriers(wanted)
     traffic = findings.Told(wanted, groups, waits, facts)
     bearing = Counter(one.host for one in seen.resources.values())
     result: dict[Ref, Status] = {}
@@ -270,27 +269,6 @@ def _group(ref: Ref, nodes: list[str], waits: Mapping[str, str], now: float) -> 
     if not why:
         return Status(ref, "synced", "none", now)
     return Status(ref, "pending", "none", now, why[0] + (f" (and {len(why) - 1} more)" if len(why) > 1 else ""))
-
-
-def _carried(wanted: FleetState) -> dict[Ref, set[Ref]]:
-    """Declared resource ⇒ the ProxyGroups whose proxies carry something of it, and the Proxies with a Configuration of their
-    own. What is pinned is of no document of today."""
-    carried: dict[Ref, set[Ref]] = defaultdict(set)
-    own: dict[Ref, list[Ref]] = defaultdict(list)
-    for proxy in own_told(wanted):
-        own[group_of(proxy)].append(proxy.ref)
-    for key, types in wanted.traffic.items():
-        for resources in types.values():
-            for resource in resources.values():
-                if not resource.pinned:
-                    carried[resource.owner].add(key)
-        if key.kind == "ProxyGroup":
-            carried[key] |= {key, *own[key]}
-    # VirtualHosts of one port share what they are told as, and its owner is only the first of them.
-    for host in wanted.of("VirtualHost"):
-        group = Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant)
-        carried[host.ref] |= {group, *own[group]}
-    return carried
 
 
 _ORDER: Mapping[Sync, int] = {"synced": 0, "pending": 1, "drifted": 2, "held": 3, "failed": 4, "refused": 5}

@@ -3,11 +3,12 @@
 from reconciler.git.branch import Branch, Conflict, Declined, Words
 from reconciler.git.commits import Commits
 from reconciler.git.folder import Directory
+from reconciler.git.history import NotThere
 from reconciler.git.mirror import Mirror
 from reconciler.git.past import Past, Step
 from reconciler.git.person import Person, person
 from reconciler.git.signers import Files
-from reconciler.git.source import MOST_COMMITS, Commit, NotThere, Signature, Source, SourceError, Tree
+from reconciler.git.source import MOST_COMMITS, Commit, Signature, Source, SourceError, Tree
 
 __all__ = [
     "MOST_COMMITS",

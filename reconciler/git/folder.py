@@ -13,23 +13,15 @@ from pathlib import Path
 from reconciler.core.layers import ENVIRONMENT, bases_in
 from reconciler.core.model import Problem, Where, blob_id
 from reconciler.git.commits import Commits
+from reconciler.git.history import NotThere
 from reconciler.git.layers import NoDirectory, tree
 from reconciler.git.names import bad_name
-from reconciler.git.source import (
-    DEEPEST,
-    LARGEST_FILE,
-    MOST_ENTRIES,
-    Commit,
-    NotThere,
-    Signature,
-    SourceError,
-    Tree,
-    is_document,
-)
+from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, Commit, Signature, SourceError, Tree, is_document
 from reconciler.git.watch import Changes
 from reconciler.seams import Seams
 
 POLL_S = 5.0
+NO_COMMITS = "follow a branch, with --source, or leave `revision` out"
 # Revisions whose contents are kept: the one in force, and what came after it.
 MOST_REVISIONS = 4
 # A file whose times are older than this when it is read cannot be changed again without new times (the clock of most file
@@ -103,8 +95,7 @@ class Directory:
             self._commits = self._commits or Commits.around(self._path, self._seams)
             head = self._commits.resolve("HEAD")
         except SourceError:
-            what, hint = "this folder has no commits: it is in no Git repository", "follow a branch, with --source"
-            raise NotThere(what, f"{hint}, or leave `revision` out") from None
+            raise NotThere("this folder has no commits: it is in no Git repository", NO_COMMITS) from None
         return self._commits.past(head, commit)
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:

@@ -10,7 +10,7 @@ from pygit2.enums import SortMode
 
 from reconciler.core.trailers import LONGEST_MESSAGE
 from reconciler.git.layers import NoDirectory, tree
-from reconciler.git.source import MOST_COMMITS, Commit, NotThere, Tree
+from reconciler.git.source import MOST_COMMITS, Commit, Tree
 from reconciler.git.trees import Trees, entry_at
 
 # How many commits along the first parents are looked at for who made a change: a tenth of a second in a directory of 10,000.
@@ -63,6 +63,14 @@ def makers(repository: pygit2.Repository, old: str, new: pygit2.Commit, files: I
             break
         here = parent
     return found
+
+
+class NotThere(Exception):
+    """A commit that a document names is none that has led to this revision: what is so instead, and how to mend it."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.what, self.hint = what, hint
 
 
 class Ancestry:

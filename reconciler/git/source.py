@@ -26,14 +26,6 @@ class SourceError(Exception):
     """The source could not be read. Says nothing about what is in it: least of all that it is empty."""
 
 
-class NotThere(Exception):
-    """A commit that a document names is none that has led to this revision: what is so instead, and how to mend it."""
-
-    def __init__(self, what: str, hint: str) -> None:
-        super().__init__(what)
-        self.what, self.hint = what, hint
-
-
 @dataclass(frozen=True, slots=True)
 class Tree:
     """The documents' files in one revision: path from the repository's root ⇒ blob id (40 hexadecimal digits).
@@ -102,7 +94,7 @@ class Source(Protocol):
     def past(self, revision: str, commit: str) -> Tree:
         """The files of a commit that led to `revision`, or is it: whoever answers for that answers for all of its past.
 
-        Raises NotThere as well, where `commit` is nothing of the kind.
+        Raises `history.NotThere` as well, where `commit` is nothing of the kind.
         """
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
