@@ -1,5 +1,6 @@
 """The entries of a Configuration as the Envoy messages they stand for, in JSON form, and the entries for such messages."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -34,6 +35,8 @@ SPELLED: dict[Which, Callable[..., Entry | str]] = {
     "clusters": spelled_cluster,
     "routes": spelled_routes,
 }
+# As kinds/traffic.py has it.
+NAME = re.compile(r"[^\s\x00]{1,253}")
 # Envoy's own, of a cluster that says none: envoy.config.cluster.v3.Cluster.
 CONNECT_TIMEOUT_S = 5
 
@@ -134,6 +137,8 @@ def _read(which: Which, given: Mapping[str, Any], path: Path) -> tuple[Message, 
     settle(message)
     if not message.name:
         return message, (Fault((*path, "name"), "must be given"),)
+    if not NAME.fullmatch(message.name):
+        return message, (Fault((*path, "name"), "must have at most 253 characters, none of them blank"),)
     return message, tuple(Fault((*path, *one.path), one.what) for one in broken_rules(message))
 
 

@@ -141,6 +141,7 @@ def test_the_documents_cluster_is_laid_over_the_others() -> None:
         ({"change_description": "x"}, "static_resources", "required"),
         ({"static_resources": {"secrets": []}}, "static_resources.secrets", "Certificates"),
         ({"static_resources": {"clusters": [{}]}}, "static_resources.clusters[0].name", "must be given"),
+        ({"static_resources": {"clusters": [{"name": "a b"}]}}, "static_resources.clusters[0].name", "none of them blank"),
         ({"static_resources": {"clusters": [CLUSTER, CLUSTER]}}, "static_resources.clusters[1].name", "has this name"),
         ({"static_resources": {"clusters": [{**CLUSTER, "typ": 1}]}}, "static_resources.clusters[0].typ", "no field"),
         ({"static_resources": {"listeners": [{"name": "a", "address": 7}]}}, "static_resources.listeners[0].address", "object"),
