@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from flask import Request
 
-from api import client, signed
+from api import peer, signed
 from api.limits import TooMany
 from api.people import Account, Forbidden, Unknown, acting, bearer, known
 from api.signed import ACCESS_S, Claims, Use
@@ -59,7 +59,7 @@ def login(store: Store, request: Request, surface: str, email: str, password: st
 
     Neither words nor time tell whether there is such an account, and neither does a lock-out.
     """
-    network = client.network(client.address(request.environ))
+    network = peer.network(peer.address(request.environ))
     with HASHING.one():
         wait_s = store.sessions.attempt(email, network)
         if wait_s > 0:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from api import client
+from api import peer
 from api.audit import Asker, Heard, rows
 from reconciler.core.model import DEFAULT_TENANT
 from reconciler.log import Log
@@ -49,7 +49,7 @@ class Recorder:
             operation,
             environ.get("REQUEST_METHOD", ""),
             ids,
-            client.address(environ),
+            peer.address(environ),
             environ.get("HTTP_USER_AGENT", ""),
             status,
             environ.get("convoy.id", ""),

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,7 +83,9 @@ class Commands(Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         # Before any option is read, and also while a shell completes a line and nothing is called.
-        extra.setdefault("obj", Call(default_state(os.environ), terminal(os.environ), token=os.environ.get("CONVOY_TOKEN", "")))
+        extra.setdefault(
+            "obj", Call(default_state(os.environ), Terminal.of(os.environ), token=os.environ.get("CONVOY_TOKEN", ""))
+        )
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> object:
@@ -139,14 +140,6 @@ def default_state(environment: Mapping[str, str]) -> Path | None:
         return Path(named) / "convoy"
     home = environment.get("HOME", "")
     return Path(home) / ".local" / "state" / "convoy" if os.path.isabs(home) else None
-
-
-def terminal(environment: Mapping[str, str]) -> Terminal:
-    screen, dumb = sys.stdout.isatty(), environment.get("TERM") == "dumb"
-    # https://no-color.org: any value but an empty one.
-    color = screen and not dumb and not environment.get("NO_COLOR")
-    width = shutil.get_terminal_size().columns if screen else None
-    return Terminal(width=width, color=color, live=screen and sys.stderr.isatty() and not dumb)
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
 """Puts pages on a terminal, in a pipe or in a file: colours, widths and what an old terminal cannot show."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -57,6 +59,14 @@ class Terminal:
         self.width, self.color, self.live = width, color, live
         self._bar: Callable[[str], None] | None = None
 
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Terminal":
+        screen, dumb = sys.stdout.isatty(), environment.get("TERM") == "dumb"
+        # https://no-color.org: any value but an empty one.
+        color = screen and not dumb and not environment.get("NO_COLOR")
+        width = shutil.get_terminal_size().columns if screen else None
+        return cls(width=width, color=color, live=screen and sys.stderr.isatty() and not dumb)
+
     def page(self, page: "Page") -> None:
         """On standard output."""
         from reconciler.core.show import lay_out
@@ -82,13 +92,13 @@ class Terminal:
         import json
 
         indent = 2 if self.width is not None else None
-        self._write(json.dumps(value, ensure_ascii=False, indent=indent), sys.stdout)
+        self._write(_inert(partial(json.dumps, value, indent=indent)), sys.stdout)
 
     def json_line(self, value: object) -> None:
         """One of many, on a line of its own."""
         import json
 
-        self._write(json.dumps(value, ensure_ascii=False, separators=(",", ":")), sys.stdout)
+        self._write(_inert(partial(json.dumps, value, separators=(",", ":"))), sys.stdout)
 
     def output(self, data: bytes) -> None:
         """Bytes as they are: only for where no terminal obeys them."""
@@ -166,3 +176,11 @@ class Terminal:
 
 def _unseen(_done: int, _total: int, _waiting: str) -> None:
     """Nobody is watching."""
+
+
+def _inert(dump: Callable[..., str]) -> str:
+    """JSON in which nothing stands that a terminal would obey, or show in another order."""
+    from reconciler.core.show_layout import harmless
+
+    text = dump(ensure_ascii=False)
+    return text if harmless(text) == text else dump(ensure_ascii=True).replace("\x7f", "\\u007f")

@@ -5,7 +5,7 @@ import functools
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from reconciler.commands.narrow import Context
 from reconciler.terminal import Terminal
+from reconciler.usage import Command as Command
+from reconciler.usage import Group as Group
 
 if TYPE_CHECKING:
     from reconciler.core.select import Selector
@@ -77,40 +78,6 @@ class Failure(click.ClickException):
             call.terminal.json({"error": self.message})
         else:
             call.terminal.note(f"error: {self.message}", "bad")
-
-
-class Group(click.Group):
-    """Commands under one word."""
-
-    context_class = Context
-
-
-class Command(click.Command):
-    """A command whose help ends with examples and exit codes."""
-
-    context_class = Context
-
-    def __init__(
-        self,
-        *args: Any,
-        examples: Sequence[tuple[str, str]] = (),
-        exits: Sequence[tuple[int, str]] = (),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.examples = examples
-        self.exits = (*exits, (2, "the command line cannot be understood")) if not any(c == 2 for c, _ in exits) else exits
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if self.examples:
-            with formatter.section("Examples"):
-                for line, note in self.examples:
-                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
-                    formatter.indent()
-                    formatter.write_text(note)
-                    formatter.dedent()
-        with formatter.section("Exit status"):
-            formatter.write_dl([(str(code), meaning) for code, meaning in self.exits])
 
 
 def state_named(context: click.Context, _: click.Parameter, value: Path | None) -> None:

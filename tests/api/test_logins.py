@@ -15,7 +15,7 @@ from flask import Request
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
-from api import client, logins, signed
+from api import logins, peer, signed
 from api.limits import TooMany
 from api.logins import Login, Turns
 from api.people import Account, Forbidden, Unknown, asker, who
@@ -357,7 +357,7 @@ def test_on_our_own_surface(store: Store) -> None:
 )
 def test_whose_address_it_is(address: str, network: str) -> None:
     """One of IPv4 as it is; of IPv6 the network that one customer has whole."""
-    assert client.network(client.address({"REMOTE_ADDR": address})) == network
+    assert peer.network(peer.address({"REMOTE_ADDR": address})) == network
 
 
 def test_signing_says_no_more_than_it_must(store: Store) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from flask import Flask, Request, Response, request
 
-from api import changes, client
+from api import changes, peer
 from api.fleet import Found
 from api.limits import Held, TooMany, strangers
 from api.people import Account, Forbidden, Unknown, bearer, named, who
@@ -290,4 +290,4 @@ def _writer(account: Account) -> changes.Writer:
 
 
 def _from() -> str:
-    return f"from {client.network(client.address(request.environ))}"
+    return f"from {peer.network(peer.address(request.environ))}"
