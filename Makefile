@@ -51,6 +51,7 @@ bench: setup
 soak: setup
 	$(BIN)/python -m tests.rig.soak $(if $(EACH),--each,$(if $(WORLDS),--worlds $(WORLDS),--minutes $(or $(MINUTES),10))) \
 		--seed $(or $(SEED),0)
+	SOAK_S=60 $(BIN)/python -m pytest -q tests/test_writers.py
 
 schemas: setup
 	$(BIN)/python -m reconciler.schemas

@@ -165,8 +165,9 @@ def make(reach: Reach, changes: Sequence[Change], by: Writer, asked: Terms) -> D
     Raises Refused, Waiting and Opened, and as `dry_run` AskError.
     """
     fleet = reach.fleet
-    seen = fleet.digests(one.ref for one in changes)
     first = replace(changes[0], match=asked.match or changes[0].match, new=asked.new or changes[0].new)
+    # Tells 409 from 412 where something has to match.
+    seen = fleet.digests(one.ref for one in (first, *changes[1:]) if one.match)
     every = tuple(replace(one, seen=seen.get(one.ref, ""), uid=one.uid or str(uuid.uuid4())) for one in (first, *changes[1:]))
     proposed = checked(Proposed(every, by.account, by.author, asked.message))
     if asked.dry_run:

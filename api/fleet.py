@@ -24,7 +24,7 @@ from reconciler.core.select import Labelled, Selector, SelectorError
 from reconciler.store import Mode, Page, Proposal, Store, StoreError, Which, Window
 
 # How often is looked whether something that is waited for has come; of that, how often when nothing has for a while.
-LOOK_S, IDLE_LOOK_S, IDLE_AFTER_S = 0.005, 0.05, 1.0
+LOOK_S, IDLE_LOOK_S, IDLE_AFTER_S = 0.01, 0.05, 1.0
 IN_FORCE_LOOK_S = 0.03
 # So long after a commit whoever made it is not shown what was before it. A revision comes into force within tenths of a second;
 # one that has not by then is refused, or held up, and that is what is to be seen.
@@ -41,6 +41,14 @@ class Found:
     status: Mapping[str, Any] | None
 
 
+class _Waiter:
+    """Somebody who waits for a proposal to be decided, and how it was."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.ended: Proposal | None = None
+
+
 class Fleet:
     """Thread-safe. Raises StoreError."""
 
@@ -48,8 +56,8 @@ class Fleet:
         """`over`: whoever commits is gone, and nobody waits any more."""
         self._store, self._run, self._over = store, run, over
         self._lock = threading.Lock()
-        # Proposals that are waited for: by id, what wakes those who wait, one event for each of them.
-        self._waited: dict[str, list[threading.Event]] = {}
+        # Proposals that are waited for, by id, and who waits.
+        self._waited: dict[str, list[_Waiter]] = {}
         self._watching = False
         # Whoever has written ⇒ the last that was committed, and until when he is not shown what was before it.
         self._written: OrderedDict[str, tuple[Proposal, float]] = OrderedDict()
@@ -102,18 +110,18 @@ class Fleet:
         """As it is once it is decided, or when the time is over."""
         if made.state != "waiting":
             return made
-        event = threading.Event()
+        waiter = _Waiter()
         with self._lock:
-            self._waited.setdefault(made.id, []).append(event)
+            self._waited.setdefault(made.id, []).append(waiter)
             if not self._watching:
                 self._watching = True
                 threading.Thread(target=self._watch, name="proposals", daemon=True).start()
-        event.wait(timeout_s)
+        waiter.event.wait(timeout_s)
         with self._lock:
-            left = [one for one in self._waited.pop(made.id, ()) if one is not event]
+            left = [one for one in self._waited.pop(made.id, ()) if one is not waiter]
             if left:
                 self._waited[made.id] = left
-        ended = self._store.proposals.get(made.id) or made
+        ended = waiter.ended or self._store.proposals.get(made.id) or made
         if ended.state == "committed":
             self._remember(ended)
         return ended
@@ -127,13 +135,15 @@ class Fleet:
                 if not ids:
                     self._watching = False
                     return
-            ended: Iterable[str] = ()
+            ended: Mapping[str, Proposal] = {}
             # Those who wait ask the store themselves in the end, and are told why it does not answer.
             with contextlib.suppress(StoreError):
                 ended = self._store.proposals.decided(ids)
             with self._lock:
-                for event in (event for id in (ids if self._over.is_set() else ended) for event in self._waited.pop(id, ())):
-                    event.set()
+                for id in ids if self._over.is_set() else ended:
+                    for waiter in self._waited.pop(id, ()):
+                        waiter.ended = ended.get(id)
+                        waiter.event.set()
             last = time.monotonic() if ended else last
             time.sleep(LOOK_S if time.monotonic() - last < IDLE_AFTER_S else IDLE_LOOK_S)
 

@@ -12,7 +12,7 @@ from reconciler.core.show_layout import harmless
 from reconciler.core.told import brought_back
 from reconciler.core.written import BY_HAND, Files, Made, made
 from reconciler.git import Person, Source, SourceError, Tree
-from reconciler.load import Loader
+from reconciler.load import Loader, Parses
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Proposal, Store, StoreError
@@ -51,9 +51,11 @@ class Accepted:
 class Acceptance:
     """Remembers the branch's tip as it was read last. Not thread-safe. Raises SourceError and StoreError."""
 
-    def __init__(self, source: Source, store: Store, log: Log, seams: Seams) -> None:
+    def __init__(self, source: Source, store: Store, log: Log, seams: Seams, parses: Parses | None = None) -> None:
         self._source, self._store, self._log, self._seams = source, store, log, seams
-        self._loader = Loader(None, seams)
+        self._loader = Loader(None, seams, parses)
+        # Judged last. An environment's files are judged after each change, and the same ones again after the last of them.
+        self._judged: State | None = None
         self._tip: tuple[Tree, State] | None = None
 
     def became(self, tree: Tree, head: str, state: State) -> None:
@@ -75,6 +77,8 @@ class Acceptance:
 
     def _loaded(self, tree: Tree, files: Files, texts: Mapping[str, bytes]) -> State:
         """The same with what is wrong with it, and with what its resources are made from."""
+        if self._judged is not None and self._judged.files.files is files.files:
+            return replace(self._judged, texts=texts)
         read = _reading(self._source, texts)
         there = replace(tree, files=files.files)
         loaded = self._loader.load(there, read, self._source)
@@ -88,7 +92,8 @@ class Acceptance:
             documents = {ref: one for ref, one in found if ref is not None}
         # The same Problem, whatever lines moved.
         words: dict[tuple[object, ...], str] = {(one.where.file, one.what, one.ref): str(one) for one in problems}
-        return State(replace(files, documents=documents), words, texts)
+        self._judged = State(replace(files, documents=documents), words, {})
+        return replace(self._judged, texts=texts)
 
     def accept(
         self, state: State, tree: Tree, waiting: Sequence[Proposal], ends: dict[str, End]

@@ -19,6 +19,7 @@ from reconciler.core.against import Answer, Question, answer_json
 from reconciler.core.proposal import Proposed, Refused, message, read_body
 from reconciler.core.show_layout import harmless
 from reconciler.git import Branch, Conflict, Declined, Person, Source, SourceError, Tree, Words
+from reconciler.load import BATCH, Parses
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Proposal, Store, StoreError
@@ -28,7 +29,7 @@ MOST_AT_ONCE = 100
 # How often it looks without being rung for; and how long it leaves a remote alone that could not be reached, up to the longest.
 LOOK_S, AGAIN_S, LONGEST_AGAIN_S = 2.0, 0.5, 30.0
 # How often a batch is made anew because others push meanwhile, before it is left for the next look.
-MOST_TRIES = 5
+MOST_TRIES, FEWER = 5, 4
 # Pushes after which what they have made is packed although others wait; else that is done when nobody does.
 MOST_UNTIDIED = 100
 # Commits in which our own are looked for after a start, and after a push of which nobody knows how it ended.
@@ -91,12 +92,13 @@ class Committer:
         log: Log,
         seams: Seams,
         opens: Callable[[], Opens] = lambda: "never",
+        parses: Parses | None = None,
     ) -> None:
-        """`opens`: what becomes a pull request, beside what is asked for as one."""
+        """`opens`: what becomes a pull request, beside what is asked for as one. `parses` are those of whoever follows, too."""
         self._opens = opens
         self._store, self._desk, self._may_act, self._pushed = store, desk, may_act, pushed
         self._log, self._seams = log, seams
-        self._accepting = Acceptance(desk.source, store, log, seams) if desk is not None else None
+        self._accepting = Acceptance(desk.source, store, log, seams, parses) if desk is not None else None
         self._lock = threading.Lock()
         # Pushes since what they have made was packed.
         self._untidied = 0
@@ -156,7 +158,8 @@ class Committer:
                     # Nothing of it is there, or all of it and more behind it: the next look at the branch tells.
                     self._unsure = True
                     self._log.info("committer.again", why=str(moved))
-                    waiting = self._store.proposals.waiting(MOST_AT_ONCE)
+                    # Fewer are made sooner, before whoever pushes there pushes again.
+                    waiting = self._store.proposals.waiting(max(1, len(waiting) // FEWER))
                 except (SourceError, StoreError):
                     self._unsure = True
                     raise
@@ -217,12 +220,13 @@ class Committer:
             return ""
         for one, revision in zip(accepted, revisions, strict=True):
             ends[one.proposal.id] = ("committed", revision, _answer(one))
-        self._store.proposals.decide(ends)
         if head != tree.revision:
             self._untidied += 1
             with contextlib.suppress(SourceError):
-                # Else it is fetched as anything else that is new.
+                # Else it is fetched as anything else that is new. Before all else: whoever follows looks already.
                 desk.branch.followed(head)
+        self._store.proposals.decide(ends)
+        if head != tree.revision:
             self._log.info("committer.pushed", revision=head, commits=sum(bool(one.files) for one in accepted))
             self._pushed()
         return head
@@ -258,12 +262,15 @@ class Committer:
             proposed = read_body(json.loads(body))
             author_of(proposed)
             texts: dict[str, bytes] = {}
+            source = self._desk.source
             with self._lock:
-                source = self._desk.source
                 tree, state = self._accepting.based(source.fetch())
                 results = self._accepting.made(proposed, state.files, tree, texts)
-                blobs = results[-1].files.files
-                contents = {**source.read(set(blobs.values()) - texts.keys()), **texts}
+            # No longer among those who commit: a large fleet takes its time, and so it is read in pieces.
+            blobs, contents = results[-1].files.files, dict(texts)
+            left = list(set(blobs.values()) - texts.keys())
+            for start in range(0, len(left), BATCH):
+                contents |= source.read(left[start : start + BATCH])
             files = {path: contents[blob] for path, blob in blobs.items() if blob in contents}
             said = message(proposed, "")
             answer = trial(Question(files, tree.root, tree.revision, said, proposed.author, form="json"), deadline)

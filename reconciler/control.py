@@ -22,7 +22,7 @@ from reconciler.git import Source
 from reconciler.guards import Guards
 from reconciler.homes import Homes
 from reconciler.leader import Leader
-from reconciler.load import Loader
+from reconciler.load import Loader, Parses
 from reconciler.log import Log
 from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics
@@ -98,6 +98,7 @@ class Control:
         )
         self._loop: Loop | None = None
         self._carrying: Courier | None = None
+        self._parses = Parses()
 
     def __enter__(self) -> "Control":
         return self
@@ -286,7 +287,7 @@ class Control:
         hint = self._source.hint if self._source is not None else self._wake.set
         acts, where = self.leader.may_act, (self._log, self._seams)
         told = partial(told_by, fleet)
-        committer = Committer(self.store, self._desk, acts, hint, *where, lambda: opens(told()))
+        committer = Committer(self.store, self._desk, acts, hint, *where, lambda: opens(told()), self._parses)
         self._closing.callback(committer.close)
         self._closing.callback(committer.start(self._run).close)
         if self._desk is not None:
@@ -307,7 +308,7 @@ class Control:
     def _wanted(self, *, recording: bool = True) -> Wanted:
         if self._source is None:
             raise ControlError("no source is given: name a folder or a repository")
-        loader = Loader(self.state / "cache", self._seams)
+        loader = Loader(self.state / "cache", self._seams, self._parses)
         return Wanted(
             self._source,
             loader,

@@ -71,18 +71,25 @@ class Written:
     ended: bool = False
 
 
+class Parses:
+    """What files say, by blob id, for several Loaders: none parses what another has. Each may forget for all of them."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, _File] = {}
+
+
 class Loader:
     """Remembers what files say by blob id: in memory, and below `cache_dir` if there is one. Not thread-safe.
 
     What it remembers saves work and never changes the answer.
     """
 
-    def __init__(self, cache_dir: Path | None, seams: Seams) -> None:
+    def __init__(self, cache_dir: Path | None, seams: Seams, parses: Parses | None = None) -> None:
         self._seams = seams
         self._pack = Pack(cache_dir, seams) if cache_dir is not None else None
         self._packed: Records | None = None
         self._files: dict[str, _File] = {}
-        self._blobs: dict[str, _File] = {}
+        self._parses = parses or Parses()
         self._unsaved = 0
         self._memo = Memo()
         self._compiler = Compiler()
@@ -126,8 +133,7 @@ class Loader:
     def _then(self, tree: Tree, past: Past) -> Then:
         """What a commit of before declares. What its files say is known already, as far as they are the same today."""
         if self._earlier is None:
-            self._earlier = Loader(None, self._seams)
-        self._earlier._blobs = self._blobs
+            self._earlier = Loader(None, self._seams, self._parses)
         written = self._earlier.render(tree, past.read)
         return then(written.documents, tree.roots, ordered_problems(written.problems))
 
@@ -185,7 +191,8 @@ class Loader:
 
     def _read(self, blobs: list[str], paths: Mapping[str, list[str]], read: Read) -> tuple[dict[str, _File], int]:
         """These blobs, each as the file of some path, and how many of them had to be parsed."""
-        found = {blob: self._blobs[blob] for blob in blobs if blob in self._blobs}
+        known = self._parses.blobs
+        found = {blob: known[blob] for blob in blobs if blob in known}
         missing = [blob for blob in blobs if blob not in found]
         if missing and self._packed is None:
             self._packed = self._pack.open() if self._pack else Records(b"")
@@ -202,12 +209,10 @@ class Loader:
     def _remember(self, files: dict[str, _File], new: Mapping[str, list[str]], parsed: int) -> None:
         self._files = files
         self._packed = Records(b"")
-        self._blobs.update((blob, files[paths[0]]) for blob, paths in new.items())
-        if len(self._blobs) > 2 * len(files) + 1000:
-            # Another of ours may know its files by the same mapping.
-            kept = {file.blob: file for file in files.values()}
-            self._blobs.clear()
-            self._blobs.update(kept)
+        self._parses.blobs.update((blob, files[paths[0]]) for blob, paths in new.items())
+        if len(self._parses.blobs) > 2 * len(files) + 1000:
+            # Another mapping, not this one emptied: somebody may be looking into it.
+            self._parses.blobs = {file.blob: file for file in files.values()}
         self._unsaved += parsed
         if self._pack is not None and self._unsaved > len(files) // UNSAVED_SHARE:
             self._pack.save({file.blob: file.parsed.documents for file in files.values() if not file.parsed.problems})

@@ -14,7 +14,7 @@ from reconciler import load as load_module
 from reconciler import pack
 from reconciler.core.model import Problem, Ref, Where
 from reconciler.git import SourceError, Tree
-from reconciler.load import Loaded, Loader
+from reconciler.load import Loaded, Loader, Parses
 from reconciler.seams import Seams
 
 HOST = "apiVersion: convoy/v1\nkind: Host\nmetadata: {name: local}\n"
@@ -63,6 +63,19 @@ def test_a_sound_revision_becomes_a_fleet() -> None:
     assert loaded.fleet.revision == repository.tree().revision
     assert set(loaded.fleet.resources) == {Ref("Host", "local"), Ref("Container", "a"), Ref("Container", "b")}
     assert set(loaded.fleet.workloads) == {Ref("Container", "a"), Ref("Container", "b")}
+
+
+def test_several_loaders_parse_what_is_new_once() -> None:
+    """Whoever commits and whoever follows know each other's files, and forget them for each other without harm."""
+    parses = Parses()
+    first, second = Loader(None, Seams(), parses), Loader(None, Seams(), parses)
+    repository = Repository(hosts=HOST, apps__a=container("a"))
+    assert (load(repository, first).parsed, load(repository, second).parsed) == (2, 0)
+    repository.write({"apps/b.yaml": container("b")})
+    assert (load(repository, second).parsed, load(repository, first).parsed) == (1, 0)
+    parses.blobs = {}
+    repository.write({"apps/b.yaml": container("c")})
+    assert load(repository, first).fleet == load(repository, second).fleet == load(repository).fleet
 
 
 def test_an_empty_revision_is_an_empty_fleet() -> None:

@@ -12,6 +12,7 @@ from reconciler.store.database import Database, StoreError
 from reconciler.store.logs import last_number
 from reconciler.store.rows import as_json, chunks, read_list, read_object
 from reconciler.store.tables import PROPOSALS, REVISIONS
+from reconciler.store.together import Together
 
 State = Literal["waiting", "committed", "proposed", "refused"]
 Mode = Literal["commit", "pull-request"]
@@ -20,6 +21,11 @@ MOST_WAITING = 1_000
 # Decided ones that are kept, about: for those who ask again under the same key.
 KEPT = 20_000
 TRIMMED_EVERY = 500
+
+
+# Made once: they are asked hundreds of times a second.
+WAITING = select(func.count()).select_from(PROPOSALS).where(PROPOSALS.c.state == "waiting")
+DECIDED = select(PROPOSALS).where(PROPOSALS.c.id.in_(bindparam("ids", expanding=True)) & (PROPOSALS.c.state != "waiting"))
 
 
 class Full(StoreError):
@@ -52,33 +58,59 @@ class Proposal:
         return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
+@dataclass(frozen=True, slots=True)
+class _New:
+    token: str
+    key: str
+    digest: str
+    body: Mapping[str, Any]
+    refs: tuple[str, ...]
+    mode: Mode
+
+    def row(self, one: Proposal) -> dict[str, Any]:
+        row = {"number": one.number, "at": one.at, "id": one.id, "token": self.token, "key": self.key, "digest": self.digest}
+        row |= {"body": as_json(self.body), "refs": as_json(self.refs), "mode": self.mode}
+        return row | {"state": "waiting", "revision": "", "answer": "{}"}
+
+
 class Proposals:
     """Those of one store. Thread-safe; raises StoreError."""
 
     def __init__(self, database: Database, seams: Seams) -> None:
         self._database, self._seams = database, seams
+        self._added: Together[_New, Proposal] = Together(self._add)
 
     def add(
         self, token: str, key: str, digest: str, body: Mapping[str, Any], refs: Sequence[str] = (), mode: Mode = "commit"
     ) -> Proposal:
         """A new one; under a key (not "") that this token has used before, the one of then. Raises Full and KeyReused."""
+        return self._added(_New(token, key, digest, body, tuple(refs), mode))
+
+    def _add(self, every: Sequence[_New]) -> list[Proposal | Exception]:
+        """Those that came at one time, in one transaction."""
         table = PROPOSALS.c
+        results: list[Proposal | Exception] = []
         with self._database.writing("proposals") as connection:
-            known = _known(connection, token, key, digest)
-            if known is not None:
-                return known
-            waiting = select(func.count()).select_from(PROPOSALS).where(table.state == "waiting")
-            if connection.execute(waiting).scalar_one() >= MOST_WAITING:
-                raise Full(f"{MOST_WAITING} changes wait to be committed already")
-            number = last_number(connection, PROPOSALS) + 1
-            one = Proposal(number, uuid.uuid4().hex, self._seams.now(), token, body, refs=tuple(refs))
-            row = {"number": number, "at": one.at, "id": one.id, "token": token, "key": key, "digest": digest}
-            row |= {"mode": mode}
-            row |= {"body": as_json(body), "refs": as_json(refs), "state": "waiting", "revision": "", "answer": "{}"}
-            connection.execute(insert(PROPOSALS).values(row))
-            if number % TRIMMED_EVERY == 0:
+            room = MOST_WAITING - connection.execute(WAITING).scalar_one()
+            number = first = last_number(connection, PROPOSALS)
+            for new in every:
+                try:
+                    known = _known(connection, new.token, new.key, new.digest)
+                except KeyReused as error:
+                    results.append(error)
+                    continue
+                if known is not None:
+                    results.append(known)
+                elif room <= 0:
+                    results.append(Full(f"{MOST_WAITING} changes wait to be committed already"))
+                else:
+                    room, number = room - 1, number + 1
+                    one = Proposal(number, uuid.uuid4().hex, self._seams.now(), new.token, new.body, refs=new.refs)
+                    connection.execute(insert(PROPOSALS), [new.row(one)])
+                    results.append(one)
+            if number // TRIMMED_EVERY != first // TRIMMED_EVERY:
                 connection.execute(delete(PROPOSALS).where((table.number <= number - KEPT) & (table.state != "waiting")))
-        return one
+        return results
 
     def known(self, token: str, key: str, digest: str) -> Proposal | None:
         """The one that was asked for under this key before. Raises KeyReused."""
@@ -108,8 +140,7 @@ class Proposals:
         found: dict[str, Proposal] = {}
         with self._database.reading("proposals") as connection:
             for part in chunks(ids):
-                query = select(PROPOSALS).where(PROPOSALS.c.id.in_(part) & (PROPOSALS.c.state != "waiting"))
-                found |= {row.id: _proposal(row) for row in connection.execute(query)}
+                found |= {row.id: _proposal(row) for row in connection.execute(DECIDED, {"ids": part})}
         return found
 
     def decide(self, ends: Mapping[str, tuple[State, str, Mapping[str, Any]]]) -> None:

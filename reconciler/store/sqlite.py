@@ -13,6 +13,8 @@ from sqlalchemy.pool import NullPool
 
 # How long to wait for another process that is writing: a hundred times what our longest transaction takes.
 BUSY_S = 10.0
+# Threads that ask at once; a connection that is opened anew asks the file for its schema again, and costs as much as an answer.
+CONNECTIONS = 64
 
 READING = {"convoy_writing": False}
 WRITING = {"convoy_writing": True}
@@ -38,8 +40,8 @@ def there(url: URL) -> bool:
 def opened(url: URL, *, precious: bool = True) -> Engine:
     """What is not `precious` may be lost by a power cut, and its file may be put in the place of another at any time."""
     private(Path(url.database or ""))
-    pool = None if precious else NullPool
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S}, poolclass=pool)
+    pool: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS} if precious else {"poolclass": NullPool}
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S}, **pool)
 
     @event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: object) -> None:

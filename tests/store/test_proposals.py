@@ -1,12 +1,14 @@
 """Proposals, on each database: in their order, decided once, one for each key, and part of a backup."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
 from reconciler.seams import Seams
-from reconciler.store import Full, KeyReused, Store, proposals
+from reconciler.store import Full, KeyReused, Proposal, Store, StoreError, proposals
 from reconciler.store import backup as backups
 from tests.postgres import Place
 
@@ -51,6 +53,38 @@ def test_one_for_each_key_of_a_token(store: Store) -> None:
     assert store.proposals.add("u", "k", "e", {}).id != first.id
     with pytest.raises(KeyReused):
         store.proposals.add("t", "k", "e", {})
+
+
+def test_many_at_one_time_are_one_transaction(store: Store) -> None:
+    """Whoever comes while another writes is written with all who do: each gets its own answer, also where that is an error."""
+    results: dict[int, Proposal | Exception] = {}
+
+    def add(n: int) -> None:
+        try:
+            # Two under one key ask for the same, and one for something else.
+            key, digest = ("k", "other" if n == 2 else "d") if n < 3 else ("", "d")
+            results[n] = store.proposals.add("t", key, digest, {"n": n}, [f"Cluster/c{n}"])
+        except StoreError as error:
+            results[n] = error
+
+    store.proposals.add("t", "k", "d", {"n": -1})
+    threads = [threading.Thread(target=add, args=(n,)) for n in range(20)]
+    before = store.writes
+    with store.batch():
+        store.put_state({"busy": True})
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+    for thread in threads:
+        thread.join(20)
+    assert store.writes - before <= 4
+    assert isinstance(results[2], KeyReused)
+    made = [one for one in results.values() if isinstance(one, Proposal)]
+    assert len(made) == 19
+    assert {one.number for one in made} == set(range(1, 19))
+    for n, one in results.items():
+        assert n < 3 or (isinstance(one, Proposal) and one.refs == (f"Cluster/c{n}",))
+    assert [one.number for one in store.proposals.waiting(100)] == list(range(1, 19))
 
 
 def test_limits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
