@@ -55,6 +55,8 @@ class Committing:
         self.database = directory / "convoy.db"
         self.store = Store(f"sqlite:///{self.database}", self.seams)
         self.acting, self.pushes = True, 0
+        # What is in force, by printed ref.
+        self.declared: list[str] = []
         self.desk: Desk | None = None
         if origin is not None:
             mirror, files = directory / "mirror", Files(ssh=signers)
@@ -91,6 +93,7 @@ class Committing:
             lambda since, files: makers(self._followed, since, tip, files),
         )
         self.store.record_revision(tip, "good", (), declaration=declaration)
+        self.declared = [str(ref) for ref in loaded.fleet.resources]
         return tip
 
     def close(self) -> None:

@@ -151,7 +151,7 @@ def _operation(operation: Operation, shape: Shape) -> dict[str, Any]:
         shown = [one for one in documented if one is not None and shapes.fits(shape.request, one)]
         if shown:
             body["example"] = shown[0]
-        said["requestBody"] = {"required": True, "content": {"application/json": body}}
+        said["requestBody"] = {"required": operation.said["request"] is not None, "content": {"application/json": body}}
     return said
 
 
@@ -161,7 +161,7 @@ def _parameters(operation: Operation, shape: Shape) -> list[dict[str, Any]]:
         found.append({"name": name, "in": "query", "description": about.get("description", ""), "schema": _parameter(about)})
     if shape.changes:
         found += [{"in": "header", "required": False} | one for one in TERMS]
-    meant = {"type": "string", "pattern": rf"^{wire.VERSION.split('.')[0]}(\.[0-9]+)*$"}
+    meant = {"type": "string", "pattern": wire.VERSIONS.pattern}
     version = {"name": "API-Version", "description": "The version that is meant", "schema": meant}
     return [*found, {"in": "header"} | version]
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from reconciler.log import Log
 from reconciler.store import Full, KeyReused, StoreError
 
 VERSION = "1.0.0"
+# What may be asked for, as whoever reads the OpenAPI document is told: any version of the same major one.
+VERSIONS = re.compile(rf"^{VERSION.split('.')[0]}(\.[0-9]+)*$")
 AGAIN_S = 5
 LONGEST_FIELD = 200
 # EF-C20; those that the document's table 2.4 does not name stand in its way of naming them.
@@ -127,8 +130,8 @@ def moment(at: float | None) -> str | None:
 
 def version_asked() -> Response | None:
     """Section 18: another major version than ours is another API (EF-C23)."""
-    asked = request.headers.get("API-Version", "").strip()
-    if asked and asked.split(".")[0] != VERSION.split(".")[0]:
+    asked = request.headers.get("API-Version")
+    if asked is not None and not VERSIONS.fullmatch(asked.strip()):
         return error(400, "this version of the API is not served", {"field": "API-Version", "reason": f"it is {VERSION} here"})
     return None
 
