@@ -1,0 +1,371 @@
+"""What the commands of `envoyctl` share: their options, whom they ask, and how failures become words and exit codes."""
+
+import functools
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from api.client.exits import LATE, REFUSED, USAGE, ClientError
+from api.client.kept import Kept
+from reconciler.terminal import Terminal
+
+if TYPE_CHECKING:
+    from api.client.session import Session
+    from api.client.show import Column
+    from api.client.wire import Answer, Request
+    from reconciler.core.show_layout import Page
+
+F = TypeVar("F", bound=Callable[..., Any])
+OUTPUTS = ("table", "json", "yaml")
+FILE = click.Path(dir_okay=False, allow_dash=True)
+# How a list is read, and how much of it at most where nothing is said: more is no table anybody reads.
+PER_PAGE, MOST = 100, 10_000
+
+
+class Failure(click.ClickException):
+    """What goes wrong, with its exit code."""
+
+    def __init__(self, error: ClientError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+    def tell(self, call: "Call") -> None:
+        if call.output == "table":
+            from reconciler.core.show_layout import harmless
+
+            call.terminal.note(f"error: {harmless(self.message)}", "bad")
+        else:
+            call.answer({"error": self.error.value}, None)
+
+
+@dataclass
+class Call:
+    """What one call of `envoyctl` was told."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    terminal: Terminal
+    output: str = "table"
+    url: str = ""
+    ca_file: Path | None = None
+    plaintext: bool = False
+
+    @functools.cached_property
+    def kept(self) -> Kept:
+        return Kept.of(self.environment)
+
+    @functools.cached_property
+    def session(self) -> "Session":
+        """Raises ClientError."""
+        from api.client import wire
+        from api.client.session import Session
+        from reconciler.seams import Seams
+
+        token = wire.named(self.environment.get("ENVOYCTL_TOKEN", ""))
+        url = self.url or self.kept.server()
+        if not url:
+            raise ClientError(
+                USAGE, "no server is known: name one with --server or $ENVOYCTL_SERVER, at best with `auth login`"
+            )
+        server = wire.server(url, self.ca_file, self.plaintext or self._kept_plaintext(url))
+        if server.ca_file is None and not token:
+            login = self.kept.login(server.url)
+            if login is not None and login.ca_file:
+                server = wire.server(server.url, Path(login.ca_file), server.plaintext)
+        return Session(server, self.kept, token, Seams())
+
+    def _kept_plaintext(self, url: str) -> bool:
+        if self.environment.get("ENVOYCTL_TOKEN"):
+            return False
+        login = self.kept.login(url.strip().rstrip("/").removesuffix("/api/v1"))
+        return login is not None and login.plaintext
+
+    def get(self, path: str, **query: object) -> "Answer":
+        from api.client.wire import Request
+
+        return self.session.ask(Request("GET", path, query))
+
+    def answer(self, value: object, page: "Page | None") -> None:
+        """With the page, or with the value as JSON or YAML."""
+        if self.output == "json":
+            self.terminal.json(value)
+        elif self.output == "yaml":
+            from api.client.show import as_yaml
+
+            self.terminal.raw(as_yaml(value))
+        elif page is not None:
+            self.terminal.page(page)
+
+    def every(self, path: str, most: int, query: Mapping[str, object]) -> list[dict[str, Any]]:
+        """The items of a list, page by page; raises ClientError."""
+        found: list[dict[str, Any]] = []
+        cursor, seen = None, set[str]()
+        while True:
+            answer = self.get(path, **query, limit=min(most - len(found), PER_PAGE), cursor=cursor)
+            said = answer.said if isinstance(answer.said, dict) else {}
+            data, after = said.get("data"), said.get("cursor")
+            if not isinstance(data, list):
+                raise ClientError(
+                    REFUSED, f"{self.session.server.url}: what was answered is no list: see whether the URL is right"
+                )
+            found += [one for one in data if isinstance(one, dict)]
+            cursor = after.get("next") if isinstance(after, dict) else None
+            if not isinstance(cursor, str) or not cursor or not data or cursor in seen:
+                return found
+            if len(found) >= most:
+                self.terminal.note(f"these are the first {len(found)}, and there are more: --limit shows more of them")
+                return found
+            seen.add(cursor)
+
+    def listed(self, path: str, columns: "Sequence[Column]", nothing: str, paging: "Paging", **query: object) -> None:
+        from api.client.show import listing
+
+        rows = self.every(path, paging.limit, {**query, "sort_by": paging.sort_by, "order": paging.order})
+        self.answer(rows, listing(columns, rows, nothing, self.terminal.width))
+
+    def one(self, path: str, *, etag: bool = False) -> None:
+        """One thing, or its tag alone."""
+        from api.client.show import details
+
+        answer = self.get(path)
+        said = answer.said if isinstance(answer.said, dict) else {}
+        if etag:
+            self.answer({"etag": answer.etag}, None)
+            if self.output == "table":
+                self.terminal.raw(answer.etag)
+            return
+        self.answer(answer.said, details(said, answer.etag))
+
+    def change(self, request: "Request", terms: "Terms", done: Callable[["Answer"], "Page"] | None = None) -> "Answer | None":
+        """Make a change, and show what came of it: `done` makes the page. None where it was only tried or proposed."""
+        from api.client.show import details, plan
+        from reconciler.core.show_layout import text
+
+        asked = terms.laid(request)
+        answer = self.session.ask(asked)
+        said = answer.said if isinstance(answer.said, dict) else {}
+        if terms.dry_run:
+            self.answer(answer.said, plan(said))
+            return None
+        if "pull_request_url" in said:
+            self.answer(said, (text(f"a pull request has been opened: {said['pull_request_url']}"),))
+            return None
+        if done is None and answer.said is None:
+            self.answer({"done": True}, (text("done"),))
+        else:
+            self.answer(answer.said, done(answer) if done is not None else details(said, answer.etag))
+        if answer.status == 202 and request.path != "/deployments":
+            raise ClientError(LATE, "this is committed, and not in force yet: `convoy status` there says what it waits for")
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    limit: int
+    sort_by: str | None
+    order: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is said about a change beside what it is."""
+
+    dry_run: bool = False
+    wait: bool = False
+    timeout_s: int = 20
+    if_match: str = ""
+    message: str = ""
+    pull_request: bool = False
+
+    def laid(self, request: "Request") -> "Request":
+        from dataclasses import replace
+
+        query: dict[str, object] = dict(request.query)
+        query |= {"dry_run": "true"} if self.dry_run else {}
+        query |= {"wait": "synced", "timeoutSeconds": self.timeout_s} if self.wait else {}
+        query |= {"message": self.message} if self.message else {}
+        query |= {"mode": "pull-request"} if self.pull_request else {}
+        headers = dict(request.headers)
+        if self.if_match:
+            headers["If-Match"] = self.if_match if self.if_match == "*" else '"{}"'.format(self.if_match.strip('"'))
+        return replace(request, query=query, headers=headers, key=str(uuid.uuid4()))
+
+
+def call(context: click.Context) -> Call:
+    """The group makes it before any command's options are read."""
+    return cast(Call, context.find_object(Call))
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(call(context), name, value)
+
+    return keep
+
+
+def no_color(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        call(context).terminal.color = False
+
+
+def whom(*, hidden: bool = False) -> tuple[Callable[[F], F], ...]:
+    """Which server is asked, and how; before the command's words or after them."""
+    here: dict[str, Any] = {"expose_value": False, "hidden": hidden}
+    return (
+        click.option(
+            "--server",
+            metavar="URL",
+            callback=_set("url"),
+            help="Whom to ask; also $ENVOYCTL_SERVER.  [the last login's]",
+            **here,
+        ),
+        click.option(
+            "--ca-file",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            callback=_set("ca_file"),
+            metavar="FILE",
+            help="Whose certificates to believe (PEM); kept by a login.",
+            **here,
+        ),
+        click.option(
+            "--plaintext",
+            is_flag=True,
+            callback=_set("plaintext"),
+            help="By http, over a network of your own; kept by a login.",
+            **here,
+        ),
+        click.option("--no-color", is_flag=True, callback=no_color, help="No colours; also $NO_COLOR.", **here),
+    )
+
+
+def common(function: F) -> F:
+    """`--output`, and which server; the command's function gets the Call first."""
+
+    @click.pass_context
+    @functools.wraps(function)
+    def wrapped(context: click.Context, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(call(context), *args, **kwargs)
+        except ClientError as error:
+            raise Failure(error) from None
+
+    output = click.option(
+        "-o",
+        "--output",
+        type=click.Choice(OUTPUTS),
+        callback=_set("output"),
+        expose_value=False,
+        help="How to answer.  [table]",
+    )
+    for option in (*reversed(whom(hidden=True)), output):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[return-value]
+
+
+def paging(*sorts: str, limit: int = MOST) -> Callable[[F], F]:
+    """`--limit`, `--sort-by` and `--order`; the command's function gets a Paging as `paging`."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def wrapped(*args: Any, limit: int, sort_by: str | None, order: str | None, **kwargs: Any) -> Any:
+            return function(*args, paging=Paging(limit, sort_by, order), **kwargs)
+
+        for option in (
+            click.option("--order", type=click.Choice(("asc", "desc")), help="Which way."),
+            click.option("--sort-by", type=click.Choice(sorts), help="By what."),
+            click.option("--limit", type=click.IntRange(1), default=limit, show_default=True, help="At most so many."),
+        ):
+            wrapped = option(wrapped)
+        return wrapped  # type: ignore[return-value]
+
+    return decorate
+
+
+def changing(*, match: bool = False) -> Callable[[F], F]:
+    """`--dry-run`, `--wait` and the like; the command's function gets a Terms as `terms`."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def wrapped(*args: Any, if_match: str = "", **kwargs: Any) -> Any:
+            given = {name: kwargs.pop(name) for name in ("dry_run", "wait", "timeout_s", "message", "pull_request")}
+            return function(*args, terms=Terms(if_match=if_match, **given), **kwargs)
+
+        options = [
+            click.option("--dry-run", is_flag=True, help="Say what it would do, and do nothing."),
+            click.option("--wait", is_flag=True, help="Until it is carried out."),
+            click.option(
+                "--timeout",
+                "timeout_s",
+                type=click.IntRange(1, 60),
+                default=20,
+                show_default=True,
+                metavar="SECONDS",
+                help="With --wait.",
+            ),
+            click.option("--message", default="", metavar="TEXT", help="The commit's title."),
+            click.option("--pull-request", is_flag=True, help="Open a pull request instead of committing."),
+        ]
+        if match:
+            words = "Only where it still has this tag, as `get --etag` or an answer gave it."
+            options.append(click.option("--if-match", default="", metavar="TAG", help=words))
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped  # type: ignore[return-value]
+
+    return decorate
+
+
+def tag(function: F) -> F:
+    return click.option("--etag", is_flag=True, help="Print its tag alone, for --if-match.")(function)
+
+
+def ends(*codes: int) -> list[tuple[int, str]]:
+    """What a command's help says of its exit codes: these, beside those of all."""
+    from api.client.exits import ABSENT, AWAY, DONE, MEANINGS, REFUSED, UNKNOWN
+
+    return [(code, MEANINGS[code]) for code in sorted({DONE, REFUSED, USAGE, UNKNOWN, ABSENT, AWAY, *codes})]
+
+
+def names(path: str, *members: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Completion by what the server has; whatever goes wrong, a shell gets no names rather than an error."""
+
+    def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        from api.client.wire import Request
+
+        before, comma, last = incomplete.rpartition(",")
+        try:
+            said = call(context).session.ask(Request("GET", path, {"per_page": PER_PAGE}), 3.0).said["data"]
+            found = {str(next(filter(None, map(one.get, members)))) for one in said}
+        except Exception:  # noqa: BLE001 - there is nobody to tell while a line is being typed
+            return []
+        return sorted(f"{before}{comma}{name}" for name in found if name.startswith(last) and name.isprintable())
+
+    return complete
+
+
+def merged(*parts: Mapping[str, object] | None) -> dict[str, object]:
+    """A body of what a file says and what options say, without what none does."""
+    body: dict[str, object] = {}
+    for part in parts:
+        body |= {name: value for name, value in (part or {}).items() if value is not None}
+    return body
+
+
+def pairs(values: Iterable[str], option: str) -> dict[str, Any] | None:
+    """`NAME=VALUE`, as often as given; numbers and truths are what JSON says. Raises ClientError."""
+    found: dict[str, Any] = {}
+    for one in values:
+        name, equals, value = one.partition("=")
+        if not name or not equals:
+            raise ClientError(USAGE, f"{option} takes NAME=VALUE, and not {one[:80]!r}")
+        try:
+            read = json.loads(value)
+        except ValueError:
+            read = value
+        found[name] = read if isinstance(read, str | int | float | bool) else value
+    return found or None
