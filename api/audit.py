@@ -22,6 +22,8 @@ from reconciler.store.audit import CHANGE, NOBODY, READ, Call
 ACTIONS = {"add": "CREATE", "upload": "CREATE"}
 METHODS = {"POST": "CREATE", "PUT": "UPDATE", "PATCH": "UPDATE", "DELETE": "DELETE"}
 LOOKING = ("READ", "PLAN")
+# Operations of our own surface that are actions by their names.
+ACTING = ("plan", "sync", "confirm", "suspend", "resume", "take-over", "rollback")
 # As a contract names operations: proxies.configuration.update.
 OPERATION = re.compile(r"[a-z_]+(\.[a-z_]+)+")
 # What names a resource; what stands in its place otherwise may be anything.
@@ -83,11 +85,19 @@ def changed(changes: Sequence[tuple[Change, Declared | None]]) -> None:
         request.environ["convoy.changes"] = (*request.environ.get("convoy.changes", ()), *changes)
 
 
+def about(ref: str) -> None:
+    """The request that is being answered is about this resource, which its body names."""
+    kind, _, name = ref.partition("/")
+    surface, operation, ids = request.environ["convoy.operation"]
+    if name:
+        request.environ["convoy.operation"] = surface, operation, {**ids, "kind": kind, "name": name.rpartition("/")[2]}
+
+
 def action(operation: str, method: str) -> str:
     if method not in METHODS:
         return "READ"
-    if operation == "plan":
-        return "PLAN"
+    if operation in ACTING:
+        return operation.replace("-", "_").upper()
     word = operation.rpartition(".")[2]
     return ACTIONS.get(word, word.upper()) if OPERATION.fullmatch(operation) else METHODS[method]
 

@@ -9,6 +9,7 @@ from reconciler.core.kinds.sealed import Ciphertext
 from reconciler.core.model import Action, Observed, Ref
 from reconciler.core.running import LogAsk, LogLine, Usage
 from reconciler.drivers import DRIVERS, Driver, DriverError
+from reconciler.orders import short
 from reconciler.seams import Seams
 from reconciler.secrets import Opener, SecretError
 from reconciler.store import HOME, Store, StoreError
@@ -80,24 +81,6 @@ class Homes:
 def same(one: str, other: str) -> bool:
     """The names of leader.py: a state directory that was moved, or made anew in its place, is the same home."""
     return short(one) == short(other) or one.rpartition(" ")[0] == other.rpartition(" ")[0]
-
-
-def short(name: str) -> str:
-    """The identity of the state directory in a Convoy's name."""
-    return name.rpartition("(")[2].removesuffix(")")
-
-
-def homes_of(store: Store, home: str) -> list[str]:
-    """The hosts that are the machine of the Convoy with this identity."""
-    rows = store.guards().items()
-    return sorted(
-        name.removeprefix(HOME) for name, row in rows if name.startswith(HOME) and short(str(row.get("name"))) == home
-    )
-
-
-def forget(store: Store, hosts: Iterable[str]) -> None:
-    """They are nobody's from now on."""
-    store.put_guards({HOME + host: None for host in hosts})
 
 
 class _AtHome:

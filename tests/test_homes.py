@@ -8,7 +8,8 @@ import pytest
 
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.drivers import DriverError
-from reconciler.homes import Homes, homes_of, same
+from reconciler.homes import Homes, same
+from reconciler.orders import homes_of
 from reconciler.seams import Seams
 from reconciler.secrets import Opener
 from reconciler.store import HOME, Store, StoreError

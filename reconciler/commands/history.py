@@ -11,7 +11,7 @@ import click
 
 from reconciler.commands import sources
 from reconciler.commands.look import kept_or_fail, kind_of, meant, names
-from reconciler.commands.options import UNITS_S, Call, Command, common
+from reconciler.commands.options import Call, Command, common
 
 if TYPE_CHECKING:
     from reconciler.core.declared import Changed
@@ -24,6 +24,8 @@ MOST = 1_000
 
 def since(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
     """`2h`, `7d`, or a date; as seconds since 1970."""
+    from reconciler.core.facts import UNITS_S
+
     if value is None:
         return None
     read = re.fullmatch(r"(\d{1,6})([smhdw])", value)

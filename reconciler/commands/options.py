@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -173,17 +172,14 @@ def _selected(context: click.Context, parameter: click.Parameter, incomplete: st
     return [f"{before}{comma}{name}" for name in names(context, parameter, last)]
 
 
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
 def duration(_: click.Context, __: click.Parameter, value: str) -> float | None:
     """`90s`, `30m`, `2h`, `7d`, or `ever`; as seconds, or None for ever."""
-    if value == "ever":
-        return None
-    read = re.fullmatch(r"(\d{1,6})([smhd])", value)
-    if read is None:
-        raise click.BadParameter(f"{value!r} is not a time like 90s, 30m, 2h or 7d (or `ever`)")
-    return float(read[1]) * UNITS_S[read[2]]
+    from reconciler.core.facts import lasting
+
+    try:
+        return lasting(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 STATE = click.Path(file_okay=False, path_type=Path)
@@ -211,6 +207,7 @@ def _for_a_person(error: Exception) -> bool:
         ("reconciler.git", "Conflict"),
         ("reconciler.rollback", "RollbackError"),
         ("reconciler.checked", "Unchecked"),
+        ("reconciler.core.proposal", "Refused"),
         ("reconciler.store", "StoreError"),
         ("reconciler.store", "BackupError"),
         ("reconciler.drivers", "DriverError"),

@@ -2,20 +2,11 @@
 
 import getpass
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.commands.look import found, kept_or_fail, names
 from reconciler.commands.options import Call, Command, Failure, common, duration
-
-if TYPE_CHECKING:
-    from reconciler.core.facts import Order, OrderVerb
-    from reconciler.store import Store
-
-# What can be suspended: there has to be something that would be done to it.
-SUSPENDABLE = ("Container", "Application", "Proxy", "ProxyGroup", "Host")
 
 REASON = click.option("--reason", default="", metavar="TEXT", help="Why; shown wherever a person may wonder.")
 
@@ -38,40 +29,19 @@ def confirm(call: Call, what: tuple[str, ...], reason: str, yes: bool) -> None:
     What is confirmed is what is shown and asked about: later deletes need a confirm of their own. In Git the same is said by a
     trailer of the commit that deletes: `Convoy-Confirm: Container/db`.
     """
-    from reconciler.core import guard
+    from reconciler import orders
 
     with kept_or_fail(call) as store:
-        waiting, rows = _waiting(store), store.status()
+        plan, rows = store.last_plan() or {}, store.status()
         chosen: dict[str, str] = {}
         for one in what:
-            if one == "deletes":
-                found_ = {ref: hold["reason"] for ref, hold in waiting.items() if hold["release"] == guard.RELEASE_LOT}
-            else:
-                ref = found(one, rows)["ref"]
-                found_ = {name: hold["reason"] for name, hold in waiting.items() if ref in (name, _owner(rows, name))}
-            if not found_:
-                raise Failure(f"nothing waits for a confirm of {one}: `convoy status` shows what is held, and why")
-            chosen |= found_
+            chosen |= orders.confirmable(plan, rows, one if one == "deletes" else str(found(one, rows)["ref"]))
         _show(call, chosen)
         if not yes:
             _ask(call, "Delete?")
-        _give(call, store, "confirm", chosen, reason)
+        orders.give(store, "confirm", chosen, reason, who(), time.time())
+        _wake(call)
     _answer(call, "confirmed", chosen)
-
-
-def _waiting(store: "Store") -> dict[str, dict[str, Any]]:
-    """Printed ref ⇒ its hold, of all deletes that wait for a person."""
-    plan = store.last_plan() or {}
-    return {
-        step["ref"]: hold
-        for step in plan.get("steps", ())
-        for hold in step["held"]
-        if hold["verb"] == "delete" and "convoy confirm" in hold["release"]
-    }
-
-
-def _owner(rows: Mapping[str, Mapping[str, Any]], ref: str) -> str:
-    return str(rows.get(ref, {}).get("owner", ref))
 
 
 @click.command(
@@ -94,14 +64,12 @@ def suspend(call: Call, what: str, reason: str, for_s: float | None) -> None:
     It is looked at and shown all the same. What is already under way is finished. `fleet` suspends everything, a Host all
     that runs there, an Application all its replicas, a ProxyGroup what its proxies are told.
     """
+    from reconciler import orders
+
     with kept_or_fail(call) as store:
         subject = what if what == "fleet" else str(found(what, store.status())["ref"])
-        if subject != "fleet" and subject.split("/")[0] not in SUSPENDABLE:
-            raise Failure(
-                f"nothing is ever done to {subject} by itself: suspend the ProxyGroup that carries it, "
-                f"or one of {', '.join(SUSPENDABLE)}"
-            )
-        _give(call, store, "suspend", {subject: reason}, reason, for_s)
+        orders.suspend(store, subject, reason, who(), time.time(), for_s)
+        _wake(call)
     _answer(call, "suspended", {subject: reason})
 
 
@@ -114,13 +82,12 @@ def suspend(call: Call, what: str, reason: str, for_s: float | None) -> None:
 @common()
 def resume(call: Call, what: str) -> None:
     """End a suspension; go on correcting what something else kept changing."""
+    from reconciler import orders
+
     with kept_or_fail(call) as store:
         subject = what if what == "fleet" else str(found(what, store.status())["ref"])
-        suspended = store.drop_orders(("suspend", subject))
-        row = store.status().get(subject, {})
-        if not suspended and f"convoy resume {subject}" not in str(row.get("why", "")):
-            raise Failure(f"{subject} is not suspended: `convoy status` shows what is held, and why")
-        _give(call, store, "resume", {subject: ""}, "")
+        orders.resume(store, subject, who(), time.time())
+        _wake(call)
     _answer(call, "resumed", {subject: ""})
 
 
@@ -143,57 +110,25 @@ def take_over(call: Call, installation: str, reason: str, yes: bool) -> None:
 
     A host that is another Convoy's machine is taken over by that Convoy's short id, which stands in why it cannot be seen.
     """
-    with kept_or_fail(call) as store:
-        foreign = (store.state() or {}).get("foreign", {})
-        if installation not in foreign:
-            from reconciler.homes import homes_of
+    from reconciler import orders
 
-            hosts = homes_of(store, installation)
-            if hosts:
-                _take_hosts(call, store, installation, hosts, yes)
-                return
-            seen = ", ".join(sorted(foreign)) or "none"
-            raise Failure(f"nothing bears the mark of installation {installation}; seen were: {seen}")
-        what = {installation: f"{foreign[installation]} instances"}
+    with kept_or_fail(call) as store:
+        what = orders.left_behind(store, installation)
         _show(call, what)
         if not yes:
-            _ask(call, "Is that installation no more, and shall this one take what it made?")
-        _give(call, store, "take-over", what, reason)
+            if installation in what:
+                _ask(call, "Is that installation no more, and shall this one take what it made?")
+            else:
+                _ask(call, "Is that Convoy's machine no more, and shall this fleet's workloads run from here?")
+        orders.take_over(store, installation, reason, who(), time.time())
+        _wake(call)
     _answer(call, "taking over", what)
 
 
-def _take_hosts(call: Call, store: "Store", home: str, hosts: list[str], yes: bool) -> None:
+def _wake(call: Call) -> None:
     from reconciler.bell import ring
-    from reconciler.homes import forget
 
-    what = {f"Host/{host}": "what ran there from that Convoy's machine is given up" for host in hosts}
-    _show(call, what)
-    if not yes:
-        _ask(call, "Is that Convoy's machine no more, and shall this fleet's workloads run from here?")
-    forget(store, hosts)
-    for subject in what:
-        store.event("order.take-over", subject, f"{who()}: from {home}", time.time())
     ring(call.state)
-    _answer(call, "taking over", what)
-
-
-def _give(
-    call: Call, store: "Store", verb: "OrderVerb", subjects: Iterable[str], reason: str, for_s: float | None = None
-) -> None:
-    from reconciler.bell import ring
-    from reconciler.core.facts import Order
-
-    now, by = time.time(), who()
-    write_down(store, [Order(verb, one, reason, by, now, None if for_s is None else now + for_s) for one in subjects])
-    ring(call.state)
-
-
-def write_down(store: "Store", orders: "Iterable[Order]") -> None:
-    """All of them or none: who is interrupted half way through hundreds would not know which."""
-    with store.batch():
-        for one in orders:
-            store.put_order(one)
-            store.event(f"order.{one.verb}", one.subject, f"{one.by}: {one.reason}" if one.reason else one.by, one.at)
 
 
 def who() -> str:

@@ -8,7 +8,7 @@ import click
 
 from reconciler.commands.look import kept
 from reconciler.commands.options import FAILED, INTERRUPTED, Call, Command, Failure, common, duration, ending, only
-from reconciler.commands.orders import who, write_down
+from reconciler.commands.orders import who
 
 if TYPE_CHECKING:
     from reconciler.core.facts import OrderVerb
@@ -111,6 +111,7 @@ def _orders(
     """Write down what is released, of which revision, by whom and why; how many orders that were."""
     from reconciler.core.facts import FLEET, Order
     from reconciler.core.release import subject
+    from reconciler.orders import write_down
 
     manual = found["sync"] == "manual"
     if only and not manual and override is None:

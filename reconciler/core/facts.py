@@ -1,5 +1,6 @@
 """What the planner must know besides what is wanted and what is seen."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -55,6 +56,20 @@ class Order:
     by: str
     at: float
     until: float | None = None
+
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def lasting(text: str) -> float | None:
+    """How long a person says that something counts: `90s`, `30m`, `2h`, `7d`, or `ever`; as seconds, or None for ever. Raises
+    ValueError in words."""
+    if text == "ever":
+        return None
+    read = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+    if read is None:
+        raise ValueError(f"{text[:40]!r} is not a time like 90s, 30m, 2h or 7d (or `ever`)")
+    return float(read[1]) * UNITS_S[read[2]]
 
 
 @dataclass(frozen=True, slots=True)
