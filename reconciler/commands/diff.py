@@ -178,7 +178,7 @@ class Making:
         if document is None:
             return Made(*about, declared=False)
         now = self._declared.document if self._declared else None
-        fields = differences(document, now, effects(self._ref.partition("/")[0])) if now is not None else Fields()
+        fields = differences(document, now, effects(self._ref.partition("/")[0], now)) if now is not None else Fields()
         return Made(*about, declared=False, n=n, revision=revision, fields=fields)
 
     def _changes(self) -> dict[str, tuple[int, str, Mapping[str, Any]]]:

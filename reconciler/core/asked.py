@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from reconciler.core.kinds.container import Container
 from reconciler.core.kinds.document import Metadata
 from reconciler.core.kinds.spec import Run, Spec
 from reconciler.core.select import Selector, SelectorError
@@ -10,6 +11,9 @@ from reconciler.core.wording import Flaw
 NEEDS = ("metadata", "needs")
 # Fields of a Container that make no sense for what runs to its end and serves nobody ⇒ why.
 NOT_OF_HOOKS = {"ports": "a hook serves nobody", "check": "a hook is judged by its exit status"}
+
+# What is said about how Convoy runs something.
+NOT_OF_REGISTERED = ("deletion", "drift", "needs", "hook")
 
 
 def flaws(metadata: Metadata, spec: Spec, kinds: Mapping[str, type[Spec]]) -> Iterator[Flaw]:
@@ -20,12 +24,21 @@ def flaws(metadata: Metadata, spec: Spec, kinds: Mapping[str, type[Spec]]) -> It
     for i, need in enumerate(metadata.needs):
         if need in metadata.needs[:i]:
             yield Flaw((*NEEDS, i), f"{need} is there twice", "remove one")
-    if metadata.hook is not None:
+    if isinstance(spec, Container) and spec.registered:
+        yield from _registered(metadata)
+    elif metadata.hook is not None:
         yield from _hook(metadata, spec)
         for i, text in enumerate(metadata.hook.only):
             yield from _selector(("metadata", "hook", "only", i), text, kinds)
     for one in spec.selecting():
         yield from _selector(("spec", *one.path), one.text, kinds)
+
+
+def _registered(metadata: Metadata) -> Iterator[Flaw]:
+    for name in NOT_OF_REGISTERED:
+        if name in metadata.model_fields_set:
+            what = f"Convoy does not run what is registered on a virtual machine: `{name}` says nothing"
+            yield Flaw(("metadata", name), what, "leave it out", key=True)
 
 
 def _hook(metadata: Metadata, spec: Spec) -> Iterator[Flaw]:

@@ -7,6 +7,7 @@ from envoy.config.cluster.v3 import cluster_pb2  # type: ignore[import-untyped]
 
 from reconciler.core.envoy import ADS
 from reconciler.core.kinds.application import Application
+from reconciler.core.kinds.container import Container
 from reconciler.core.kinds.spec import Run
 from reconciler.core.kinds.traffic import Upstream
 from reconciler.core.messages import Fault, Message, Path
@@ -58,6 +59,9 @@ def upstream_eds(upstream: Upstream, target: Resource | None) -> str | Fault:
         return ""
     if target is None:
         return Fault((kind,), f"there is no {kind.capitalize()} {name!r}")
+    if isinstance(target.spec, Container) and target.spec.registered:
+        hint = "write its machine's address under `endpoints`"
+        return Fault((kind,), f"{target.ref} runs on a virtual machine without Convoy, which does not know its ports", hint)
     port = port_of(target, upstream.port)
     if port is not None:
         return eds_name(target.ref, port)

@@ -62,11 +62,11 @@ def edits(
     where the removed ones were."""
     listed = []
     for ref in found.added:
-        fields = differences(None, _told(now[ref]), effects(ref.kind)) if ref in now else NONE
+        fields = differences(None, _told(now[ref]), effects(ref.kind, now[ref])) if ref in now else NONE
         listed.append(Edit(ref, "added", _where(after[ref]), fields, ref in now))
     for ref in found.changed:
         compared = ref in before and ref in now
-        fields = differences(before[ref], now[ref], effects(ref.kind)) if compared else NONE
+        fields = differences(before[ref], now[ref], effects(ref.kind, now[ref])) if compared else NONE
         listed.append(Edit(ref, "changed", _where(after[ref]), fields, compared))
     listed += [Edit(ref, "removed", stood.get(ref, Where(""))) for ref in found.removed]
     return tuple(sorted(listed, key=lambda edit: edit.ref))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reconciler.core.kinds import KINDS
+from reconciler.core.kinds.container import REGISTERED
 from reconciler.core.kinds.spec import Spec
 from reconciler.core.values import (
     ABSENT,
@@ -79,10 +80,11 @@ def differences(before: Any, after: Any, effect: Callable[[tuple[str, ...]], Eff
     return Fields(tuple(run.found), run.more, run.left >= 0)
 
 
-def effects(kind: str) -> Callable[[tuple[str, ...]], Effect]:
-    """How each field of a document of this kind takes effect."""
+def effects(kind: str, document: Any = None) -> Callable[[tuple[str, ...]], Effect]:
+    """How each field of a document of this kind takes effect; `document` is how it reads now, for kinds that may be there to be
+    read alone."""
     spec = KINDS.get(kind)
-    if spec is None:
+    if spec is None or _registered(kind, document):
         return lambda _: "noted"
     by_name = {named.alias or name: _effect(kind, spec, name) for name, named in spec.model_fields.items()}
     # What is selected by labels, a hook is for; and what a thing waits for is not a part of it.
@@ -99,15 +101,23 @@ def effects(kind: str) -> Callable[[tuple[str, ...]], Effect]:
     return effect
 
 
+def _registered(kind: str, document: Any) -> bool:
+    """What runs without us."""
+    said = document.get("spec") if kind == "Container" and isinstance(document, Mapping) else None
+    return isinstance(said, Mapping) and "virtualMachine" in said
+
+
 def _effect(kind: str, spec: type[Spec], name: str) -> Effect:
     if kind == "Settings":
         return "ruled"
     if kind == "Host":
         return "placed"
     if kind == "Proxy":
-        return {"group": "replace", "host": "placed"}.get(name, "told")  # type: ignore[return-value]  # literals above
+        return {"group": "replace", "host": "placed", "cluster": "noted"}.get(name, "told")  # type: ignore[return-value]  # literals above
     if kind == "ProxyGroup":
         return "replace" if name in STARTED_WITH else "told"
+    if kind == "VirtualMachine" or (kind == "Container" and name in REGISTERED):
+        return "noted"
     if not spec.runs:
         return "told"
     if name in spec.in_place:

@@ -95,7 +95,7 @@ def compared(one: Changed) -> Fields:
     """What this change changed; nothing where either side is not kept."""
     if one.change in ("created", "deleted", "moved") or one.before is None or one.after is None:
         return Fields()
-    return differences(one.before, one.after, effects(one.ref.partition("/")[0]))
+    return differences(one.before, one.after, effects(one.ref.partition("/")[0], one.after))
 
 
 def in_few_words(one: Changed) -> str:

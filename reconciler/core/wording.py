@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from reconciler.core.compose import said
+from reconciler.core.kinds.container import CONTAINER_ID_PATTERN, CPU_PATTERN, IMAGE_PATTERN, MEMORY_PATTERN
 from reconciler.core.kinds.document import NEED_PATTERN, LabelName, Uid
 from reconciler.core.kinds.environment import POINTER_PATTERN, VARIABLE_PATTERN
 from reconciler.core.kinds.proxy import Revision
@@ -18,6 +19,7 @@ from reconciler.core.kinds.sealed import HASH_PATTERN
 from reconciler.core.kinds.sealed import SEALED as SEALED_TAG
 from reconciler.core.kinds.sealed import TEXT as TEXT_TAG
 from reconciler.core.kinds.spec import NAME_PATTERN, EnvironmentName
+from reconciler.core.kinds.virtualmachine import ADDRESS_PATTERN, HOSTNAME_PATTERN, LINE_PATTERN, PLACE_PATTERN
 from reconciler.core.near import did_you_mean, listing
 from reconciler.core.scalars import short
 
@@ -62,6 +64,14 @@ PATTERNS = {
     r"^[A-Za-z][A-Za-z0-9_+/-]*$": "write one as in `Europe/Berlin` or `UTC`",
     HASH_PATTERN: "`convoy secret seal` makes these 64 hexadecimal digits",
     r"^-----BEGIN CERTIFICATE-----": "write a certificate in PEM form",
+    PLACE_PATTERN: "use letters and digits, with `.`, `_` and `-` between them, at most 63",
+    HOSTNAME_PATTERN: "use labels of letters, digits and `-`, with dots between them",
+    ADDRESS_PATTERN: "write it as in 10.0.1.5 or 2001:db8::5",
+    LINE_PATTERN: "write one line",
+    CPU_PATTERN: 'write cores, as in `"2"` or `"0.5"`, or thousandths, as in `"500m"`',
+    MEMORY_PATTERN: 'write bytes, as in `"4Gi"`, `"512Mi"` or `"1G"`',
+    IMAGE_PATTERN: "write an image as in `envoyproxy/envoy:v1.28.0`",
+    CONTAINER_ID_PATTERN: "write it as the container runtime prints it",
 }
 SEALED = "`convoy secret seal` makes this text from a secret"
 # Fields whose description is no help to who left them out ⇒ how to write them.

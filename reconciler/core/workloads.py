@@ -28,11 +28,13 @@ def _names(kind: type[Spec], fields: frozenset[str]) -> tuple[str, ...]:
 
 
 def wants(resource: Resource) -> tuple[Want, ...]:
-    """The workloads of a Container or an Application.
+    """The workloads of a Container or an Application: none of what is registered and runs without us.
 
     Digests are taken over what was written. Left out is left out, so a default that a later Convoy adds changes nothing.
     """
     spec = cast(Container | Application, resource.spec)
+    if isinstance(spec, Container) and spec.registered:
+        return ()
     written = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for name in ("environment", "files"):
         if name in written:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.fields import MOST_FIELDS, Fields, differences, effects
 from reconciler.core.kinds import KINDS
+from reconciler.core.kinds.container import REGISTERED
 from reconciler.core.values import ABSENT, LONGEST_VALUE
 
 AGE = "-----BEGIN AGE ENCRYPTED FILE-----\ncanary-ciphertext\n-----END AGE ENCRYPTED FILE-----\n"
@@ -166,9 +167,18 @@ def test_how_a_field_takes_effect(kind: str, path: str, effect: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_of_every_kind_has_an_effect(kind: str) -> None:
-    """No field that is declared is without consequence."""
+    """No field that is declared is without consequence, but for what only tells of something."""
     for name, field in KINDS[kind].model_fields.items():
-        assert effects(kind)(("spec", field.alias or name)) != "noted"
+        telling = {"VirtualMachine": KINDS[kind].model_fields.keys(), "Container": REGISTERED, "Proxy": {"cluster"}}.get(
+            kind, ()
+        )
+        assert (effects(kind)(("spec", field.alias or name)) == "noted") == (name in telling)
+
+
+def test_of_what_runs_without_convoy_nothing_follows() -> None:
+    """Also where the same field of another Container would replace it."""
+    assert effects("Container", {"spec": {"virtualMachine": "vm-1"}})(("spec", "environment", "A")) == "noted"
+    assert effects("Container", {"spec": {"command": ["x"]}})(("spec", "environment", "A")) == "replace"
 
 
 def test_work_and_output_are_bounded() -> None:

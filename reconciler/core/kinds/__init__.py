@@ -14,10 +14,12 @@ from reconciler.core.kinds.rollout import Rollout
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.kinds.spec import Spec
 from reconciler.core.kinds.virtualhost import VirtualHost
+from reconciler.core.kinds.virtualmachine import VirtualMachine
 
 KINDS: dict[str, type[Spec]] = {
     "Settings": Settings,
     "Host": Host,
+    "VirtualMachine": VirtualMachine,
     "Container": Container,
     "Application": Application,
     "ProxyGroup": ProxyGroup,

@@ -30,6 +30,9 @@ class Proxy(Spec):
     revision: Revision | None = None
     """A commit, by all its 40 digits: `configuration` is served as that commit declares it. Left out: as the revision in force
     does."""
+    cluster: Name | None = None
+    """The Cluster that it stands before, for people and programs that look for it by that: what it is told is said by its
+    Configuration alone."""
     host: Name | None = None
     """The Host that runs it; left out, Convoy chooses and then stays with its choice."""
     ports: dict[XdsName, PortNumber] = Field(default_factory=dict)
@@ -40,6 +43,8 @@ class Proxy(Spec):
         # What a commit declares stays declared there, whatever becomes of it later.
         if self.configuration and not self.revision:
             yield Reference(("configuration",), ("Configuration",), self.configuration)
+        if self.cluster:
+            yield Reference(("cluster",), ("Cluster",), self.cluster)
         if self.host:
             yield Reference(("host",), ("Host",), self.host)
 

@@ -212,7 +212,7 @@ class Run(Spec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if not self.command[0].strip():
+        if self.command and not self.command[0].strip():
             raise broken("the program to run is empty", "the first entry of `command` names it", "command", 0)
         for path in self.files:
             for end in (i for i, character in enumerate(path) if character == "/"):
