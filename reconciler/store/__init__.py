@@ -12,6 +12,7 @@ from reconciler.store.hooks import PROVIDERS, Heard, Hook, HookError, Kept
 from reconciler.store.pages import SORTS, Has, Key, Page, Pages, Row, Which, Window
 from reconciler.store.proposals import Full, KeyReused, Mode, Proposal, Proposals
 from reconciler.store.readings import Readings
+from reconciler.store.reports import Report, Reports
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.sessions import Sessions, SigningKey
 from reconciler.store.store import Store
@@ -55,6 +56,8 @@ __all__ = [
     "Proposal",
     "Proposals",
     "Readings",
+    "Report",
+    "Reports",
     "Revision",
     "Row",
     "Sessions",

@@ -32,6 +32,7 @@ from reconciler.store.tables import (
     ORDERS,
     PROPOSALS,
     REFUSED,
+    REPORTS,
     REVISIONS,
     SETS,
     TELLINGS,
@@ -67,6 +68,7 @@ PRECIOUS = (
     TOLD,
     NOTICES,
     PROPOSALS,
+    REPORTS,
 )
 # The first words of every backup that is not sealed.
 BEGINS = b'{"convoy":"backup"'

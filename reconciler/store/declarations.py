@@ -22,7 +22,7 @@ from reconciler.core.model import Ref, Resource
 from reconciler.store.database import Database
 from reconciler.store.logs import last_number
 from reconciler.store.rows import as_json, chunks, found, read_object, sound
-from reconciler.store.tables import HISTORY, RESOURCES
+from reconciler.store.tables import HISTORY, REPORTS, RESOURCES
 
 # Of one resource; and of all together in changes and in bytes of documents: what a fleet of thousands does in years, and a
 # store that still fits on anybody's disk. What is above is dropped from the oldest on, so many at a time.
@@ -144,10 +144,17 @@ def write(connection: Connection, now: float, news: News) -> None:
             created = old.created if old is not None and old.uid == resource.uid else began
             resources.append({**_row(ref, resource), **made, "document": document, "created": created})
     connection.execute(delete(RESOURCES).where(RESOURCES.c.ref == bindparam("old")), [{"old": ref} for ref in news.changes])
+    _forget_reports(connection, [old.uid for ref, old in was.items() if news.changes[ref][1] is None])
     for table, rows in ((RESOURCES, resources), (HISTORY, history)):
         if rows:
             connection.execute(insert(table), rows)
     _trim(connection, history, number)
+
+
+def _forget_reports(connection: Connection, gone: Iterable[str]) -> None:
+    """What is not declared any more says nothing of what may come under its name."""
+    for some in chunks(gone):
+        connection.execute(delete(REPORTS).where(REPORTS.c.uid.in_(some)))
 
 
 def _change(ref: str, change: Change, resource: Resource | None, old: Any, news: News) -> dict[str, Any]:

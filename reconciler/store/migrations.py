@@ -160,6 +160,10 @@ STEPS: tuple[tuple[str | Callable[[Connection], None], ...], ...] = (
         "CREATE INDEX audit_by_tenant ON audit (tenant, number)",
         "CREATE INDEX audit_by_account ON audit (account, number)",
     ),
+    (
+        """CREATE TABLE reports (uid TEXT PRIMARY KEY, status TEXT, restarts {number} NOT NULL,
+           at DOUBLE PRECISION NOT NULL)""",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

@@ -8,20 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select, true
 
 from reconciler.core.declared import Declared
 from reconciler.core.select import EVERYTHING, Labelled, Named, Selector, Word
 from reconciler.store.database import Database
 from reconciler.store.resources import read
 from reconciler.store.rows import read_object, sound
-from reconciler.store.tables import RESOURCES, STATUS, readable
+from reconciler.store.tables import REPORTS, RESOURCES, STATUS, readable
 
 Key = str | float
 # By what resources are sorted, beside places in their documents; of these, times are numbers.
 TEXTS: Mapping[str, Any] = {"name": RESOURCES.c.name, "ref": RESOURCES.c.ref}
 TIMES: Mapping[str, Any] = {"created_at": RESOURCES.c.created, "updated_at": RESOURCES.c.at}
 SORTS = (*TEXTS, *TIMES)
+BODIES: Mapping[str, Any] = {"document": RESOURCES.c.document, "status": STATUS.c.body}
 # So much of what stands in a document is sorted by: a cursor holds it.
 LONGEST_KEY = 200
 LABELS = ("metadata", "labels")
@@ -55,21 +56,24 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Has:
-    """What stands at this place of a resource's document, or of its status, is one of these; None: nothing stands there."""
+    """What stands at this place of a resource's document, or of its status, is one of these; None: nothing stands there. With
+    `differs`, it is none of these. Of a report there is but one place: what state it tells of."""
 
     path: tuple[str, ...]
     values: frozenset[str | None]
-    of: Literal["document", "status"] = "document"
+    of: Literal["document", "status", "report"] = "document"
+    differs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Which resources; "" for any kind, or any tenant."""
+    """Which resources; "" for any kind, or any tenant. All of `has` holds, and of `either`, where there are any, all of one."""
 
     kind: str = ""
     tenant: str = ""
     selector: Selector = EVERYTHING
     has: tuple[Has, ...] = ()
+    either: tuple[tuple[Has, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +139,14 @@ class _Words:
         conditions += map(self._has, which.has)
         if which.selector:
             conditions.append(or_(*(and_(*map(self._word, words)) for words in which.selector.any_of)))
-        judged = any(one.of == "status" for one in which.has)
-        there = RESOURCES.outerjoin(STATUS, STATUS.c.name == RESOURCES.c.ref) if judged else RESOURCES
+        if which.either:
+            conditions.append(or_(*(and_(true(), *map(self._has, every)) for every in which.either)))
+        asked_of = {one.of for every in (which.has, *which.either) for one in every}
+        there: FromClause = RESOURCES
+        if "status" in asked_of:
+            there = there.outerjoin(STATUS, STATUS.c.name == RESOURCES.c.ref)
+        if "report" in asked_of:
+            there = there.outerjoin(REPORTS, REPORTS.c.uid == RESOURCES.c.uid)
         return asked.select_from(there).where(and_(true(), *conditions))
 
     def _word(self, word: Word) -> ColumnElement[bool]:
@@ -158,9 +168,10 @@ class _Words:
         return found
 
     def _has(self, one: Has) -> ColumnElement[bool]:
-        value = self._dialect.text_at(STATUS.c.body if one.of == "status" else RESOURCES.c.document, one.path)
-        named = value.in_([text for text in one.values if text is not None])
-        return or_(named, value.is_(None)) if None in one.values else named
+        value = REPORTS.c.status if one.of == "report" else self._dialect.text_at(BODIES[one.of], one.path)
+        named = func.coalesce(value.in_([text for text in one.values if text is not None]), False)
+        found = or_(named, value.is_(None)) if None in one.values else named
+        return ~found if one.differs else found
 
 
 def _read(connection: Connection, refs: list[str]) -> dict[str, tuple[Declared, Mapping[str, Any] | None]]:

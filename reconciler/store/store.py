@@ -28,6 +28,7 @@ from reconciler.store.pages import Pages
 from reconciler.store.past import Past
 from reconciler.store.proposals import Proposals
 from reconciler.store.readings import Readings
+from reconciler.store.reports import Reports
 from reconciler.store.resources import Resources
 from reconciler.store.rows import KeptCertificate
 from reconciler.store.sessions import Sessions
@@ -53,6 +54,7 @@ class Store(Past):
         self.sessions = Sessions(self._database, self.accounts, seams)
         self.proposals = Proposals(self._database, seams)
         self.resources = Resources(self._database)
+        self.reports = Reports(self._database, seams)
         self.hooks = Hooks(self._database, seams)
         self.pages = Pages(self._database)
         self.readings = Readings(url, seams)

@@ -257,3 +257,13 @@ PROPOSALS = _log(
     Column("refs", Text, nullable=False, server_default="[]"),
     Column("mode", Text, nullable=False, server_default="commit"),
 )
+
+# What registered things say of themselves: by the uid of what is declared, what state it says it is in (NULL for what says no
+# more than that it is there), how often it was started again, and when it was heard last.
+REPORTS = _table(
+    "reports",
+    Column("uid", Text, primary_key=True),
+    Column("status", Text),
+    Column("restarts", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+)

@@ -53,6 +53,7 @@ def filled(store: Store) -> Store:
     store.put_certificate(Ref("Certificate", "web"), KeptCertificate("digest", b"KEY\x00\xff", b"CHAIN", 5000.0))
     store.put_order(Order("suspend", "Container/a", "at work", "eve", 1.0, None))
     store.put_guards({"lot": {"before": 3}})
+    store.reports.put("u", "running", 1, ["v"])
     store.release(lease)
     return store
 
@@ -239,6 +240,7 @@ def test_the_first_format_is_read_for_ever(store: Store) -> None:
         "hooks",
         "notices",
         "proposals",
+        "reports",
         "tellings",
         "told",
         "tokens",
