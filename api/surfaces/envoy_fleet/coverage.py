@@ -12,6 +12,7 @@ HEAD = """\
 # What of an operation that is served is refused, by name.
 REFUSED: dict[str, str] = {
     "deployments.create": "every deployment_strategy but all_at_once is refused, and canary_config: the example too",
+    "bulk.proxies.update": "nothing but cluster_id is changed of many at once",
 }
 
 

@@ -23,7 +23,7 @@ from api.surfaces.envoy_fleet.rates import Rates
 from api.surfaces.envoy_fleet.shapes import Shape
 from reconciler.core.declared import Declared
 from reconciler.core.model import Ref
-from reconciler.core.proposal import Change
+from reconciler.core.proposal import Change, Refused
 from reconciler.core.values import is_secret
 from reconciler.store import Has, Which, Window
 
@@ -54,10 +54,29 @@ class Asked:
     def find(self, kind: str, id: str, what: str) -> Declared:
         """The resource of this kind that `id` stands for: a name, a uid, or at least 8 digits that one uid begins with. Raises
         NotFound; `what` is the word for the kind."""
-        found = self.reach.fleet.find(kind, id, self.account.tenant)
+        found = self.look(kind, id)
         if found is None:
             raise wire.NotFound(what)
-        return found.declared
+        return found
+
+    def look(self, kind: str, id: str) -> Declared | None:
+        """The same, None where there is none."""
+        found = self.reach.fleet.find(kind, id, self.account.tenant)
+        if found is None:
+            # It may be what this one has made a moment ago.
+            self.settle()
+            found = self.reach.fleet.find(kind, id, self.account.tenant)
+        return found.declared if found is not None else None
+
+    def settle(self) -> None:
+        """What this one has changed is what is read from here on."""
+        changes.settle(self.reach, self.account.id)
+
+    def expect(self, declared: Declared) -> None:
+        """If-Match, where nothing is committed. Raises Refused."""
+        match = changes.terms(request).match
+        if match and not {declared.digest, "*"} & {*match}:
+            raise Refused("precondition", f"{declared.ref} is not what If-Match says", "read it again, and decide anew")
 
     def make(self, *every: Change) -> tuple[Found | None, ...]:
         """All of these changes by one commit, or none, on the terms of this request (If-Match, Idempotency-Key, `wait`, …),
@@ -76,8 +95,7 @@ class Asked:
     def _terms(self) -> changes.Terms:
         """With one key a request has to be the same each time, secrets aside: what is kept of it must not tell them."""
         terms = changes.terms(request)
-        body = {name: value for name, value in self.body.items() if not is_secret((), name)}
-        said = [self.operation.id, request.path, terms.match, terms.new, terms.message, body]
+        said = [self.operation.id, request.path, terms.match, terms.new, terms.message, _without_secrets(self.body)]
         return replace(terms, asks=hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest())
 
     def made(self, change: Change) -> Found:
@@ -273,6 +291,16 @@ class Operations:
 def tagged(found: Declared, shown: Mapping[str, Any]) -> Answer:
     """One resource, with the ETag that If-Match takes."""
     return Answer(shown, headers={"ETag": f'"{found.digest}"'})
+
+
+def _without_secrets(value: Any, path: tuple[str, ...] = ()) -> Any:
+    """What is called like a secret is left out; variables are called so in many ways."""
+    if isinstance(value, Mapping):
+        said = {name: _without_secrets(one, (name,)) for name, one in value.items() if not is_secret(path, name)}
+        if path == ("environment_vars",):
+            return {name: one for name, one in said.items() if not is_secret(("environment",), name)}
+        return said
+    return [_without_secrets(one) for one in value] if isinstance(value, list) else value
 
 
 def _body(operation: Operation, shape: Shape, held: Held) -> dict[str, Any]:

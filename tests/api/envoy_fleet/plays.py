@@ -2,6 +2,7 @@
 
 import time
 
+from api.surfaces.envoy_fleet.contract import operations
 from reconciler.core.readings import Reading
 from tests import people
 from tests.api.envoy_fleet import proxied
@@ -129,7 +130,64 @@ def tested(dialect: Dialect) -> Play:
     return Play({"id": made["id"]})
 
 
+def machine(dialect: Dialect) -> Play:
+    """One on which something is registered, which has reported."""
+    body = {"hostname": "vm-prod-001", "ip_address": "10.0.1.5", "region": "us-west-2", "availability_zone": "us-west-2a"}
+    sizes = {"cpu_cores": 8, "memory_mb": 16384, "disk_gb": 500, "metadata": {"provider": "aws", "instance_type": "t3.xlarge"}}
+    id = dialect.made("virtual_machines.create", body | sizes)["id"]
+    return Play({"id": id}, {"region": "eu-1", "status": "maintenance"})
+
+
+def one_of_two(dialect: Dialect) -> Play:
+    """Nobody empties a fleet."""
+    dialect.made("clusters.create", {"name": "stays"})
+    return machine(dialect)
+
+
+def bearing(dialect: Dialect) -> Play:
+    play = machine(dialect)
+    id = dialect.made("containers.create", registered(dialect).body)["id"]
+    dialect.made("containers.update_status", {"status": "running"}, ids={"id": id})
+    return Play(play.ids)
+
+
+def registered(dialect: Dialect) -> Play:
+    """On a machine of this fleet."""
+    found = dialect.made("virtual_machines.list")["data"] or [{"id": machine(dialect).ids["id"]}]
+    return Play(body=dict(operations()["containers.create"].said["request"]) | {"vm_id": found[0]["id"]})
+
+
+def container(dialect: Dialect) -> Play:
+    return Play({"id": dialect.made("containers.create", registered(dialect).body)["id"]})
+
+
+def standing(dialect: Dialect) -> Play:
+    """Before a cluster of this fleet."""
+    proxied.fleet(dialect)
+    id = dialect.made("clusters.create", {"name": "service-a"})["id"]
+    names = ("proxy-west-001", "proxy-east-001")
+    return Play(body={"proxy_ids": [proxied.id_of(dialect, name) for name in names], "updates": {"cluster_id": id}})
+
+
+def two_containers(dialect: Dialect) -> Play:
+    body: dict[str, object] = {**operations()["containers.create"].said["request"], "vm_id": machine(dialect).ids["id"]}
+    ids = [dialect.made("containers.create", body | {"name": name})["id"] for name in ("one", "two")]
+    return Play(body={"resource_type": "containers", "ids": ids})
+
+
 PLAYS: dict[str, Prepare] = {
+    "bulk.delete": two_containers,
+    "bulk.proxies.update": standing,
+    "containers.create": registered,
+    "containers.get": container,
+    "containers.list": container,
+    "containers.update_status": container,
+    "virtual_machines.containers": bearing,
+    "virtual_machines.create": nothing,
+    "virtual_machines.delete": one_of_two,
+    "virtual_machines.get": machine,
+    "virtual_machines.list": bearing,
+    "virtual_machines.update": machine,
     "audit_logs.list": audited,
     "auth.login": somebody,
     "auth.refresh": logged_in,

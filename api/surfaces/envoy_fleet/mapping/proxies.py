@@ -59,14 +59,17 @@ class Fares:
     now: float
 
 
-def listed(proxy: Declared, active: Active | None, fares: Fares, metrics: Mapping[str, float]) -> dict[str, Any]:
-    """An entry of 6.1. What Convoy does not know is null: it knows its Envoys' admin pages, which have a path and no port."""
+def listed(
+    proxy: Declared, active: Active | None, fares: Fares, metrics: Mapping[str, float], cluster: str | None = None
+) -> dict[str, Any]:
+    """An entry of 6.1; `cluster` is the uid of the Cluster that it says it stands before. What Convoy does not know is null: it
+    knows its Envoys' admin pages, which have a path and no port."""
     standing = fares.standing
     return {
         "id": proxy.uid,
         "proxy_id": proxy.name,
         "container_id": None,
-        "cluster_id": None,
+        "cluster_id": cluster,
         "version": (standing.envoy or None) if standing is not None else None,
         "status": fared(fares.status),
         "admin_address": instance(fares.status).get("address"),
@@ -76,6 +79,12 @@ def listed(proxy: Declared, active: Active | None, fares: Fares, metrics: Mappin
         "last_heartbeat": moment(_heard(standing, fares.now)),
         "created_at": moment(proxy.created),
     }
+
+
+def cluster_of(proxy: Declared) -> str:
+    """The name of the Cluster that it says it stands before, or ""."""
+    spec = proxy.document.get("spec")
+    return str(spec.get("cluster") or "") if isinstance(spec, Mapping) else ""
 
 
 def fared(status: Mapping[str, Any] | None) -> str:

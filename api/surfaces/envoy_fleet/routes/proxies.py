@@ -7,9 +7,10 @@ from api.surfaces.envoy_fleet import pages
 from api.surfaces.envoy_fleet.configured import configured, fares, metrics
 from api.surfaces.envoy_fleet.mapping import proxies as mapping
 from api.surfaces.envoy_fleet.operations import Asked, Operations
+from reconciler.core.model import Ref
 from reconciler.store import Has, Row, Which, Window
 
-KIND, WORD = "Proxy", "proxy"
+KIND, WORD, CLUSTER = "Proxy", "proxy", "Cluster"
 
 
 def add(served: Operations) -> None:
@@ -29,9 +30,20 @@ def add(served: Operations) -> None:
 def _entries(asked: Asked, rows: Sequence[Row]) -> list[pages.Entry]:
     store, every = asked.reach.store, [one.declared for one in rows]
     faring, measured = fares(store, every), metrics(store, [one.ref for one in every])
+    named = {mapping.cluster_of(one) for one in every} - {""}
+    clusters = store.declared({str(Ref(CLUSTER, name, asked.account.tenant)) for name in named})
+    uids = {one.name: one.uid for one in clusters.values()}
     return [
         pages.Entry(
-            row.key, row.tie, mapping.listed(one.proxy, one.active, faring[one.proxy.ref], measured.get(one.proxy.ref, {}))
+            row.key,
+            row.tie,
+            mapping.listed(
+                one.proxy,
+                one.active,
+                faring[one.proxy.ref],
+                measured.get(one.proxy.ref, {}),
+                uids.get(mapping.cluster_of(one.proxy)),
+            ),
         )
         for row, one in zip(rows, configured(store, every), strict=True)
     ]
