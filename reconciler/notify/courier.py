@@ -69,9 +69,7 @@ class Courier:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._pool = seams.pool(AT_ONCE, "notify")
-        self.tests = Tests(
-            lambda: (self._fleet.of, self._fleet.notifications), self._told, store, installation, count, log, seams
-        )
+        self.tests = Tests(fleet, self._told, store, installation, count, log, seams)
         self._thread = seams.thread(self._run, "courier")
         self._thread.start()
 

@@ -3,8 +3,10 @@
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from reconciler.ask import AskError
+from reconciler.core.kinds.notification import Notification
 from reconciler.core.model import FleetState, Resource
 from reconciler.log import Log
 from reconciler.seams import Seams
@@ -13,16 +15,13 @@ from reconciler.store import Attempt, Store, StoreError
 # However slow those are who are tested, what happens is told meanwhile: by other threads.
 AT_ONCE = 4
 
-# The fleet in force, and by printed ref those Notifications in it that are active.
-Active = Callable[[], tuple[FleetState | None, Mapping[str, Resource]]]
-
 
 class Tests:
-    """`told` tells it and says why that did not work, "" where it did."""
+    """`fleet` is the one in force when somebody asks; `told` tells, and says why that did not work, "" where it did."""
 
     def __init__(
         self,
-        active: Active,
+        fleet: Callable[[], FleetState | None],
         told: Callable[[Resource, Mapping[str, object]], str],
         store: Store,
         installation: str,
@@ -30,7 +29,7 @@ class Tests:
         log: Log,
         seams: Seams,
     ) -> None:
-        self._active, self._told, self._attempts, self._installation = active, told, store.notices().attempts, installation
+        self._fleet, self._told, self._attempts, self._installation = fleet, told, store.notices().attempts, installation
         self._count, self._log, self._seams = count, log, seams
         self._lock, self._testing = threading.Lock(), set[str]()
         self._pool = seams.pool(AT_ONCE, "notify-test")
@@ -42,12 +41,13 @@ class Tests:
         """Answers the request `tell`: the printed ref of a Notification, to which a test message is sent. The answer is that
         message's id; what becomes of it is logged as any try is. Raises AskError."""
         name = body.decode("utf-8", "replace")
-        fleet, active = self._active()
-        resource = active.get(name)
+        fleet = self._fleet()
+        found = fleet.of("Notification") if fleet is not None else ()
+        resource = next((one for one in found if str(one.ref) == name), None)
         if resource is None:
-            if fleet is not None and any(str(one.ref) == name for one in fleet.of("Notification")):
-                raise AskError("inactive", "it is not active, so nothing is sent", "make it active first")
             raise AskError("not-found", "there is no such Notification in force", "ask again soon")
+        if not cast(Notification, resource.spec).active:
+            raise AskError("inactive", "it is not active, so nothing is sent", "make it active first")
         with self._lock:
             if name in self._testing or len(self._testing) >= AT_ONCE:
                 raise AskError("busy", "a test is being sent already", "ask again in a few seconds")
