@@ -22,7 +22,7 @@ def create_app(reach: "Reach") -> "Wsgi":
     for name in SURFACES:
         audit.listen(surfaces[f"/{name}"], name)
     surfaces["/hooks"] = hooks.App(reach)
-    below, nobodys = surfaces[f"/{AT_ROOT}"], root.app()
+    below, nobodys = surfaces[f"/{AT_ROOT}"], root.app(reach)
     base = SURFACES[AT_ROOT].BASE
 
     def first(environ: dict[str, Any], start: "Start") -> Iterable[bytes]:
@@ -30,4 +30,4 @@ def create_app(reach: "Reach") -> "Wsgi":
         inner: Wsgi = below if path == base or path.startswith(f"{base}/") else nobodys
         return inner(environ, start)
 
-    return Outer(DispatcherMiddleware(first, surfaces), reach.log, reach.secure, reach.recorder)
+    return Outer(DispatcherMiddleware(first, surfaces), reach.log, reach.secure, reach.recorder, reach.front)

@@ -1,12 +1,16 @@
-"""Around every app: an id for each request, headers that browsers heed, one line in the log, and no traceback to anybody."""
+"""Around every app: an id for each request, who in front is believed, headers that browsers heed, one line in the log, and no
+traceback to anybody."""
 
 import json
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from api import cors, peer
+from api.audit import Asker, harmless
 from api.recorder import Recorder
 from reconciler.log import Log
 
@@ -20,30 +24,47 @@ HEADERS = [
 ]
 # https://datatracker.ietf.org/doc/html/rfc6797: a browser that has come by TLS comes by nothing else for a year.
 SECURE = [("Strict-Transport-Security", "max-age=31536000")]
-QUIET = frozenset({"/health"})
+QUIET = frozenset({"/health", "/ready"})
 
 Start = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], Start], Iterable[bytes]]
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What is in front of us: `trusted` are proxies that are believed about who asks, `origins` the pages of others that may
+    read answers. By default nobody is either."""
+
+    trusted: tuple[peer.Network, ...] = ()
+    origins: frozenset[str] = frozenset()
+
+
 class Outer:
     """A WSGI app around another. Where that fails, whoever asked is told no more than that it has."""
 
-    def __init__(self, inner: Wsgi, log: Log, secure: bool, recorder: Recorder | None = None) -> None:
-        self._inner, self._log, self._recorder, self._headers = inner, log, recorder, HEADERS + (SECURE if secure else [])
+    def __init__(
+        self, inner: Wsgi, log: Log, secure: bool, recorder: Recorder | None = None, front: Front | None = None
+    ) -> None:
+        self._inner, self._log, self._secure, self._recorder, self._front = inner, log, secure, recorder, front or Front()
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         begun = time.monotonic()
+        peer.believe(environ, self._front.trusted)
         given = environ.get("HTTP_X_REQUEST_ID", "")
         id = environ["convoy.id"] = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-        status = ["500"]
+        status, length = ["500"], [""]
+        secure = self._secure or environ.get("wsgi.url_scheme") == "https"
+        ours = [*HEADERS, *(SECURE if secure else []), *cors.headers(environ, self._front.origins)]
 
         def started(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            status[0] = line[:3]
-            return start(line, [*headers, *self._headers, ("X-Request-Id", id)], *more)
+            status[0], length[0] = line[:3], next((text for name, text in headers if name.lower() == "content-length"), "")
+            return start(line, [*headers, *ours, ("X-Request-Id", id)], *more)
 
         try:
-            answer = self._inner(environ, started)
+            allowed = cors.preflight(environ, self._front.origins)
+            answer: Iterable[bytes] = [] if allowed is not None else self._inner(environ, started)
+            if allowed is not None:
+                started("204 No Content", allowed)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is ours, and nobody else's to read
             self._log.error("http.broken", id=id, error=f"{type(error).__name__}: {error}")
             words = {"code": "broken", "message": "Convoy has failed on this; its log says how", "hint": f"request {id}"}
@@ -58,7 +79,19 @@ class Outer:
         path = environ.get("convoy.path", path)
         say = self._log.debug if path in QUIET else self._log.info
         took = round(1000 * (time.monotonic() - begun), 1)
-        say("http.request", id=id, method=method, path=path, status=status[0], ms=took, by=environ.get("convoy.by", ""))
+        # Of the query nothing: it may hold a token.
+        said: dict[str, object] = {
+            "id": id,
+            "method": method,
+            "path": path,
+            "status": status[0],
+            "ms": took,
+            "bytes": length[0],
+        }
+        who, agent = environ.get("convoy.who", Asker()), harmless(environ.get("HTTP_USER_AGENT", ""))
+        account = who.account if who.known else ""
+        said |= {"by": environ.get("convoy.by", ""), "account": account, "from": peer.address(environ), "agent": agent}
+        say("http.request", **said)
         if self._recorder is not None:
             self._recorder.hear(environ, int(status[0]))
         return answer

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from api.fleet import Fleet
 from api.limits import Limits, changes, waits
+from api.outer import Front
 from api.recorder import Recorder
 from reconciler.log import Log
 from reconciler.store import Store
@@ -33,6 +34,7 @@ class Reach:
     changes: Limits = field(default_factory=changes)
     waits: Limits = field(default_factory=waits)
     recorder: Recorder | None = None
+    front: Front = field(default_factory=Front)
     fleet: Fleet = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """Gunicorn with one worker of many threads, on a socket that it was given, until the process that gave it is gone."""
 
 import contextlib
+import ipaddress
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from api import create_app
 from api.bodies import SENDING_S
 from api.events import STREAMS_AT_ONCE
 from api.limits import CHANGES_AT_ONCE, HOOKS_AT_ONCE, PLANS_AT_ONCE, STRANGERS_AT_ONCE, WAITS_AT_ONCE, Limits
+from api.outer import Front
 from api.reach import Reach
 from api.recorder import Recorder
 from api.websocket import UNTIMED
@@ -143,7 +145,7 @@ class Application(BaseApplication):
             "proc_name": "convoy web",
             "post_worker_init": self._watch_pipe,
             "worker_exit": self._ended,
-            # Nobody in front is believed about who asks or how they came.
+            # Gunicorn believes nobody in front about who asks or how they came: api/peer.py does, where it is told to.
             "forwarded_allow_ips": "",
             "forwarder_headers": "",
         }
@@ -160,7 +162,8 @@ class Application(BaseApplication):
         secure = bool(told["certificate"])
         self._recorder = recorder = Recorder(store, log)
         about = Limits(), secure, followed, self._over, self.ending
-        return create_app(Reach(store, Path(told["run"]), log, *about, recorder=recorder))
+        front = Front(tuple(map(ipaddress.ip_network, told["trusted"])), frozenset(told["origins"]))
+        return create_app(Reach(store, Path(told["run"]), log, *about, recorder=recorder, front=front))
 
     def _ended(self, _server: Any, _worker: Any) -> None:
         if self._recorder is not None:

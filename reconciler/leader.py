@@ -11,9 +11,8 @@ from pathlib import Path
 
 from reconciler.log import Log
 from reconciler.seams import Seams
-from reconciler.store import Lease, Store, StoreError
+from reconciler.store import LEASE, Lease, Store, StoreError
 
-LEASE = "control"
 # Whoever acts is taken for dead this long after it was last heard of; it is heard of three times within that.
 LEASE_S = 15.0
 RENEWED = 3

@@ -9,6 +9,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -28,6 +29,7 @@ WELL_S = 60.0
 # What it may take to finish the requests that it has; api/serve.py gives itself less.
 ENDING_S = 10.0
 BACKLOG = 128
+ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[1-9][0-9]{0,4})?")
 # What gunicorn, or a service manager's protocol, would read from the environment; and what may hold passwords of ours.
 KEPT_BACK = ("CONVOY_", "FORWARDED_ALLOW_IPS", "GUNICORN_", "LISTEN_", "NOTIFY_SOCKET", "WEB_CONCURRENCY")
 
@@ -47,6 +49,9 @@ class Http:
     key: Path | None = None
     plaintext: bool = False
     followed: tuple[str, str] = ("", "")
+    # Proxies (addresses or networks) that are believed in X-Forwarded-For and -Proto; pages of others that may read answers.
+    trusted: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 class Web:
@@ -55,6 +60,7 @@ class Web:
     def __init__(self, http: Http, store: str, run: Path, metrics: Metrics, log: Log, seams: Seams) -> None:
         self._metrics, self._log, self._seams = metrics, log, seams
         _check_tls(http)
+        trusted, origins = [*map(_network, http.trusted)], [*map(_origin, http.origins)]
         self._socket = _listening(http)
         host, port = self._socket.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -65,6 +71,8 @@ class Web:
             "certificate": str(http.certificate or ""),
             "key": str(http.key or ""),
             "followed": http.followed,
+            "trusted": trusted,
+            "origins": origins,
             **log.told(),
         }
         self._closed = threading.Event()
@@ -139,6 +147,22 @@ class Web:
                 process.kill()
         self._thread.join()
         self._socket.close()
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise WebError(f"cannot trust {text!r}: {error}; an address or a network looks like 10.0.0.5 or 10.0.0.0/24") from None
+
+
+def _origin(text: str) -> str:
+    """As browsers write it. Never `*`: who may read is listed."""
+    if not ORIGIN.fullmatch(text):
+        raise WebError(
+            f"{text!r} is no origin: it looks like https://console.example.com, with a port only where it is unusual"
+        )
+    return text
 
 
 def _check_tls(http: Http) -> None:

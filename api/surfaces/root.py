@@ -1,17 +1,49 @@
-"""What belongs to no surface: whether this process is alive."""
+"""What belongs to no surface: whether this process is alive, and whether it is of use."""
+
+import threading
+import time
 
 from flask import Flask, Response
 
+from api.reach import Reach
 from api.surfaces.convoy import wire
+from reconciler.store import LEASE, StoreError
+
+# Anybody may ask, so the store is asked so often at most.
+FRESH_S = 1.0
 
 
-def app() -> Flask:
+def app(reach: Reach) -> Flask:
     flask = Flask("convoy", static_folder=None)
     wire.envelope(flask)
+    lock, known = threading.Lock(), dict[str, bool]()
+    until = [0.0]
+
+    def standing() -> dict[str, bool]:
+        """`control`: some Convoy acts, this one or the one that it stands by for. `revision`: one is in force."""
+        with lock:
+            if time.monotonic() >= until[0]:
+                known.update(store=False, control=False, revision=False)
+                try:
+                    acts, good = reach.store.holder(LEASE) is not None, bool(reach.store.last_good())
+                    known.update(store=True, control=acts, revision=good)
+                except StoreError:
+                    pass
+                until[0] = time.monotonic() + FRESH_S
+            return dict(known)
 
     @flask.get("/health")
     def health() -> Response:
         """Alive: it answers. Whether the loop is well says the metrics' /health."""
         return wire.answer({"alive": True})
+
+    @flask.get("/ready")
+    def ready() -> Response:
+        """Of use: what is asked of it can be read, and what is proposed will be carried out. 503 where that is not so."""
+        said = standing()
+        well = all(said.values()) and not reach.ending.is_set()
+        result = wire.answer({"ready": well, **said})
+        result.status_code = 200 if well else 503
+        return result
 
     return flask

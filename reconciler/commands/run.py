@@ -164,6 +164,8 @@ def _finish(call: Call, view: "View", heard: list[int], wishes: object) -> None:
 @click.option("--http-cert", type=PEM, metavar="FILE", help="Serve HTTPS with this certificate (PEM, with its chain).")
 @click.option("--http-key", type=PEM, metavar="FILE", help="The certificate's key (PEM).")
 @click.option("--http-plaintext", is_flag=True, help="Plain HTTP though HOST is not loopback: a proxy in front ends TLS.")
+@click.option("--http-trust", multiple=True, metavar="NET", help="Believe this proxy, or network of them, in X-Forwarded-For.")
+@click.option("--http-origin", multiple=True, metavar="URL", help="Let pages from there read answers (CORS).")
 @click.option("--standby", is_flag=True, help="While another Convoy acts, wait and take over from it.")
 @click.option("--log", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="How to log.")
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True)
@@ -180,6 +182,8 @@ def serve(
     http_cert: Path | None,
     http_key: Path | None,
     http_plaintext: bool,
+    http_trust: tuple[str, ...],
+    http_origin: tuple[str, ...],
     standby: bool,
     form: str,
     log_level: str,
@@ -198,9 +202,10 @@ def serve(
     seams = Seams()
     log = Log(form=form, level=log_level, colour=None if call.terminal.color else False, seams=seams)  # type: ignore[arg-type]
     place = followed(source, branch, subdirectory)
-    if http is None and (http_cert or http_key or http_plaintext):
-        raise click.UsageError("--http-cert, --http-key and --http-plaintext belong to --http")
-    address = Http(http, http_cert, http_key, http_plaintext, place.followed) if http is not None else None
+    if http is None and (http_cert or http_key or http_plaintext or http_trust or http_origin):
+        raise click.UsageError("--http-cert, --http-key, --http-plaintext, --http-trust and --http-origin belong to --http")
+    front = place.followed, http_trust, http_origin
+    address = Http(http, http_cert, http_key, http_plaintext, *front) if http is not None else None
     while True:
         wishes = place.source(call.state, seams, poll)
         try:

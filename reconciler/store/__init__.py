@@ -9,6 +9,7 @@ from reconciler.store.examine import Examined, examine
 from reconciler.store.following import Following, News
 from reconciler.store.happened import Happened
 from reconciler.store.hooks import PROVIDERS, Heard, Hook, HookError, Kept
+from reconciler.store.lease import LEASE
 from reconciler.store.pages import SORTS, Has, Key, Page, Pages, Row, Which, Window
 from reconciler.store.proposals import Full, KeyReused, Mode, Proposal, Proposals
 from reconciler.store.readings import Readings
@@ -21,6 +22,7 @@ from reconciler.store.tokens import SCOPES, Token, TokenError
 
 __all__ = [
     "HOME",
+    "LEASE",
     "PROVIDERS",
     "ROLES",
     "SCOPES",

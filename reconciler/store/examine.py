@@ -17,6 +17,7 @@ from reconciler.core.model import Ref
 from reconciler.store import migrations, postgresql
 from reconciler.store.database import NoStore, StoreError, understood
 from reconciler.store.hooks import Hook, Kept, read_hooks, read_kept
+from reconciler.store.lease import LEASE
 from reconciler.store.notices import read_troubled
 from reconciler.store.tables import (
     CERTIFICATES,
@@ -147,7 +148,7 @@ def _installation(connection: Connection) -> str:
 
 
 def _lease(connection: Connection) -> dict[str, Any]:
-    row = connection.execute(select(LEASES).where(LEASES.c.name == "control")).one_or_none()
+    row = connection.execute(select(LEASES).where(LEASES.c.name == LEASE)).one_or_none()
     return {} if row is None else {"holder": row.holder, "expires_at": row.expires_at}
 
 

@@ -5,6 +5,9 @@ from sqlalchemy import Row, and_, insert, select, update
 from reconciler.store.database import Database, Lease
 from reconciler.store.tables import LEASES
 
+# Whose it is acts on the fleet.
+LEASE = "control"
+
 
 def acquire(database: Database, name: str, holder: str, ttl_s: float) -> Lease | None:
     """The lease under a new epoch, or None while another holder has it.
