@@ -16,7 +16,7 @@ from api.fleet import SETTLING_S
 from reconciler.core.model import Ref
 from reconciler.core.proposal import MOST_CHANGES, Change, Refused
 from tests.committing import HEAD, Committing, cluster, together, value
-from tests.repos import Origin, hermetic, make_origin
+from tests.repos import Origin, git, hermetic, make_origin
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +83,31 @@ def test_several_are_one_commit(convoy: Committing) -> None:
         "",
         "Convoy-Confirm: Cluster/b",
     ]
+
+
+def test_a_new_document_is_written_as_people_write_them(convoy: Committing, origin: Origin) -> None:
+    """Its fields as the schema has them, all below them as it was given; what exists already keeps its own order."""
+    assigned = {"name": "c", "load_assignment": {"policy": {"weighted_priority_health": False}, "cluster_name": "c"}}
+    spec = {"envoy": assigned, "endpoints": ["127.0.0.1:3"]}
+    make(convoy, Change("put", Ref("Cluster", "c"), {"spec": spec, "metadata": {"labels": {"z": "1", "a": "2"}}}))
+    make(convoy, Change("put", Ref("Cluster", "a"), {"spec": {"connectTimeoutSeconds": 3, "endpoints": ["127.0.0.1:1"]}}))
+    new, old = (git(origin.path, "show", f"main:clusters/{name}.yaml") for name in "ca")
+    words = [line.strip(" -").partition(":")[0] for line in new.splitlines()]
+    assert words == [
+        *("apiVersion", "kind", "metadata", "name", "uid", "labels", "z", "a"),
+        *(
+            "spec",
+            "endpoints",
+            "127.0.0.1",
+            "envoy",
+            "name",
+            "load_assignment",
+            "policy",
+            "weighted_priority_health",
+            "cluster_name",
+        ),
+    ]
+    assert old.index("endpoints") < old.index("connectTimeoutSeconds")
 
 
 def test_all_or_nothing(convoy: Committing) -> None:

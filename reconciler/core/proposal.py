@@ -1,7 +1,7 @@
 """What somebody proposes: changes of resources, made by one commit or not at all; and what each document would say then."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,6 +9,8 @@ import orjson
 
 from reconciler.core.envelope import NAME, digest_of
 from reconciler.core.kinds import API_VERSION, KINDS
+from reconciler.core.kinds.document import Metadata
+from reconciler.core.kinds.part import Part
 from reconciler.core.masked import shown_again, unsealed
 from reconciler.core.model import DEFAULT_TENANT, Ref
 from reconciler.core.named import taken, upserted
@@ -147,7 +149,7 @@ def wanted(change: Change, now: Mapping[str, Any] | None) -> dict[str, Any] | No
 
 def _expected(change: Change, now: Mapping[str, Any] | None) -> None:
     if change.new and now is not None:
-        raise Refused("exists", f"{change.ref} is declared already", "leave out If-None-Match to replace it")
+        raise Refused("exists", f"{change.ref} is declared already", "change that one, or use another name")
     if now is None and change.verb == "delete":
         raise Refused("not-found", f"{change.ref} is not declared")
     if not change.match:
@@ -186,10 +188,26 @@ def _whole(change: Change, before: Mapping[str, Any]) -> dict[str, Any]:
     given["metadata"] = metadata
     given.setdefault("apiVersion", API_VERSION)
     given.setdefault("kind", change.ref.kind)
+    if not before:
+        _arrange(given, change.ref.kind)
     # In the order in which people write them.
     first = [key for key in ("apiVersion", "kind", "metadata") if key in given]
     after = {key: given[key] for key in (*first, *(key for key in given if key not in first))}
     return dict(shown_again(after, before))
+
+
+def _arrange(document: dict[str, Any], kind: str) -> None:
+    """The fields of what is written for the first time stand as the schema has them; below them all stays as it was given."""
+    for name, model in (("metadata", Metadata), ("spec", KINDS[kind])):
+        part = document.get(name)
+        if isinstance(part, dict):
+            known = [key for key in _fields(model) if key in part]
+            document[name] = {key: part[key] for key in (*known, *(key for key in part if key not in known))}
+
+
+def _fields(model: type[Part]) -> Iterator[str]:
+    """As documents call them."""
+    return (field.alias or name for name, field in model.model_fields.items())
 
 
 def _named_alike(change: Change, after: Mapping[str, Any], before: Mapping[str, Any]) -> None:

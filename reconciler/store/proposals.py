@@ -69,7 +69,8 @@ class _New:
 
     def row(self, one: Proposal) -> dict[str, Any]:
         row = {"number": one.number, "at": one.at, "id": one.id, "token": self.token, "key": self.key, "digest": self.digest}
-        row |= {"body": as_json(self.body), "refs": as_json(self.refs), "mode": self.mode}
+        # What is new in Git is written in the order in which it was given.
+        row |= {"body": as_json(self.body, ordered=False), "refs": as_json(self.refs), "mode": self.mode}
         return row | {"state": "waiting", "revision": "", "answer": "{}"}
 
 

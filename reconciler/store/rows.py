@@ -48,11 +48,13 @@ class KeptCertificate:
     not_after: float
 
 
-def as_json(value: object) -> str:
+def as_json(value: object, *, ordered: bool = True) -> str:
+    """`ordered`: equal values have equal texts; else keys stay in the order in which they were given."""
+    option = orjson.OPT_SORT_KEYS if ordered else 0
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        return orjson.dumps(value, option=option).decode()
     except TypeError:
-        return orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS).decode()
+        return orjson.dumps(plain(value), option=option).decode()
 
 
 def plain(value: object) -> object:
