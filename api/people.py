@@ -33,7 +33,10 @@ class Forbidden(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who asks, and what it may do on the surface that it asks: `role` is one of ROLES. `id` and `tenant_id` are UUIDs."""
+    """Who asks, and what it may do on the surface that it asks: `role` is one of ROLES. `id` and `tenant_id` are UUIDs.
+
+    `narrowed`: it shows a token that may less than the account, and `role` is the token's.
+    """
 
     id: str
     email: str
@@ -41,6 +44,7 @@ class Account:
     tenant: str
     tenant_id: str
     role: str
+    narrowed: bool = False
 
     @property
     def author(self) -> str:
@@ -54,7 +58,8 @@ class Account:
     def needs(self, role: str) -> None:
         """Raises Forbidden."""
         if not self.may(role):
-            raise Forbidden(f"this takes the role {role}, and this account is {self.role}")
+            whose = "token may no more than" if self.narrowed else "account is"
+            raise Forbidden(f"this takes the role {role}, and this {whose} {self.role}")
 
 
 def who(store: Store, request: Request, surface: str) -> Account:
@@ -72,7 +77,8 @@ def named(store: Store, request: Request, shown: str, surface: str) -> Account:
     most = max((MOST_WITH[scope] for scope in token.scopes if scope in MOST_WITH), key=ROLES.index, default=None)
     if most is None:
         raise Forbidden(f"this token may {' and '.join(sorted(token.scopes)) or 'nothing'}, which is not enough here")
-    return replace(account, role=min(account.role, most, key=ROLES.index))
+    narrowed = ROLES.index(most) < ROLES.index(account.role)
+    return replace(account, role=most, narrowed=True) if narrowed else account
 
 
 def acting(store: Store, kept: KeptAccount, surface: str) -> Account:

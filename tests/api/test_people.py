@@ -52,6 +52,10 @@ def test_a_key_may_no_more_than_it_is_for(store: Store) -> None:
     assert asks(store, shows(key(store, viewer))).role == "viewer"
     with pytest.raises(Forbidden):
         asks(store, shows(key(store, admin, "plan")))
+    with pytest.raises(Forbidden, match="role admin, and this token may no more than operator"):
+        asks(store, shows(key(store, admin, "read", "write"))).needs("admin")
+    with pytest.raises(Forbidden, match="role admin, and this account is viewer"):
+        asks(store, shows(key(store, viewer, "manage"))).needs("admin")
 
 
 def test_who_has_no_role_here(store: Store) -> None:
