@@ -168,8 +168,10 @@ def make(reach: Reach, changes: Sequence[Change], by: Writer, asked: Terms) -> D
     fleet = reach.fleet
     first = replace(changes[0], match=asked.match or changes[0].match, new=asked.new or changes[0].new)
     # Tells 409 from 412 where something has to match.
-    seen = fleet.digests(one.ref for one in (first, *changes[1:]) if one.match)
-    every = tuple(replace(one, seen=seen.get(one.ref, ""), uid=one.uid or str(uuid.uuid4())) for one in (first, *changes[1:]))
+    seen = fleet.digests(one.ref for one in (first, *changes[1:]) if one.match and not one.seen)
+    every = tuple(
+        replace(one, seen=one.seen or seen.get(one.ref, ""), uid=one.uid or str(uuid.uuid4())) for one in (first, *changes[1:])
+    )
     proposed = checked(Proposed(every, by.account, by.author, asked.message))
     if asked.dry_run:
         what = REHEARSE_WITH_DOCUMENTS if by.reads else REHEARSE

@@ -9,6 +9,7 @@ from api.fleet import Fleet
 from api.limits import Limits, changes, waits
 from api.outer import Front
 from api.recorder import Recorder
+from api.turns import Turns
 from reconciler.log import Log
 from reconciler.store import Store
 
@@ -20,7 +21,8 @@ class Reach:
     `ending` once this process is about to end.
 
     `recorder` writes the audit; without it there is none (in tests of what it does not matter to).
-    `limits` counts plans, `changes` what is to be committed, `waits` whoever reads and waits for something to come.
+    `limits` counts plans, `changes` what is to be committed, `waits` whoever reads and waits for something to come;
+    `turns` keeps those apart who change the same thing.
     """
 
     store: Store
@@ -35,6 +37,7 @@ class Reach:
     waits: Limits = field(default_factory=waits)
     recorder: Recorder | None = None
     front: Front = field(default_factory=Front)
+    turns: Turns = field(default_factory=Turns)
     fleet: Fleet = field(init=False)
 
     def __post_init__(self) -> None:

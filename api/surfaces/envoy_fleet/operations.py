@@ -2,9 +2,8 @@
 and schemas/; a route gets what has been checked, and says what came of it."""
 
 import hashlib
-import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import orjson
 from flask import Flask, Request, Response, request
 
-from api import changes, peer
+from api import anew, changes, peer
 from api.fleet import Found
 from api.limits import Held, TooMany, strangers
 from api.people import Account, Forbidden, Unknown, bearer, named, who
@@ -31,10 +30,6 @@ SURFACE = "envoy-fleet"
 # Who may ask: those who read, those who change, and these.
 FOR_ADMINS = frozenset({"audit_logs.list", "certificates.upload", "webhooks.create", "webhooks.test"})
 NOBODY = Account("", "", "", "", "", "viewer")
-# How often a change is worked out anew, and how long is waited for what came between to be in force.
-TRIES, MOVING_S, LOOK_S = 8, 3.0, 0.02
-# What a change is refused for that was worked out from what is not so any more.
-MOVED = ("conflict", "exists")
 # Sort keys that are numbers.
 TIMES = ("created_at", "updated_at", "timestamp")
 
@@ -116,7 +111,7 @@ class Asked:
             raise wire.NotFound("resource any more")
         return found
 
-    def worked_out(self, plan: Callable[[changes.Terms], tuple[tuple[Change, ...], changes.Terms]]) -> changes.Done | Ref:
+    def worked_out(self, plan: anew.Plan) -> changes.Done | Ref:
         """All of these changes by one commit, where they depend on what is read (their `match` is what was read).
 
         Where Git has moved meanwhile, they are worked out anew, unless the client has said what it must be changed from. Where
@@ -125,32 +120,12 @@ class Asked:
         terms, by = self._terms(), _writer(self.account)
         for ref in changes.made_before(self.reach, by, terms):
             return ref
-        for left in reversed(range(TRIES)):
-            every, said = plan(terms)
-            try:
-                done = changes.make(self.reach, every, by, said)
-            except changes.NotDone as why:
-                # Under its key it has been refused for good, unless it was for a conflict.
-                if why.code not in MOVED or terms.match or (terms.key and why.code != "conflict") or not left:
-                    raise
-                self._moved(every)
-                continue
-            if done.proposal is None:
-                raise wire.Planned(done.plan)
-            if done.late:
-                request.environ["convoy.late"] = True
-            return done
-        raise AssertionError
-
-    def _moved(self, every: Sequence[Change]) -> None:
-        """Wait until what was read is not in force any more."""
-        end = time.monotonic() + MOVING_S
-        while time.monotonic() < end:
-            now = self.reach.fleet.digests(one.ref for one in every)
-            if any(now.get(one.ref, "") not in (one.match or ("",)) for one in every if one.match or one.new):
-                return
-            if self.reach.over.wait(LOOK_S):
-                return
+        done = anew.worked_out(self.reach, plan, by, terms)
+        if done.proposal is None:
+            raise wire.Planned(done.plan)
+        if done.late:
+            request.environ["convoy.late"] = True
+        return done
 
     def fresh(self) -> str:
         """Eight digits for the name of what is given none: the same again under the same Idempotency-Key, so that it is the
