@@ -11,7 +11,7 @@ from reconciler.core.declared import Declaration
 from reconciler.core.facts import DELETES, Order
 from reconciler.core.model import FleetState, Problem, Ref, Where, settings_of
 from reconciler.core.parse import Document
-from reconciler.core.told import Said, Told, about, brought_back, heard
+from reconciler.core.told import Said, Told, brought_back, heard, named
 from reconciler.earlier import earlier
 from reconciler.gate import Gates
 from reconciler.git import MOST_COMMITS, Signature, Source, SourceError
@@ -83,6 +83,8 @@ class Wanted:
         self._store, self._metrics, self._log, self._seams, self._wake = store, metrics, log, seams, wake
         self._closed = threading.Event()
         self._tried = ("", Signature())
+        # The revision that was to be recorded as good last: where nobody answered, only the store knows whether it was.
+        self._begun = ""
         self.accepted = Accepted()
         # What the resources of the revision that was loaded last were made from.
         self.documents: Mapping[Ref, Document] = {}
@@ -116,18 +118,21 @@ class Wanted:
             # Nothing is accepted that could not be recorded: after a restart it would have to be found again.
             if self.accepted.unreadable != str(error):
                 self._log.warning("source.unreadable", error=str(error))
-            self._become(replace(self._in_force(), unreadable=str(error)))
+            before = self.accepted
+            with contextlib.suppress(StoreError):
+                kept = self._in_force(before.refused) if self._recording else before
+                before = replace(kept, refused=before.refused, problems=before.problems)
+            self._become(replace(before, unreadable=str(error)))
         return self.accepted
 
-    def _in_force(self) -> Accepted:
-        """What was accepted before; after a restart what the mirror still has of it, so that healing waits for no forge."""
-        if self.accepted.fleet is not None or not self._recording:
-            return self.accepted
-        with contextlib.suppress(StoreError):
-            return replace(
-                self._last_good(self.accepted.refused), refused=self.accepted.refused, problems=self.accepted.problems
-            )
-        return self.accepted
+    def _in_force(self, refused: str) -> Accepted:
+        """What was accepted last: after a start, or where it was recorded and nobody heard, what the mirror still has of it, so
+        that healing waits for no forge and the next start finds nothing else."""
+        mine = self.accepted
+        if mine.fleet is not None and (self._begun == mine.fleet.revision or self._store.last_good() != self._begun):
+            return mine
+        kept = self._last_good(refused)
+        return mine if kept.fleet is None else kept
 
     def _signature(self, revision: str) -> Signature:
         """Who answers for it. Keys that were valid when a revision came into force need not be so for ever."""
@@ -146,6 +151,7 @@ class Wanted:
         if fleet is not None and not problems:
             was = "" if self.accepted.fleet is not None else self._store.last_good() or ""
             signed = f"signed by {signature.signer}" if signature.signer else ""
+            self._begun = revision
             self._record(revision, (), signed, said, self._declaration(fleet, loaded))
             self._log.info(
                 "revision.accepted", revision=revision, resources=len(fleet.resources), signer=signature.signer or None
@@ -164,7 +170,7 @@ class Wanted:
         first = str(problems[0]) if problems else ""
         self._record(revision, problems, first)
         self._log.warning("revision.refused", revision=revision, problems=len(problems), first=first)
-        good = self.accepted if self.accepted.fleet else self._last_good(revision)
+        good = self._in_force(revision)
         seen = replace(good, refused=revision, problems=tuple(problems), unreadable="", notes=said.words)
         self._become(replace(seen, noticed_at=good.noticed_at or noticed_at))
 
@@ -204,20 +210,17 @@ class Wanted:
         # What was only previewed was never in force, and must not become what a restart falls back on.
         if not self._recording:
             return
-        # With the revision or not at all: killed here, neither is an order lost nor does one stand without its revision.
+        # With the revision or not at all: failing here, neither is an order or an event lost nor does one stand without it.
         before = self._store.current()
-        self._store.record_revision(revision, "refused" if problems else "good", problems, said.put, said.drop, declaration)
+        told = [(f"order.{order.verb}", order.subject, f"{order.by}: {order.reason}") for order in said.put]
+        told += [(f"order.{verb}.dropped", subject, "by a commit's trailer") for verb, subject in said.drop]
+        events = [(what, named(subject), why) for what, subject, why in told]
         if before is None or (before.revision, before.status == "refused") != (revision, bool(problems)):
-            self._store.event("revision.refused" if problems else "revision.accepted", revision, words)
-        for order in said.put:
-            self._happened(f"order.{order.verb}", order.subject, f"{order.by}: {order.reason}")
-        for verb, subject in said.drop:
-            self._happened(f"order.{verb}.dropped", subject, "by a commit's trailer")
-
-    def _happened(self, what: str, subject: str, words: str) -> None:
-        self._log.info(what, subject=subject, why=words)
-        ref, digest = about(subject)
-        self._store.event(what, ref if digest and ref else subject, words)
+            events.insert(0, ("revision.refused" if problems else "revision.accepted", revision, words))
+        orders = (said.put, said.drop)
+        self._store.record_revision(revision, "refused" if problems else "good", problems, *orders, declaration, events)
+        for what, subject, why in told:
+            self._log.info(what, subject=subject, why=why)
 
     def _last_good(self, refused: str) -> Accepted:
         """After a restart on a refused revision: the last good one, loaded again from the mirror."""

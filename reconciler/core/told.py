@@ -126,6 +126,12 @@ def about(subject: str) -> tuple[str, str]:
     return ref, digest
 
 
+def named(subject: str) -> str:
+    """As events name it: the resource alone, where an order is about some content of it."""
+    ref, digest = about(subject)
+    return ref if digest and ref else subject
+
+
 def _why(commit: Said) -> str:
     return f"{_short(commit.message.strip().partition(chr(10))[0])} ({commit.revision[:12]})"
 

@@ -35,6 +35,11 @@ def outcomes(database: Database, limit: int) -> list[dict[str, Any]]:
     return [one for one in found if one is not None]
 
 
+def event_rows(events: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
+    """Of the kind, the printed ref and the message of each."""
+    return [{"kind": kind, "ref": ref, "message": message} for kind, ref, message in events]
+
+
 def events(database: Database, since: int, limit: int) -> list[Event]:
     query = select(EVENTS).where(EVENTS.c.number > since).order_by(EVENTS.c.number).limit(limit)
     with database.reading("events") as connection:

@@ -1,4 +1,4 @@
-"""The revisions that were judged, each together with what its commits told us and what it declares."""
+"""The revisions that were judged, each together with what its commits told us, what it declares and its events."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,9 +12,10 @@ from reconciler.seams import Seams
 from reconciler.store import declarations, orders
 from reconciler.store.database import Database
 from reconciler.store.declarations import Declarations
+from reconciler.store.happened import event_rows
 from reconciler.store.logs import add, last_row
 from reconciler.store.rows import Revision, problems_json, read_problems
-from reconciler.store.tables import REVISIONS
+from reconciler.store.tables import EVENTS, REVISIONS
 
 # Verb and subject of each.
 Abouts = Sequence[tuple[str, str]]
@@ -30,13 +31,14 @@ def record(
     told: Sequence[Order],
     taken_back: Abouts,
     declaration: Declaration | None,
+    events: Sequence[tuple[str, str, str]],
 ) -> None:
-    """In one transaction, for an order without its revision, or a revision without its orders, would not be mended."""
+    """In one transaction: orders without their revision, or a revision without its orders or events, would not be mended."""
     row = {"revision": revision, "status": status, "problems": problems_json(problems)}
     current = last_row(database, REVISIONS)
     same = current is not None and all(getattr(current, name) == value for name, value in row.items())
     news = known.news(declaration, last_good(database) or "") if declaration is not None else None
-    if not same or told or taken_back or news:
+    if not same or told or taken_back or news or events:
         now = seams.now()
         with database.writing("revisions") as connection:
             orders.change(connection, told, taken_back)
@@ -44,6 +46,8 @@ def record(
                 add(connection, now, REVISIONS, [row])
             if news:
                 declarations.write(connection, now, news)
+            if events:
+                add(connection, now, EVENTS, event_rows(events))
     if news is not None:
         known.became(news)
 

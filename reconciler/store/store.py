@@ -146,11 +146,13 @@ class Store(Past):
         told: Sequence[Order] = (),
         taken_back: Sequence[tuple[str, str]] = (),
         declaration: Declaration | None = None,
+        events: Sequence[tuple[str, str, str]] = (),
     ) -> None:
-        """`told` and `taken_back` (verb and subject), the orders its commits carry, and what it declares: all or nothing."""
+        """`told` and `taken_back` (verb and subject), the orders its commits carry, what it declares, and the events that tell
+        of it (as in `add_events`): all or nothing."""
         with self._lock:
             where = (self._database, self._seams, self._declarations)
-            revisions.record(*where, revision, status, problems, told, taken_back, declaration)
+            revisions.record(*where, revision, status, problems, told, taken_back, declaration, events)
 
     def declare(self, declaration: Declaration) -> None:
         """What the last good revision declares; nothing is written where that is known."""
@@ -189,8 +191,7 @@ class Store(Past):
     def add_events(self, events: Sequence[tuple[str, str, str]]) -> None:
         """Several that happened now: kind, printed ref and message of each."""
         if events:
-            rows = [{"kind": kind, "ref": ref, "message": message} for kind, ref, message in events]
-            append(self._database, self._seams, EVENTS, rows)
+            append(self._database, self._seams, EVENTS, happened.event_rows(events))
 
     def opened(self, ref: Ref, purpose: str) -> None:
         """A secret was opened; every opening is recorded."""
