@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,6 @@ from reconciler.commands.options import Call, Command, common
 
 if TYPE_CHECKING:
     from reconciler.core.declared import Changed
-    from reconciler.core.show_history import Happening, What
     from reconciler.git import Commit
     from reconciler.store import Store
 
@@ -92,55 +91,17 @@ def changes_of(store: "Store", what: str, most: int) -> "tuple[str, list[Changed
 
 
 def _of_all(call: Call, store: "Store", since_: float | None, most: int) -> None:
+    from reconciler import chronicle
     from reconciler.core import show_history
 
-    happened = sorted(_happened(call, store, most + 1), key=lambda one: one.at, reverse=True)
+    def made(revisions: Sequence[str]) -> Mapping[str, tuple[str, str]]:
+        return {revision: (one.author, one.subject) for revision, one in commits(call, revisions).items()}
+
+    happened = chronicle.fleet(store, most + 1, made)
     happened = [one for one in happened if since_ is None or one.at >= since_]
     shown = happened[:most]
     page = show_history.fleet_history(shown, time.time(), more=len(happened) > most)
     call.page(page, [show_history.happening_json(one) for one in shown])
-
-
-def _happened(call: Call, store: "Store", most: int) -> "Iterable[Happening]":
-    from reconciler.core.show_history import Happening
-
-    judged = store.judged(most=most)
-    counts = store.change_counts(one.revision for one in judged)
-    made = commits(call, [one.revision for one in judged])
-    signers = {one.ref: one.message for one in store.latest(("revision.accepted",), most)}
-    for one in judged:
-        commit = made.get(one.revision)
-        by, words = (commit.author, commit.subject) if commit else ("", "")
-        signer = signers.get(one.revision, "").removeprefix("signed by ") if one.status == "good" else ""
-        changed = counts.get((one.revision, one.at), {})
-        status: What = "accepted" if one.status == "good" else "refused"
-        yield Happening(one.at, status, "", one.revision, by, words, signer, changed, one.problems)
-    for event in store.latest(("order.",), most):
-        verb, _, dropped = event.kind.removeprefix("order.").partition(".")
-        by, _, why = event.message.partition(": ")
-        if dropped:
-            by, why = "", event.message
-        yield Happening(event.at, "dropped" if dropped else "order", verb, event.ref, by, why)
-    yield from _failed(store.outcomes(2_000))
-
-
-def _failed(outcomes: Sequence[Mapping[str, Any]]) -> "Iterable[Happening]":
-    """What fails again and again in the same way is one line, as of when it last did."""
-    from reconciler.core.show_history import Happening
-
-    found: dict[tuple[str, ...], Happening] = {}
-    for one in outcomes:
-        try:
-            key = tuple(str(one[name]) for name in ("verb", "ref", "host", "error"))
-            status, at = one["status"], float(one["at"])
-        except (KeyError, TypeError, ValueError):
-            continue
-        if status == "failed":
-            before = found.get(key)
-            verb, ref, host, error = key
-            words = f"on {host}: {error}"
-            found[key] = replace(before, times=before.times + 1) if before else Happening(at, "failed", verb, ref, "", words)
-    return found.values()
 
 
 def commits(call: Call, revisions: Iterable[str]) -> "Mapping[str, Commit]":

@@ -1,7 +1,7 @@
 """`convoy sync`: the Convoy at work reads its source now, makes what a person releases, and is waited for."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,16 +11,10 @@ from reconciler.commands.options import FAILED, INTERRUPTED, Call, Command, Fail
 from reconciler.commands.orders import who
 
 if TYPE_CHECKING:
-    from reconciler.core.facts import OrderVerb
     from reconciler.core.select import Selector
     from reconciler.store import Store
 
 UNFINISHED = 3
-LOOK_S = 0.2
-# Where nothing has moved for so long, and something waits for a person, more waiting brings nothing.
-SETTLED_S = 5.0
-# How long the Convoy at work may take to read its source: a forge may be slow.
-ASK_S = 60.0
 
 
 @click.command(
@@ -59,27 +53,34 @@ def sync(
     """
     if override is not None and not override.strip():
         raise click.UsageError("--override-window takes a reason: it is shown wherever a person may wonder")
+    from reconciler import syncing
+
     with kept(call) as store:
         if store is None:
             raise Failure(f"no Convoy has worked in {call.state} yet: start with `convoy serve`")
         with call.terminal.progress("reading the source") as update, ending(lambda: None) as heard:
-            found = _ask(call, b"fetch")
-            _readable(found)
-            given = _orders(store, found, only, override, for_s, retry)
-            if given:
-                found = _ask(call, b"")
-            converged = _wait(store, found["revision"], timeout, update, heard) if wait else True
+            found = _read(call, fetch=True)
+            syncing.readable(found)
+            wish = syncing.Wish(only, override, for_s, retry)
+            if syncing.release(store, found, wish, who(), time.time()):
+                found = _read(call, fetch=False)
+
+            def told(rows: Mapping[str, Mapping[str, Any]]) -> None:
+                listed = [row for _, row in sorted(rows.items()) if not _well(row)]
+                first = next((f"{row['ref']}: {row['why'] or row['health']}" for row in listed), "")
+                update(len(rows) - len(listed), len(rows), first)
+
+            converged = syncing.wait(store, found["revision"], timeout, lambda: bool(heard), told) if wait else True
         _finish(call, store, converged, heard)
 
 
-def _ask(call: Call, what: bytes) -> dict[str, Any]:
-    import json
-
-    from reconciler.ask import AskError, ask
+def _read(call: Call, *, fetch: bool) -> dict[str, Any]:
+    from reconciler import syncing
+    from reconciler.ask import AskError
     from reconciler.rundir import run_path
 
     try:
-        answer: dict[str, Any] = json.loads(ask(run_path(call.state), "sync", what, ASK_S))
+        return syncing.read(run_path(call.state), fetch=fetch)
     except AskError as error:
         if error.code != "away":
             raise Failure(f"{error.what}: {error.hint}".rstrip(": ")) from None
@@ -87,85 +88,10 @@ def _ask(call: Call, what: bytes) -> dict[str, Any]:
             f"no Convoy is at work in {call.state}: `convoy serve` starts one that follows a repository, "
             "`convoy apply` carries a folder out once"
         ) from None
-    return answer
 
 
-def _readable(found: dict[str, Any]) -> None:
-    if found["unreadable"]:
-        raise Failure(found["unreadable"])
-    if found["refused"]:
-        listed = "\n  ".join(found["problems"][:10])
-        raise Failure(f"revision {found['refused'][:12]} is refused, and the one before stays in force:\n  {listed}")
-    if not found["revision"]:
-        raise Failure("no revision is in force yet: `convoy status` says why")
-
-
-def _orders(
-    store: "Store",
-    found: dict[str, Any],
-    only: "Selector",
-    override: str | None,
-    for_s: float | None,
-    retry: bool,
-) -> int:
-    """Write down what is released, of which revision, by whom and why; how many orders that were."""
-    from reconciler.core.facts import FLEET, Order
-    from reconciler.core.release import subject
-    from reconciler.orders import write_down
-
-    manual = found["sync"] == "manual"
-    if only and not manual and override is None:
-        raise Failure(
-            "everything is synced by itself here (`sync: automatic`): --only is for `sync: manual`, or with --override-window"
-        )
-    strange = only.unknown(_known(store))
-    if strange:
-        raise Failure(f"--only: {strange}")
-    texts = [",".join(map(str, words)) for words in only.any_of] or [""]
-    subjects = [subject(found["revision"], text) for text in texts]
-    now, by = time.time(), who()
-    orders: list[Order] = []
-
-    def give(verb: "OrderVerb", about: Iterable[str], until: float | None = None) -> None:
-        orders.extend(Order(verb, one, override or "", by, now, until) for one in about)
-
-    if manual:
-        give("sync", subjects)
-    if override is not None:
-        give("override", subjects, None if for_s is None else now + for_s)
-    if retry:
-        give("retry", [FLEET])
-    write_down(store, orders)
-    return len(orders)
-
-
-def _known(store: "Store") -> "list[Any]":
-    from reconciler.core.model import Ref
-
-    return [Ref.parse(name) for name in store.status()]
-
-
-def _wait(store: "Store", revision: str, timeout: float, update: Any, heard: list[int]) -> bool | None:
-    """True once it is as declared; False where a person is waited for; None when the time was over."""
-    begun = moved = time.monotonic()
-    before: object = None
-    while not heard:
-        state, rows = store.state() or {}, store.status()
-        ill = [row for _, row in sorted(rows.items()) if row["sync"] != "synced" or row["health"] not in ("healthy", "none")]
-        first = next(iter(ill), None)
-        update(len(rows) - len(ill), len(rows), f"{first['ref']}: {first['why'] or first['health']}" if first else "")
-        if state.get("revision") == revision and state.get("converged"):
-            return True
-        now = {ref: (row["sync"], row["health"], row["why"]) for ref, row in rows.items()}
-        if now != before:
-            before, moved = now, time.monotonic()
-        waits = any(row["sync"] in ("failed", "refused", "held", "drifted") for row in rows.values())
-        if waits and time.monotonic() - moved > SETTLED_S:
-            return False
-        if time.monotonic() - begun >= timeout:
-            return None
-        time.sleep(LOOK_S)
-    return None
+def _well(row: Mapping[str, Any]) -> bool:
+    return row["sync"] == "synced" and row["health"] in ("healthy", "none")
 
 
 def _finish(call: Call, store: "Store", converged: bool | None, heard: list[int]) -> None:

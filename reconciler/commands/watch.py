@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.commands import sources
-from reconciler.commands.events import of_event
 from reconciler.commands.look import kept_or_fail
 from reconciler.commands.options import Call, Command, common
 
@@ -91,6 +90,7 @@ def _screen(call: Call, looking: _Looking, interval_s: float) -> None:
 
 def _lines(call: Call, looking: _Looking, interval_s: float) -> None:
     """Where it stands whenever that changes, and what happens, each as a line."""
+    from reconciler import chronicle
     from reconciler.core.show_events import event_line, of_action
     from reconciler.core.show_watch import watch_json, watch_line
 
@@ -106,7 +106,7 @@ def _lines(call: Call, looking: _Looking, interval_s: float) -> None:
                 told = {**now, "at": 0}
                 call.terminal.json_line(now)
         else:
-            happened = [*map(of_event, news.events)]
+            happened = [*map(chronicle.of_event, news.events)]
             happened += [of_action(0, record) for record in news.outcomes]
             # What was before is for `convoy events`.
             for one in () if first else sorted(happened, key=lambda one: one.at):

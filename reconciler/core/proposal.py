@@ -15,11 +15,19 @@ from reconciler.core.masked import shown_again, unsealed
 from reconciler.core.model import DEFAULT_TENANT, Ref
 from reconciler.core.named import taken, upserted
 from reconciler.core.patches import Unfit, copied, measure, merged, torn
-from reconciler.core.told import CONFIRM
+from reconciler.core.told import CONFIRM, HOLD
 from reconciler.core.trailers import ACCOUNT, REQUEST
 
-Verb = Literal["put", "patch", "upsert", "append", "delete"]
-VERBS: dict[str, str] = {"put": "Set", "patch": "Change", "upsert": "Change", "append": "Add to", "delete": "Delete"}
+Verb = Literal["put", "rollback", "patch", "upsert", "append", "delete"]
+WHOLE = ("put", "rollback")
+VERBS: dict[str, str] = {
+    "put": "Set",
+    "rollback": "Roll back",
+    "patch": "Change",
+    "upsert": "Change",
+    "append": "Add to",
+    "delete": "Delete",
+}
 LONGEST_MESSAGE, LONGEST_TITLE = 500, 72
 # As many as one commit's trailers can confirm (core/told.py), and a person can still read.
 MOST_CHANGES, MOST_LISTED = 200, 50
@@ -38,9 +46,10 @@ class Refused(Exception):
 class Change:
     """What becomes of one resource.
 
-    `document` is the whole of it (put), or a merge patch (patch); or one whose lists of things with names are laid over the
-    lists that are there (upsert), or put behind them, where none of these names is taken (append). `match` are the digests of
-    which it must have one now ("*": any), `seen` the one that was in force when it was asked; `new`: it must not be there yet.
+    `document` is the whole of it (put; rollback, by which what it was, of the digest in `match`, is held), or a merge patch
+    (patch); or one whose lists of things with names are laid over the lists that are there (upsert), or put behind them, where
+    none of these names is taken (append). `match` are the digests of which it must have one now ("*": any), `seen` the one that
+    was in force when it was asked; `new`: it must not be there yet.
     `uid` is for a new document.
     """
 
@@ -126,11 +135,11 @@ def wanted(change: Change, now: Mapping[str, Any] | None) -> dict[str, Any] | No
     _expected(change, now)
     if change.verb == "delete":
         return None
-    if now is None and change.verb != "put":
+    if now is None and change.verb not in WHOLE:
         raise Refused("not-found", f"{change.ref} is not declared", "create it with PUT")
     before = dict(now or {})
     try:
-        after = _whole(change, before) if change.verb == "put" else _merged(change, before)
+        after = _whole(change, before) if change.verb in WHOLE else _merged(change, before)
         measure(after)
         # Neither NaN nor half a character has a place in a document.
         orjson.dumps(after)
@@ -235,6 +244,7 @@ def message(proposed: Proposed, id: str) -> str:
         more = len(proposed.changes) - len(lines)
         paragraphs.append("\n".join([*lines, f"  and {more} more"] if more else lines))
     trailers = [f"{CONFIRM}: {one.ref}" for one in proposed.changes if one.verb == "delete"]
+    trailers += [f"{HOLD}: {one.ref}@{digest}" for one in proposed.changes if one.verb == "rollback" for digest in one.match]
     trailers += [f"{REQUEST}: {id}", f"{ACCOUNT}: {plain(proposed.account)}"]
     return "\n\n".join([*paragraphs, "\n".join(trailers)]) + "\n"
 

@@ -5,7 +5,7 @@ from flask import Flask, Response, request
 from api.bodies import BodyError, read_body
 from api.people import asker
 from api.reach import Reach
-from api.surfaces.convoy import metrics, orders, resources, wire
+from api.surfaces.convoy import known, metrics, orders, resources, rollback, sync, wire
 from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, ask
 from reconciler.core import show
 from reconciler.core.against import LARGEST_QUESTION
@@ -20,6 +20,9 @@ def app(reach: Reach) -> Flask:
     resources.add(flask, reach)
     metrics.add(flask, reach)
     orders.add(flask, reach)
+    sync.add(flask, reach)
+    rollback.add(flask, reach)
+    known.add(flask, reach)
 
     @flask.post("/v1/plan")
     def plan() -> Response:

@@ -41,6 +41,9 @@ REFUSALS = {
     "conflict": 409,
     "declined": 409,
     "not-held": 409,
+    "nothing-before": 409,
+    "refused": 409,
+    "unreadable": 409,
     "no-git": 409,
     "no-forge": 409,
     "forge": 409,
@@ -171,7 +174,7 @@ def envelope(flask: Flask) -> None:
     @flask.errorhandler(Refused)
     def refused(why: Refused) -> Response:
         result = answer({"error": _refusal(why)})
-        result.status_code = REFUSALS.get(why.code, 409)
+        result.status_code = REFUSALS.get(why.code) or STATUSES.get(why.code, 409)
         if isinstance(why, NotDone):
             result.headers["Location"] = _place(why.proposal)
         return result
