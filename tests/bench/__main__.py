@@ -5,10 +5,17 @@ import json
 import sys
 from collections.abc import Callable
 
-from tests.bench import commit, load, writes, xds
+from tests.bench import commit, hooks, load, reads, writes, xds
 
 Row = tuple[str, float, str, float | None]
-BENCHES: dict[str, Callable[[bool], list[Row]]] = {"load": load.run, "xds": xds.run, "commit": commit.run, "writes": writes.run}
+BENCHES: dict[str, Callable[[bool], list[Row]]] = {
+    "load": load.run,
+    "xds": xds.run,
+    "commit": commit.run,
+    "writes": writes.run,
+    "reads": reads.run,
+    "hooks": hooks.run,
+}
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from reconciler.seams import Seams
@@ -32,6 +33,24 @@ def run(quick: bool) -> list[Row]:
 
 def _measured(directory: Path, files: int, for_s: float) -> list[Row]:
     origin = repos.make_origin(directory)
+    with served(directory, origin, files) as (port, token):
+        _ask(port, token, "PATCH", "c-0", 0)
+        latencies_s, took_s = _written(port, token, files, for_s)
+    commits = int(repos.git(origin.path, "rev-list", "--count", "main")) - 2
+    if commits != len(latencies_s):
+        raise AssertionError(f"{len(latencies_s)} writes were acknowledged, and {commits} are in the history")
+    a_second = len(latencies_s) / took_s
+    what = f"{WRITERS} writers, {files:,}-file repository"
+    return [
+        (f"REST writes, {what}", a_second, "/s", a_second / BUDGET_A_SECOND),
+        (f"REST writes, {what}: median", 1e3 * statistics.median(latencies_s), "ms", None),
+        (f"REST writes, {what}: 99 %", 1e3 * statistics.quantiles(latencies_s, n=100)[98], "ms", None),
+    ]
+
+
+@contextmanager
+def served(directory: Path, origin: repos.Origin, files: int) -> Iterator[tuple[int, str]]:
+    """`convoy serve` on a repository of so many clusters, which it knows already: its port, and a token that may write."""
     origin.commit({f"clusters/{i // 100}/c-{i}.yaml": cluster(i) for i in range(files)})
     state = directory / "state"
     state.mkdir(mode=0o700)
@@ -49,21 +68,10 @@ def _measured(directory: Path, files: int, for_s: float) -> list[Row]:
         port = _port(log)
         while _ask(port, token, "GET", "c-0")[0] != 200:
             time.sleep(0.2)
-        _ask(port, token, "PATCH", "c-0", 0)
-        latencies_s, took_s = _written(port, token, files, for_s)
+        yield port, token
     finally:
         process.terminate()
         process.wait(30)
-    commits = int(repos.git(origin.path, "rev-list", "--count", "main")) - 2
-    if commits != len(latencies_s):
-        raise AssertionError(f"{len(latencies_s)} writes were acknowledged, and {commits} are in the history")
-    a_second = len(latencies_s) / took_s
-    what = f"{WRITERS} writers, {files:,}-file repository"
-    return [
-        (f"REST writes, {what}", a_second, "/s", a_second / BUDGET_A_SECOND),
-        (f"REST writes, {what}: median", 1e3 * statistics.median(latencies_s), "ms", None),
-        (f"REST writes, {what}: 99 %", 1e3 * statistics.quantiles(latencies_s, n=100)[98], "ms", None),
-    ]
 
 
 def _port(log: Path) -> int:
