@@ -195,7 +195,11 @@ def _listening(http: Http) -> socket.socket:
                 "--http-key), or serve on loopback behind a proxy that ends TLS (an Envoy, say); where that proxy is on "
                 "another machine, say --http-plaintext"
             )
-        return socket.create_server((str(place[0]), int(port)), family=family, backlog=BACKLOG)
+        listening = socket.create_server((str(place[0]), int(port)), family=family, backlog=BACKLOG)
+        # Gunicorn asks for this too, once it runs; whoever has connected before would have waited 40 ms for every answer, its
+        # body behind its head until the client says that it has that.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise WebError(f"cannot serve HTTP at {http.address}: {why}; name another HOST:PORT") from None
