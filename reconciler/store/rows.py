@@ -1,7 +1,8 @@
 """What the store gives back, and how what it keeps is written as JSON."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from typing import Any, Literal
 
@@ -108,18 +109,25 @@ def sound(table: Table, row: Any, but: Sequence[str] = ()) -> bool:
 
     `but`: those of another table.
     """
-    return all(_fits(table.c[name], value) for name, value in row._mapping.items() if name not in but)
+    fits = _fits(table)
+    return all(fits[name](value) for name, value in row._mapping.items() if name not in but)
 
 
-def _fits(column: "Column[Any]", value: object) -> bool:
-    if value is None:
-        return bool(column.nullable)
+@cache
+def _fits(table: Table) -> Mapping[str, Callable[[object], bool]]:
+    """By the names of its columns. Made once: it is asked for each row that is read."""
+    return {column.name: _fitting(column) for column in table.columns}
+
+
+def _fitting(column: "Column[Any]") -> Callable[[object], bool]:
+    empty = bool(column.nullable)
     if isinstance(column.type, Double):
-        return isinstance(value, float | int)
+        return lambda value: isinstance(value, float | int) or (value is None and empty)
     if isinstance(column.type, Integer):
         # What is counted on from it must fit as well.
-        return isinstance(value, int) and abs(value) < (LARGEST_NUMBER if isinstance(column.type, BigInteger) else 2**31)
-    return isinstance(value, str)
+        most = LARGEST_NUMBER if isinstance(column.type, BigInteger) else 2**31
+        return lambda value: (isinstance(value, int) and abs(value) < most) or (value is None and empty)
+    return lambda value: isinstance(value, str) or (value is None and empty)
 
 
 def event(row: Any) -> Event:

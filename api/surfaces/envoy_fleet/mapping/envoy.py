@@ -3,11 +3,14 @@
 import re
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 SECONDS = re.compile(r"(-?[0-9]{1,12})(?:\.([0-9]{1,9}))?s")
 
 
+# A list of 20 clusters asks 600 times, for a few dozen names.
+@lru_cache(1024)
 def camel(name: str) -> str:
     """`maxConnections` for max_connections: both are Envoy's."""
     first, *more = name.split("_")
@@ -18,7 +21,7 @@ def get(message: Any, name: str) -> Any:
     """A member, however it is spelled; None where it is not there, or where this is no message."""
     if not isinstance(message, Mapping):
         return None
-    return message.get(name, message.get(camel(name)))
+    return message[name] if name in message else message.get(camel(name))
 
 
 def items(message: Any, name: str) -> list[Any]:
