@@ -66,7 +66,6 @@ def _happened(outcome: Mapping[str, Any], ref: str) -> str:
 
 def _waits(store: Store, names: set[str]) -> list[Wait]:
     """What the last plan holds back of it."""
-
     found = []
     for step in (store.last_plan() or {}).get("steps", ()):
         if step.get("ref") in names:
@@ -76,7 +75,6 @@ def _waits(store: Store, names: set[str]) -> list[Wait]:
 
 def _related(store: Store, declared: Declared | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What it needs, and what needs it."""
-
     if declared is None:
         return (), ()
     ref = Ref.parse(declared.ref)
@@ -90,7 +88,6 @@ def _related(store: Store, declared: Declared | None) -> tuple[tuple[str, ...], 
 
 def _carried(store: Store, rows: Mapping[str, Row], ref: Ref) -> tuple[list[Carried], int]:
     """What each proxy has of a resource, and how many proxies were not looked at."""
-
     proxies = [name for name in sorted(rows) if name.startswith("Proxy/")]
     refused = store.refused()
     found: list[Carried] = []
