@@ -81,7 +81,12 @@ def _wide(columns: Sequence[Column], shown: Sequence[Sequence[Line]], kept: Sequ
 
 def details(value: Mapping[str, Any], etag: str = "") -> Page:
     """One thing: what is simple as a table, what is not as YAML below it."""
-    simple = {name: one for name, one in value.items() if not _deep(one)}
+    simple: dict[str, Any] = {}
+    for name, one in value.items():
+        if isinstance(one, dict) and one and not any(isinstance(inner, list | dict) for inner in one.values()):
+            simple |= {f"{name}.{inner}": said for inner, said in one.items()}
+        elif not _deep(one):
+            simple[name] = one
     if etag:
         simple["etag"] = etag
     rows = tuple((words(name, "dim"), words(cell(one), STYLES.get(cell(one), ""))) for name, one in simple.items())
@@ -96,7 +101,7 @@ def details(value: Mapping[str, Any], etag: str = "") -> Page:
 def _deep(value: object) -> bool:
     if isinstance(value, list):
         return any(isinstance(one, list | dict) for one in value)
-    return isinstance(value, dict) and bool(value)
+    return isinstance(value, dict) and any(isinstance(one, list | dict) for one in value.values())
 
 
 def as_yaml(value: object) -> str:
@@ -118,13 +123,15 @@ def _dumped(value: object, *, allow_unicode: bool) -> str:
 def plan(said: Mapping[str, Any]) -> Page:
     """What a change would do: documents by field, then what would be made of it."""
     page: Page = ()
-    documents = said.get("documents")
+    inner = said.get("plan")
+    planned: Mapping[str, Any] = inner if isinstance(inner, dict) else said
+    documents = planned.get("documents")
     for ref, edit in documents.items() if isinstance(documents, dict) else ():
         where = f"  {at(edit, 'file')}:{at(edit, 'line')}" if at(edit, "file") else ""
         page += (text(Span(str(ref), "strong"), Span(f"  {at(edit, 'change')}{where}", "dim")),)
         fields = [one for one in at(edit, "fields") or [] if isinstance(one, dict)]
         page += tuple(text(str(one.get("path")), Span(f"  {_sides(one)}"), indent=2, hang=4) for one in fields)
-    steps = [one for one in said.get("steps") or [] if isinstance(one, dict)]
+    steps = [one for one in planned.get("steps") or [] if isinstance(one, dict)]
     rows = tuple((words(cell(one.get("change"))), words(cell(one.get("ref"))), words(cell(one.get("reason")))) for one in steps)
     if rows:
         page += ((BLANK,) if page else ()) + (Table(("CHANGE", "WHAT", "WHY"), rows),)

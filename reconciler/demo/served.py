@@ -35,6 +35,8 @@ class Served:
     fleet: Fleet
     process: subprocess.Popen[bytes] | None = None
     metrics: str = ""
+    # Where the API is served; "" for nowhere.
+    http: str = ""
 
     @property
     def state(self) -> Path:
@@ -42,9 +44,20 @@ class Served:
 
     def start(self, metrics_port: int) -> None:
         self.metrics = f"127.0.0.1:{metrics_port}"
+        http = ["--http", self.http] if self.http else []
         with (self.fleet.directory / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.command(), "serve", "--source", str(self.fleet.origin), "--branch", "main", "--metrics", self.metrics],
+                [
+                    *self.command(),
+                    "serve",
+                    "--source",
+                    str(self.fleet.origin),
+                    "--branch",
+                    "main",
+                    "--metrics",
+                    self.metrics,
+                    *http,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -151,7 +151,8 @@ def _ended(call: Call, said: Any) -> None:
     from api.client.wire import clean
 
     proxies = [one for one in at(said, "proxies") or [] if isinstance(one, dict)]
-    columns = (Column("PROXY", "name"), Column("STATUS", "status", style=True), Column("", "message"))
+    columns = [Column("PROXY", "name"), Column("STATUS", "status", style=True)]
+    columns += [Column("WHY", "message")] if any(one.get("message") for one in proxies) else []
     # What was said line by line need not be said again.
     failed = [one for one in proxies if one.get("status") != "completed"] if not call.terminal.live else proxies
     call.answer(said, listing(columns, failed, "", call.terminal.width) if failed else ())

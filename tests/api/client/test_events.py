@@ -1,0 +1,94 @@
+"""`envoyctl events`: what happened and what happens, from where one left off."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.server import ServerConnection, serve
+
+from api.client.exits import INVALID, UNKNOWN
+from reconciler.web import Http
+from tests.api.client.conftest import Envoyctl
+from tests.api.envoy_fleet.test_streams import Serving
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with contextlib.closing(Serving(tmp_path_factory.mktemp("events"), Http("127.0.0.1:0"))) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def following(url: str, key: str, *words: str) -> "Iterator[subprocess.Popen[str]]":
+    """A process of its own, as a script would have it."""
+    env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "ENVOYCTL_SERVER": url, "ENVOYCTL_TOKEN": key}
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "api.client", "events", "-f", "-o", "json", *words],
+        env=env,
+        cwd=Path(__file__).parent.parent.parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_what_has_happened_and_what_happens(serving: Serving, envoyctl: Envoyctl) -> None:
+    """What is kept is shown and ends; following goes on with what comes."""
+    url = f"http://127.0.0.1:{serving.port}"
+    serving.declare("r2", 2)
+    past = envoyctl("events", "--server", url, ENVOYCTL_TOKEN=serving.key)
+    assert past.exit_code == 0, past.output
+    assert "configuration.updated" in past.stdout
+    some = envoyctl("events", "--server", url, "--events", "nothing", ENVOYCTL_TOKEN=serving.key)
+    assert some.exit_code == INVALID
+    assert "events[0]" in some.stderr
+    assert envoyctl("events", "--server", url, ENVOYCTL_TOKEN="cvy_wrong").exit_code == UNKNOWN
+    with following(url, serving.key, "--after", "0", "--events", "configuration.updated") as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        assert (first["type"], first["event"]) == ("event", "configuration.updated")
+        serving.declare("r3", 3)
+        while json.loads(process.stdout.readline())["after"] <= first["after"]:
+            pass
+
+
+def test_after_a_break_it_goes_on_where_it_was(envoyctl: Envoyctl) -> None:
+    """Cut off, it connects again and says the number that it has heard last: nothing is missed."""
+    asked: list[dict[str, Any]] = []
+    over = threading.Event()
+
+    def talk(client: ServerConnection) -> None:
+        said = json.loads(client.recv())
+        asked.append(said)
+        number = said.get("after", 40) + 1
+        client.send(json.dumps({"type": "subscribed", "events": [], "after": number - 1}))
+        client.send(json.dumps({"type": "event", "event": "proxy.status.changed", "data": {}, "after": number}))
+        if len(asked) < 3:
+            client.socket.close()
+        else:
+            over.wait(20)
+
+    with serve(talk, "127.0.0.1", 0) as server:
+        running = threading.Thread(target=server.serve_forever, daemon=True)
+        running.start()
+        with following(f"http://127.0.0.1:{server.socket.getsockname()[1]}", "t") as process:
+            assert process.stdout is not None
+            heard = [json.loads(process.stdout.readline())["after"] for _ in range(3)]
+        over.set()
+        server.shutdown()
+        running.join()
+    assert heard == [41, 42, 43]
+    assert [one.get("after") for one in asked] == [None, 41, 42]
