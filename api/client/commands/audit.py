@@ -6,7 +6,8 @@ import click
 
 from api.client.commands.metrics import ago
 from api.client.exits import INVALID
-from api.client.options import Call, Paging, common, ends, paging
+from api.client.options import Call, common, ends
+from api.client.terms import Paging, paging
 from reconciler.usage import Command
 
 

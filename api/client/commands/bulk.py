@@ -8,7 +8,8 @@ from api.client.commands.proxy import NAMES as PROXIES
 from api.client.commands.proxy import listed
 from api.client.commands.vm import sure
 from api.client.exits import INVALID, LATE, MOVED, USAGE, ClientError
-from api.client.options import FILE, Call, Terms, changing, common, ends, pairs
+from api.client.options import FILE, Call, common, ends
+from api.client.terms import Terms, changing, pairs
 from reconciler.usage import Command, Group
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def update_proxies(call: Call, proxy_ids: str, values: tuple[str, ...], file: st
     from api.client.files import document
     from api.client.wire import Request
 
-    updates = (document(file) if file else {}) | (pairs(values, "--set") or {})
+    updates = (document(file) if file else {}) | (pairs(values, "--set", typed=True) or {})
     if not updates:
         raise ClientError(USAGE, "say what is to be changed: --set NAME=VALUE, or --file")
     body = {"proxy_ids": listed(proxy_ids, "--proxy-ids"), "updates": updates}

@@ -6,7 +6,8 @@ import click
 
 from api.client.commands.metrics import over, shown
 from api.client.exits import INVALID, LATE, MOVED, USAGE, ClientError
-from api.client.options import FILE, Call, Paging, Terms, changing, common, ends, merged, names, paging, pairs
+from api.client.options import FILE, Call, common, ends, names
+from api.client.terms import Paging, Terms, changing, merged, paging, pairs
 from reconciler.usage import Command, Group
 
 NAMES = names("/clusters", "name")
@@ -124,7 +125,12 @@ def add_endpoint(call: Call, cluster: str, endpoint: str, weight: int | None, me
     if not colon or not address or not port.isdecimal():
         raise ClientError(USAGE, f"an endpoint is ADDRESS:PORT, and not {endpoint[:80]!r}")
     body = merged(
-        {"address": address.strip("[]"), "port": int(port), "weight": weight, "metadata": pairs(metadata, "--metadata")}
+        {
+            "address": address.strip("[]"),
+            "port": int(port),
+            "weight": weight,
+            "metadata": pairs(metadata, "--metadata", typed=True),
+        }
     )
     call.change(Request("POST", f"/clusters/{id_path(cluster)}/endpoints", body=body), terms)
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from api.client.exits import INVALID, LATE, MOVED, USAGE, ClientError
-from api.client.options import FILE, Call, Paging, Terms, changing, common, ends, merged, names, paging, tag
+from api.client.options import FILE, Call, common, ends, names
+from api.client.terms import Paging, Terms, changing, merged, paging, pairs, tag
 from reconciler.usage import Command, Group
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def container() -> None:
 @container.command(
     "list", cls=Command, examples=[("envoyctl container list --status running", "those that run")], exits=ends(INVALID)
 )
-@click.option("--status", help="Only those of this status.")
+@click.option("--status", help="Only those of this status: running, stopped, …")
 @paging("name", "created_at")
 @common
 def every(call: Call, status: str | None, paging: Paging) -> None:
@@ -76,7 +77,7 @@ def get(call: Call, container: str, etag: bool) -> None:
 @click.option("--image", help="What it runs.")
 @click.option("--cpu", help="How much at most, as in 2.")
 @click.option("--memory", help="How much at most, as in 4Gi.")
-@click.option("--env", multiple=True, metavar="NAME=VALUE", help="May be repeated.")
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="May be repeated; a secret belongs into --file.")
 @changing()
 @common
 def create(
@@ -97,10 +98,7 @@ def create(
 
     if name is None and file is None:
         raise ClientError(USAGE, "name the container, or give all of it with --file")
-    split = [one.partition("=") for one in env]
-    if any(not key or not equals for key, equals, _ in split):
-        raise ClientError(USAGE, "--env takes NAME=VALUE")
-    limits, variables = merged({"cpu": cpu, "memory": memory}) or None, {key: value for key, _, value in split} or None
+    limits, variables = merged({"cpu": cpu, "memory": memory}) or None, pairs(env, "--env")
     given = {"name": name, "vm_id": vm, "container_id": container_id, "image": image}
     body = merged(document(file) if file else None, given, {"resource_limits": limits, "environment_vars": variables})
     call.change(Request("POST", "/containers", body=body), terms)

@@ -8,7 +8,8 @@ import click
 from api.client.commands.proxy import NAMES as PROXIES
 from api.client.commands.proxy import listed
 from api.client.exits import AWAY, INVALID, LATE, MOVED, REFUSED, USAGE, ClientError
-from api.client.options import Call, Paging, Terms, changing, common, ends, merged, names, paging
+from api.client.options import Call, common, ends, names
+from api.client.terms import Paging, Terms, changing, merged, paging
 from reconciler.usage import Command, Group
 
 ENDED = ("completed", "failed", "rolled_back")

@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from api.client.exits import INVALID, LATE, MOVED
-from api.client.options import FILE, Call, Paging, Terms, changing, common, ends, paging
+from api.client.options import FILE, Call, common, ends
+from api.client.terms import Paging, Terms, changing, paging
 from reconciler.usage import Command, Group
 
 

@@ -6,7 +6,8 @@ import click
 
 from api.client.commands.metrics import over, shown
 from api.client.exits import INVALID, LATE, MOVED, USAGE, ClientError
-from api.client.options import FILE, Call, Paging, Terms, changing, common, ends, names, paging, tag
+from api.client.options import FILE, Call, common, ends, names
+from api.client.terms import Paging, Terms, changing, paging, tag
 from reconciler.usage import Command, Group
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def update_config(call: Call, proxy: str, file: str, terms: Terms) -> None:
 @common
 def rollback(call: Call, proxy: str, version: int, reason: str | None, terms: Terms) -> None:
     """Return a proxy to an earlier version of its configuration."""
-    from api.client.options import merged
+    from api.client.terms import merged
     from api.client.wire import Request, id_path
 
     body = merged({"target_version": version, "reason": reason})

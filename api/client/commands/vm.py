@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from api.client.exits import INVALID, LATE, MOVED, USAGE, ClientError
-from api.client.options import FILE, Call, Paging, Terms, changing, common, ends, merged, names, paging, pairs, tag
+from api.client.options import FILE, Call, common, ends, names
+from api.client.terms import Paging, Terms, changing, merged, paging, pairs, tag
 from reconciler.usage import Command, Group
 
 NAMES = names("/virtual-machines", "hostname")

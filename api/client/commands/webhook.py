@@ -3,7 +3,8 @@
 import click
 
 from api.client.exits import INVALID, LATE, MOVED, REFUSED, ClientError
-from api.client.options import FILE, Call, Paging, Terms, changing, common, ends, merged, names, paging
+from api.client.options import FILE, Call, common, ends, names
+from api.client.terms import Paging, Terms, changing, merged, paging
 from reconciler.usage import Command, Group
 
 NAMES = names("/webhooks", "name")
