@@ -52,7 +52,8 @@ def add(flask: Flask, reach: Reach) -> None:
     def get(kind: str, name: str, tenant: str = DEFAULT_TENANT) -> Response:
         """One, with its document's digest as its ETag. `after`: not before what this proposal has changed is in force."""
         token, ref = asker(reach.store, request, "read"), ref_named(kind, tenant, name)
-        after, timeout_s = fleet.proposal(request.args.get("after", "")), changes.timeout_s(request)
+        named, timeout_s = request.args.get("after", ""), changes.timeout_s(request)
+        after = fleet.proposal(named) if named else None
         if after is not None and after.state == "committed":
             reach.waits.count(token.id)
             with reach.waits.one():
