@@ -121,7 +121,6 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_taken() -> None:
         "b.yaml",
         "b.yaml",
         "c.yaml",
-        "c.yaml",
         "d.yaml",
     ]
     assert list(loaded.problems) == sorted(loaded.problems, key=lambda problem: (problem.where, problem.what))

@@ -174,6 +174,10 @@ def _about_kind(flaw: Flaw) -> bool:
 def tenant_of(file: str, root: str) -> tuple[str, Problem | None]:
     """Whose a file is: `tenants/<tenant>/…` below the fleet's root, else everybody's."""
     parts = file[len(root) :].split("/")
+    if "tenants" in parts[1:-1]:
+        # Whoever put it there means a tenant's, and it would be everybody's.
+        hint = f"move it to {root}tenants/<tenant>/, or call the directory something else"
+        return DEFAULT_TENANT, Problem(Where(file), "is in a directory `tenants` that is not at the root of its fleet", hint)
     if parts[0] != "tenants":
         return DEFAULT_TENANT, None
     if len(parts) < 3:

@@ -112,7 +112,11 @@ def test_tenants_see_only_their_own() -> None:
     ]
     below = check({"fleet/tenants/t/h.yaml": document("Host", "h")}, root="fleet/")
     assert set(below.resources) == {Ref("Host", "h", "t")}
-    assert set(check({"fleet/tenants/t/h.yaml": document("Host", "h")}).resources) == {Ref("Host", "h")}
+    assert problems({"fleet/tenants/t/h.yaml": document("Host", "h"), "tenants/t/tenants/u/h.yaml": document("Host", "h")}) == [
+        f"{file}:1:1: is in a directory `tenants` that is not at the root of its fleet"
+        " (move it to tenants/<tenant>/, or call the directory something else)"
+        for file in ("fleet/tenants/t/h.yaml", "tenants/t/tenants/u/h.yaml")
+    ]
 
 
 def test_one_settings_document() -> None:
