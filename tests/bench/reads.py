@@ -74,7 +74,7 @@ def _serving(state: Path) -> Iterator[int]:
     with closing(socket.create_server(("127.0.0.1", 0), backlog=100)) as listening:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         told = {"listen": listening.fileno(), "certificate": "", "key": "", "store": default_url(state), "run": str(state)}
-        told |= {"followed": ["", ""], "form": "json", "level": "info", "colour": False}
+        told |= {"followed": ["", ""], "trusted": [], "origins": [], "form": "json", "level": "info", "colour": False}
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.reads", json.dumps(told)],
             stdin=subprocess.PIPE,
