@@ -9,12 +9,13 @@ if TYPE_CHECKING:
 
 
 def create_app(reach: "Reach") -> "Wsgi":
-    """Each surface is a small app of its own under `/<name>/`; `/health` is everybody's, `/hooks` the forges', and the
-    URLs of one surface (`AT_ROOT`) are served without its name too. `reach` is what they may use."""
+    """Each surface is a small app of its own under `/<name>/`; `/health` is everybody's, `/metrics` ours, `/hooks` the
+    forges', and the URLs of one surface (`AT_ROOT`) are served without its name too. `reach` is what they may use."""
     # Imported here: who asks needs nothing of those who serve.
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
     from api import audit, hooks
+    from api.counts import Counts
     from api.outer import Outer
     from api.surfaces import AT_ROOT, SURFACES, root
 
@@ -22,7 +23,8 @@ def create_app(reach: "Reach") -> "Wsgi":
     for name in SURFACES:
         audit.listen(surfaces[f"/{name}"], name)
     surfaces["/hooks"] = hooks.App(reach)
-    below, nobodys = surfaces[f"/{AT_ROOT}"], root.app(reach)
+    counts = Counts(reach.recorder.lost) if reach.recorder is not None else Counts()
+    below, nobodys = surfaces[f"/{AT_ROOT}"], root.app(reach, counts)
     base = SURFACES[AT_ROOT].BASE
 
     def first(environ: dict[str, Any], start: "Start") -> Iterable[bytes]:
@@ -30,4 +32,4 @@ def create_app(reach: "Reach") -> "Wsgi":
         inner: Wsgi = below if path == base or path.startswith(f"{base}/") else nobodys
         return inner(environ, start)
 
-    return Outer(DispatcherMiddleware(first, surfaces), reach.log, reach.secure, reach.recorder, reach.front)
+    return Outer(DispatcherMiddleware(first, surfaces), reach.log, reach.secure, reach.recorder, reach.front, counts)

@@ -22,6 +22,9 @@ CHANGES_IN_A_MINUTE, WAITS_IN_A_MINUTE = 12_000, 12_000
 # All that is being read and not answered yet.
 MOST_BYTES = 256 * 1024 * 1024
 
+# Stands in the environ of a request that was not answered since a limit was met, which is counted.
+LIMITED = "convoy.limited"
+
 
 class TooMany(Exception):
     """Not now: `after_s` is when to try again. `own` where this client alone has asked too often."""

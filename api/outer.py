@@ -11,6 +11,7 @@ from typing import Any
 
 from api import cors, peer
 from api.audit import Asker, harmless
+from api.counts import Counts
 from api.recorder import Recorder
 from reconciler.log import Log
 
@@ -43,9 +44,16 @@ class Outer:
     """A WSGI app around another. Where that fails, whoever asked is told no more than that it has."""
 
     def __init__(
-        self, inner: Wsgi, log: Log, secure: bool, recorder: Recorder | None = None, front: Front | None = None
+        self,
+        inner: Wsgi,
+        log: Log,
+        secure: bool,
+        recorder: Recorder | None = None,
+        front: Front | None = None,
+        counts: Counts | None = None,
     ) -> None:
         self._inner, self._log, self._secure, self._recorder, self._front = inner, log, secure, recorder, front or Front()
+        self._counts = counts or Counts()
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         begun = time.monotonic()
@@ -77,8 +85,10 @@ class Outer:
             path = environ["SCRIPT_NAME"] + path
         # Where part of it is a secret, its app says what may be shown.
         path = environ.get("convoy.path", path)
-        say = self._log.debug if path in QUIET else self._log.info
-        took = round(1000 * (time.monotonic() - begun), 1)
+        # A scrape comes every few seconds; one that was refused is worth a line.
+        say = self._log.debug if path in QUIET or (path, status[0]) == ("/metrics", "200") else self._log.info
+        seconds = time.monotonic() - begun
+        took = round(1000 * seconds, 1)
         # Of the query nothing: it may hold a token.
         said: dict[str, object] = {
             "id": id,
@@ -94,4 +104,4 @@ class Outer:
         say("http.request", **said)
         if self._recorder is not None:
             self._recorder.hear(environ, int(status[0]))
-        return answer
+        return self._counts.answered(environ, int(status[0]), seconds, answer)

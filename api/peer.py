@@ -9,6 +9,8 @@ IPV6_PREFIX = 64
 # No chain of proxies is longer; whatever stands before these is not looked at.
 MOST_HOPS = 20
 PEER = "convoy.peer"
+# By these a proxy says that it stands between.
+BETWEEN = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED", "HTTP_X_REAL_IP")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -36,6 +38,23 @@ def believe(environ: dict[str, Any], trusted: Sequence[Network]) -> None:
     environ[PEER] = peer
     if str(environ.get("HTTP_X_FORWARDED_PROTO", "")).rpartition(",")[2].strip().lower() == "https":
         environ["wsgi.url_scheme"] = "https"
+
+
+def local(environ: Mapping[str, Any]) -> bool:
+    """Whether a program on this machine asks, and by itself: who comes through a proxy here does not, believed or not. It asks
+    for this machine by name: a browser here can be led to us by a page of others, under a name of theirs."""
+    host = str(environ.get("HTTP_HOST", ""))
+    named = host.partition(":")[0].lower() == "localhost" or _loopback(_plain(host))
+    between = any(name.startswith(BETWEEN) for name in environ)
+    return named and not between and _loopback(str(environ.get("REMOTE_ADDR", "")))
+
+
+def _loopback(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return bool((getattr(found, "ipv4_mapped", None) or found).is_loopback)
 
 
 def _plain(hop: str) -> str:

@@ -32,6 +32,8 @@ class Recorder:
         self._waiting: deque[Heard] = deque()
         self._counts = dict.fromkeys(MOST_WAITING, 0)
         self._lost = dict.fromkeys(MOST_WAITING, 0)
+        # The same since the start, whether a row says so by now or not.
+        self._missing = dict.fromkeys(MOST_WAITING, 0)
         self._heard = self._written = 0
         self._hurry = self._closed = False
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
@@ -59,10 +61,16 @@ class Recorder:
             kind = heard.kind
             if self._counts[kind] >= MOST_WAITING[kind]:
                 self._lost[kind] += 1
+                self._missing[kind] += 1
                 return
             self._counts[kind] += 1
             self._heard += 1
             self._waiting.append(heard)
+
+    def lost(self) -> dict[str, int]:
+        """How many calls of each class are missing in the audit, since the start."""
+        with self._changed:
+            return dict(self._missing)
 
     def flush(self, timeout_s: float = 1.0) -> bool:
         """Waits until all that was heard so far is written; False where that takes longer."""
@@ -112,6 +120,9 @@ class Recorder:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is ours: what comes next must be written all the same
             self._log.error("audit.broken", calls=len(batch), error=f"{type(error).__name__}: {error}")
+            with self._changed:
+                for heard in batch:
+                    self._missing[heard.kind] += 1
         if lost:
             self._log.error("audit.lost", **lost)
         with self._changed:

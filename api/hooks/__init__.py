@@ -13,6 +13,7 @@ from typing import Any
 
 from flask import Flask, Request, Response, request
 
+from api import counts
 from api.bodies import BodyError, read_body
 from api.hooks.delivery import Delivery, Event, Malformed
 from api.hooks.heard import Once, Recorder
@@ -146,6 +147,7 @@ class App:
         self.hooks = hooks = Hooks(reach)
         self._flask = flask = Flask("convoy.hooks", static_folder=None)
         wire.envelope(flask)
+        counts.listen(flask, "hooks")
 
         @flask.post("/<provider>/<place>")
         def deliver(provider: str, place: str) -> Response:

@@ -1,21 +1,26 @@
-"""What belongs to no surface: whether this process is alive, and whether it is of use."""
+"""What belongs to no surface: whether this process is alive, whether it is of use, and what it counts of itself."""
 
 import threading
 import time
 
-from flask import Flask, Response
+from flask import Flask, Response, request
+from werkzeug.exceptions import NotFound
 
+from api import counts, peer
+from api.people import Forbidden, asker
 from api.reach import Reach
 from api.surfaces.convoy import wire
+from reconciler.metrics import EXPOSITION
 from reconciler.store import LEASE, StoreError
 
 # Anybody may ask, so the store is asked so often at most.
 FRESH_S = 1.0
 
 
-def app(reach: Reach) -> Flask:
+def app(reach: Reach, counted: counts.Counts) -> Flask:
     flask = Flask("convoy", static_folder=None)
     wire.envelope(flask)
+    counts.listen(flask, counts.ROOT)
     lock, known = threading.Lock(), dict[str, bool]()
     until = [0.0]
 
@@ -45,5 +50,16 @@ def app(reach: Reach) -> Flask:
         result = wire.answer({"ready": well, **said})
         result.status_code = 200 if well else 503
         return result
+
+    @flask.get("/metrics")
+    def metrics() -> Response:
+        """What this process counts: for a program on this machine, and for who may read the whole fleet. To others who are
+        known it is not there."""
+        if not peer.local(request.environ):
+            try:
+                asker(reach.store, request, "read")
+            except Forbidden:
+                raise NotFound from None
+        return Response(counted.exposition(), content_type=EXPOSITION)
 
     return flask

@@ -4,13 +4,13 @@ import gzip
 import json
 from typing import Any
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.bodies import BodyError
 from api.changes import NotDone, Opened, Waiting
 from api.fleet import Found
-from api.limits import TooMany
+from api.limits import LIMITED, TooMany
 from api.people import Forbidden, Unknown
 from reconciler.ask import AskError
 from reconciler.core.masked import shown
@@ -159,6 +159,7 @@ def envelope(flask: Flask) -> None:
 
     @flask.errorhandler(TooMany)
     def too_many(why: TooMany) -> Response:
+        request.environ[LIMITED] = True
         return error(429 if why.own else 503, "busy", str(why), f"again in {why.after_s} s", Retry_After=str(why.after_s))
 
     @flask.errorhandler(BodyError)
@@ -191,6 +192,7 @@ def envelope(flask: Flask) -> None:
 
     @flask.errorhandler(Full)
     def full(why: Full) -> Response:
+        request.environ[LIMITED] = True
         return error(503, "busy", str(why), "the repository is away, or slow: ask again soon", Retry_After=str(AGAIN_S))
 
     @flask.errorhandler(KeyReused)

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.bodies import BodyError
 from api.changes import Opened, Waiting
-from api.limits import TooMany
+from api.limits import LIMITED, TooMany
 from api.people import Forbidden, Unknown
 from api.surfaces.envoy_fleet.rates import Standing
 from reconciler.ask import AskError
@@ -184,6 +184,7 @@ def envelope(flask: Flask, log: Log, standing: Callable[[], Standing]) -> None:
 
     @flask.errorhandler(TooMany)
     def too_many(why: TooMany) -> Response:
+        request.environ[LIMITED] = True
         return error(429 if why.own else 503, str(why), Retry_After=str(why.after_s))
 
     @flask.errorhandler(BodyError)
@@ -202,6 +203,7 @@ def envelope(flask: Flask, log: Log, standing: Callable[[], Standing]) -> None:
 
     @flask.errorhandler(Full)
     def full(why: Full) -> Response:
+        request.environ[LIMITED] = True
         return error(503, str(why), Retry_After=str(AGAIN_S))
 
     @flask.errorhandler(KeyReused)

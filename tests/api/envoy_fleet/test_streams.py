@@ -335,6 +335,25 @@ NONSENSE: list[tuple[object, str]] = [
 ]
 
 
+def test_open_ones_are_counted(tmp_path: Path) -> None:
+    """For Prometheus, from the 101 until it is over, however that comes about."""
+
+    def streams() -> str:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", alone.port, timeout=10)) as asking:
+            asking.request("GET", "/metrics")
+            every = asking.getresponse().read().decode().splitlines()
+        (line,) = [one for one in every if one.startswith("convoy_http_streams ")]
+        return line.rpartition(" ")[2]
+
+    with contextlib.closing(Serving(tmp_path, Http("127.0.0.1:0"))) as alone:
+        with alone.connect() as first, alone.connect():
+            subscribe(first, "proxy.status.changed")
+            assert streams() == "2.0"
+            first.socket.close()
+            soon(lambda: streams() == "1.0")
+        soon(lambda: streams() == "0.0")
+
+
 def test_nonsense_is_answered(serving: Serving) -> None:
     """By name, in the dialect's envelope, and the stream goes on."""
     for start in range(0, len(NONSENSE), 20):
