@@ -71,8 +71,9 @@ def signers(tmp_path: Path, ssh: Ssh) -> Path:
     return path
 
 
-# Why a test may be skipped where every part is here: it is for another user, or the network does not give what it plays.
-MAY_BE_SKIPPED = ("run as ", "cannot get")
+# Why a test may be skipped where every part is here: it is for another user or another database, or the network does not give
+# what it plays.
+MAY_BE_SKIPPED = ("run as ", "for SQLite alone", "cannot get")
 
 
 def skipped_for_want(terminalreporter: pytest.TerminalReporter) -> list[str]:

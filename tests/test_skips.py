@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
         ("no Envoy here", [], 0),
         ("only root can: run as root", ["--all-parts"], 0),
         ("npm cannot get a package", ["--all-parts"], 0),
+        ("for SQLite alone: another takes less", ["--all-parts"], 0),
     ],
 )
 def test_a_test_that_is_skipped_for_want_of_a_part_fails_the_run(

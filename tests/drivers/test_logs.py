@@ -237,7 +237,8 @@ def test_usage_counts_the_whole_tree(world: ProcessWorld) -> None:
     driver, app = world.driver(), want("app", run=python(text))
     act(driver, "create", app)
     eventually(driver, app, healthy)
-    soon(lambda: next(iter(driver.usage())).cpu_s >= 0.5)
+    # Linux counts in whole ticks, for user and system each: what took half a second may be shown as a little less.
+    soon(lambda: next(iter(driver.usage())).cpu_s >= 0.45)
     (one,) = driver.usage()
     assert one.processes == 2
     assert one.memory_bytes > 60_000_000

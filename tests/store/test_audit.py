@@ -98,7 +98,7 @@ def test_a_backup_holds_the_changes(store: Store, tmp_path: object) -> None:
 def test_spoiled_rows_are_passed_over(place: Place) -> None:
     """Whatever stands in a column, the rest is read, and the next is written."""
     if place.backend != "sqlite":
-        pytest.skip("only SQLite takes anything anywhere")
+        pytest.skip("for SQLite alone: it takes anything anywhere")
     with closing(Store(place.url, Seams())) as store:
         store.audit.add([one(request="kept"), one(request="spoiled")])
         with closing(sqlite3.connect(place.url.removeprefix("sqlite:///"))) as raw:

@@ -89,7 +89,7 @@ def test_a_name_that_many_uids_begin_with(store: Store) -> None:
 def test_only_indexes_are_asked(place: Place) -> None:
     """For a name and for a uid each its own: nothing is looked through."""
     if place.backend != "sqlite":
-        pytest.skip("PostgreSQL decides by how much there is")
+        pytest.skip("for SQLite alone: PostgreSQL decides by how much there is")
     with closing(Store(place.url, Seams())) as store:
         put(store, UIDS)
     query = by_name_or_uid("t", "Host", "550e8400").compile(compile_kwargs={"literal_binds": True})

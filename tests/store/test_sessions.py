@@ -160,7 +160,7 @@ def test_a_password_is_hashed() -> None:
 def test_spoiled_rows_are_as_if_they_were_not_there(place: Place, table: str) -> None:
     """Whatever stands in a column, nobody is let in that was not, and nothing fails."""
     if place.backend != "sqlite":
-        pytest.skip("only SQLite takes anything anywhere")
+        pytest.skip("for SQLite alone: it takes anything anywhere")
     with closing(Store(place.url, Seams())) as store:
         ada = store.accounts.create("ada@example.com", "acme", {})
         id, _, _ = store.sessions.open(ada.id)
