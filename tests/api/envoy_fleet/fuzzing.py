@@ -71,6 +71,8 @@ def failures(dialect: Dialect, *, seed: int, within_s: int) -> tuple[Sequence[st
     project.generation.database = "none"
     project.checks.not_a_server_error.expected_statuses = ["2xx", "4xx", *map(str, NO_CONTROL)]
     project.checks.positive_data_acceptance.expected_statuses = [*map(str, BEYOND_SCHEMAS)]
+    # A tag that is longer than any can be is refused as one that does not match.
+    project.checks.negative_data_rejection.expected_statuses += ["412"]
     assert all(getattr(project.checks, name).enabled for name in CHECKS)
     found, checks = dict[tuple[str, str], str](), 0
     with no_sockets():
