@@ -17,6 +17,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reconciler.log import Log
 from reconciler.metrics import Metrics
@@ -60,21 +61,11 @@ class Web:
     def __init__(self, http: Http, store: str, run: Path, metrics: Metrics, log: Log, seams: Seams) -> None:
         self._metrics, self._log, self._seams = metrics, log, seams
         _check_tls(http)
-        trusted, origins = [*map(_network, http.trusted)], [*map(_origin, http.origins)]
+        about = told(http, store, run, log)
         self._socket = _listening(http)
         host, port = self._socket.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._told = {
-            "store": store,
-            "run": str(run),
-            "listen": self._socket.fileno(),
-            "certificate": str(http.certificate or ""),
-            "key": str(http.key or ""),
-            "followed": http.followed,
-            "trusted": trusted,
-            "origins": origins,
-            **log.told(),
-        }
+        self._told = {**about, "listen": self._socket.fileno()}
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -147,6 +138,20 @@ class Web:
                 process.kill()
         self._thread.join()
         self._socket.close()
+
+
+def told(http: Http, store: str, run: Path, log: Log) -> dict[str, Any]:
+    """What the process that serves HTTP must know, for JSON, save which socket it listens on. Raises WebError."""
+    return {
+        "store": store,
+        "run": str(run),
+        "certificate": str(http.certificate or ""),
+        "key": str(http.key or ""),
+        "followed": http.followed,
+        "trusted": [*map(_network, http.trusted)],
+        "origins": [*map(_origin, http.origins)],
+        **log.told(),
+    }
 
 
 def _network(text: str) -> str:

@@ -21,8 +21,10 @@ from typing import Any
 from api.signed import Claims, signed
 from reconciler.core.declared import Declaration, Maker
 from reconciler.load import Loader
+from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Store, default_url
+from reconciler.web import Http, told
 from tests.bench.load import Fake
 
 Row = tuple[str, float, str, float | None]
@@ -73,10 +75,9 @@ def _filled(state: Path) -> list[str]:
 def _serving(state: Path) -> Iterator[int]:
     with closing(socket.create_server(("127.0.0.1", 0), backlog=100)) as listening:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        told = {"listen": listening.fileno(), "certificate": "", "key": "", "store": default_url(state), "run": str(state)}
-        told |= {"followed": ["", ""], "trusted": [], "origins": [], "form": "json", "level": "info", "colour": False}
+        about = told(Http("0"), default_url(state), state, Log(form="json"))
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.reads", json.dumps(told)],
+            [sys.executable, "-m", "tests.bench.reads", json.dumps({**about, "listen": listening.fileno()})],
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             pass_fds=(listening.fileno(),),
@@ -158,7 +159,7 @@ def _rows(asking: _Asking, asked: dict[str, str], rounds: int) -> list[Row]:
     return rows
 
 
-def serve(told: dict[str, Any]) -> None:
+def serve(about: dict[str, Any]) -> None:
     """The web process as `convoy serve` starts it, with an empty view beside what it serves."""
     from flask import Flask, Response
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -179,7 +180,7 @@ def serve(told: dict[str, Any]) -> None:
         def load(self) -> Any:
             return DispatcherMiddleware(super().load(), {"/bench": flask})
 
-    Beside(told).run()
+    Beside(about).run()
 
 
 if __name__ == "__main__":
