@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import func, insert, select
 
 from reconciler.store.database import Database
-from reconciler.store.logs import last_number
+from reconciler.store.logs import keep_newest, last_number
 from reconciler.store.rows import sound
 from reconciler.store.tables import ATTEMPTS
 
@@ -56,9 +56,7 @@ class Attempts:
             }
             connection.execute(insert(ATTEMPTS).values(row))
             if number % TIDIED == 0:
-                mine = ATTEMPTS.c.notification == one.notification
-                edge = select(ATTEMPTS.c.number).where(mine).order_by(ATTEMPTS.c.number.desc()).offset(MOST_KEPT).limit(1)
-                connection.execute(delete(ATTEMPTS).where(mine, ATTEMPTS.c.number <= edge.scalar_subquery()))
+                keep_newest(connection, ATTEMPTS, ATTEMPTS.c.notification == one.notification, MOST_KEPT)
 
     def of(self, notification: str, most: int, before: int | None = None) -> list[Attempt]:
         """The newest of a Notification, newest first; below a number."""

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, func, insert, select
 
 from reconciler.store.database import Database
+from reconciler.store.logs import keep_newest, last_number
 from reconciler.store.people_tables import AUDIT
-from reconciler.store.rows import AT_ONCE, LARGEST_NUMBER, as_json, read_object, sound
+from reconciler.store.rows import as_json, chunks, read_object, sound
 
 # How many rows of each class are kept, about: changes by somebody known, whatever else somebody known asked, and what nobody
 # known asked. Each has a cap of its own, so that no flood of one washes away another.
@@ -68,14 +69,13 @@ class Audit:
         if not calls:
             return
         with self._database.writing("audit") as connection:
-            last = _last(connection)
-            rows = [_row(call, last + place) for place, call in enumerate(calls, 1)]
-            for begin in range(0, len(rows), AT_ONCE):
-                connection.execute(insert(AUDIT), rows[begin : begin + AT_ONCE])
+            last = last_number(connection, AUDIT)
+            for some in chunks(_row(call, last + place) for place, call in enumerate(calls, 1)):
+                connection.execute(insert(AUDIT), some)
             for kind, kept in KEPT.items():
                 new = self._since_trimmed.get(kind, kept) + sum(call.kind == kind for call in calls)
                 if new > kept // 20:
-                    _trim(connection, kind, kept)
+                    keep_newest(connection, AUDIT, AUDIT.c.kind == kind, kept)
                     new = 0
                 self._since_trimmed[kind] = new
 
@@ -91,17 +91,6 @@ class Audit:
     def count(self, wanted: Wanted) -> int:
         with self._database.reading("audit") as connection:
             return connection.execute(select(func.count()).select_from(AUDIT).where(*_conditions(wanted))).scalar_one()
-
-
-def _last(connection: Connection) -> int:
-    ours = AUDIT.c.number.between(1, LARGEST_NUMBER - 1)
-    return connection.execute(select(func.max(AUDIT.c.number)).where(ours)).scalar_one() or 0
-
-
-def _trim(connection: Connection, kind: str, kept: int) -> None:
-    mine = AUDIT.c.kind == kind
-    edge = select(AUDIT.c.number).where(mine).order_by(AUDIT.c.number.desc()).offset(kept).limit(1).scalar_subquery()
-    connection.execute(delete(AUDIT).where(mine & (AUDIT.c.number <= edge)))
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:

@@ -202,9 +202,7 @@ def _newest(connection: Connection, refs: Iterable[str]) -> list[Any]:
 def _first(connection: Connection, refs: Iterable[str]) -> dict[tuple[str, str], float]:
     """When each of these was changed first, by ref and uid, as far as that is kept."""
     query = select(HISTORY.c.ref, HISTORY.c.uid, func.min(HISTORY.c.at)).group_by(HISTORY.c.ref, HISTORY.c.uid)
-    return {
-        (row[0], row[1]): row[2] for some in chunks(refs) for row in connection.execute(query.where(HISTORY.c.ref.in_(some)))
-    }
+    return {(ref, uid): at for ref, uid, at in found(connection, query, HISTORY.c.ref, refs)}
 
 
 def _sound(table: Table, rows: Iterable[Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database
@@ -43,6 +43,13 @@ def last_number(connection: Connection, table: Table) -> int:
     """0 where there is none. What no log of ours can have reached, somebody has put there."""
     ours = table.c.number.between(1, LARGEST_NUMBER - 1)
     return connection.execute(select(func.max(table.c.number)).where(ours)).scalar_one() or 0
+
+
+def keep_newest(connection: Connection, table: Table, mine: ColumnElement[bool], kept: int) -> None:
+    """Drop what has a lower number than the newest so many of those rows."""
+    number = table.c.number
+    edge = select(number).where(mine).order_by(number.desc()).offset(kept).limit(1).scalar_subquery()
+    connection.execute(delete(table).where(mine, number <= edge))
 
 
 def trim(connection: Connection, table: Table, most: int) -> None:

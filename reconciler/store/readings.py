@@ -30,11 +30,11 @@ from reconciler.store.readings_rows import (
     mark,
     marked,
     number,
-    pieces,
     put,
     reading,
     spans,
 )
+from reconciler.store.rows import found
 
 # What the database says when what is there is of no use, or takes the room that others need.
 BROKEN = (
@@ -136,8 +136,8 @@ class Readings:
                     break
                 begin = first - first % step
                 rows = connection.execute(select(ROWS).where(*of, ROWS.c.at >= begin, ROWS.c.at < begin + step))
-                spans = rolled(((row.subject, row.at, one) for row in rows if (one := reading(row)) is not None), step)
-                put(connection, step, spans, add=False)
+                whole = rolled(((row.subject, row.at, one) for row in rows if (one := reading(row)) is not None), step)
+                put(connection, step, whole, add=False)
                 since = begin if since is None else min(since, begin)
                 done = begin + step
             mark(connection, name, end)
@@ -157,24 +157,19 @@ class Readings:
 
     def latest(self, subjects: Iterable[str], since: int) -> dict[str, tuple[int, Reading]]:
         """Subject ⇒ its last minute that began at or after `since`, and what was served in it."""
-        found: dict[str, tuple[int, Reading]] = {}
         with self._reading("read") as connection:
             if connection is None:
                 return {}
-            wanted = [*dict.fromkeys(subjects)]
-            for piece in pieces(wanted):
-                names = {id: name for name, id in by_name(connection, piece).items()}
-                recent = (ROWS.c.subject.in_(names), ROWS.c.step == MINUTE_S, ROWS.c.at >= since)
-                for row in connection.execute(select(ROWS).where(*recent).order_by(ROWS.c.at)):
-                    if (one := reading(row)) is not None:
-                        found[names[row.subject]] = (row.at, one)
-        return found
+            names = {id: name for name, id in by_name(connection, set(subjects)).items()}
+            recent = select(ROWS).where(ROWS.c.step == MINUTE_S, ROWS.c.at >= since).order_by(ROWS.c.at)
+            rows = found(connection, recent, ROWS.c.subject, names)
+            return {names[row.subject]: (row.at, one) for row in rows if (one := reading(row)) is not None}
 
     def system(self) -> dict[str, Any]:
         """The latest about the whole system, as `write` was given it."""
         with self._reading("read") as connection:
-            found = marked(connection, "system") if connection is not None else None
-        return found if isinstance(found, dict) else {}
+            last = marked(connection, "system") if connection is not None else None
+        return last if isinstance(last, dict) else {}
 
     # How it is opened
 

@@ -1,6 +1,6 @@
 """The tables of the readings, and their rows: what was served, by whom, in which span of time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from reconciler.core.latency import packed, unpacked
 from reconciler.core.readings import STEPS, Reading, joined, rolled
+from reconciler.store.rows import found
 from reconciler.store.tables import Text
 
 METADATA = MetaData()
@@ -54,18 +55,14 @@ VERSION = 1
 # How much of all rows each resolution may have: the finest are the most, and soonest of no use.
 SHARES = {60: 0.4, 300: 0.3, 3600: 0.2, 86400: 0.1}
 FINER = dict(zip([*STEPS.values()][1:], STEPS.values(), strict=False))
-# Its values in an SQL statement: SQLite of old takes no more than 999.
-AT_ONCE = 500
 
 
 def put(connection: Connection, step: int, new: Mapping[tuple[int, int], Reading], *, add: bool) -> None:
     """Subject's number and beginning ⇒ what; `add`ed to what is there, or in its place."""
     if not new:
         return
-    times = sorted({at for _, at in new})
-    of = (ROWS.c.step == step, ROWS.c.at.in_(times[:AT_ONCE]))
     there: dict[tuple[int, int], Reading] = {}
-    for row in connection.execute(select(ROWS).where(*of)):
+    for row in found(connection, select(ROWS).where(ROWS.c.step == step), ROWS.c.at, {at for _, at in new}):
         if (row.subject, row.at) in new and (one := reading(row)) is not None:
             there[row.subject, row.at] = one
     if there:
@@ -93,7 +90,7 @@ def put(connection: Connection, step: int, new: Mapping[tuple[int, int], Reading
 
 def spans(connection: Connection, id: int, step: int, start: int, end: int) -> dict[int, Reading]:
     of = (ROWS.c.subject == id, ROWS.c.step == step, ROWS.c.at >= start, ROWS.c.at < end)
-    found = {row.at: one for row in connection.execute(select(ROWS).where(*of)) if (one := reading(row)) is not None}
+    every = {row.at: one for row in connection.execute(select(ROWS).where(*of)) if (one := reading(row)) is not None}
     finer = FINER.get(step)
     if finer is not None:
         done = number(connection, f"rolled {step}")
@@ -102,8 +99,8 @@ def spans(connection: Connection, id: int, step: int, start: int, end: int) -> d
         rest = spans(connection, id, finer, begin, last) if begin < last else {}
         for (_, at), one in rolled((("", at, one) for at, one in rest.items()), step).items():
             if at < end:
-                found[at] = one
-    return found
+                every[at] = one
+    return every
 
 
 def reading(row: Any) -> Reading | None:
@@ -115,17 +112,9 @@ def reading(row: Any) -> Reading | None:
         return None
 
 
-def by_name(connection: Connection, subjects: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for piece in pieces(subjects):
-        rows = connection.execute(select(SUBJECTS.c.subject, SUBJECTS.c.id).where(SUBJECTS.c.subject.in_(piece)))
-        found |= {row.subject: row.id for row in rows}
-    return found
-
-
-def pieces(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for n in range(0, len(values), AT_ONCE):
-        yield values[n : n + AT_ONCE]
+def by_name(connection: Connection, subjects: Iterable[str]) -> dict[str, int]:
+    rows = found(connection, select(SUBJECTS.c.subject, SUBJECTS.c.id), SUBJECTS.c.subject, subjects)
+    return {row.subject: row.id for row in rows}
 
 
 def mark(connection: Connection, name: str, value: object) -> None:
@@ -142,5 +131,5 @@ def marked(connection: Connection, name: str) -> Any:
 
 
 def number(connection: Connection, name: str) -> int | None:
-    found = marked(connection, name)
-    return found if isinstance(found, int) else None
+    value = marked(connection, name)
+    return value if isinstance(value, int) else None

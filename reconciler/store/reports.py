@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database
-from reconciler.store.rows import chunks, found, sound
+from reconciler.store.rows import found, sound
 from reconciler.store.tables import REPORTS, RESOURCES
 
 STATES = frozenset({"created", "running", "stopped", "failed"})
@@ -55,12 +55,9 @@ class Reports:
         """Name of a VirtualMachine ⇒ how many Containers are registered on it; one question for all of these."""
         machine = self._database.dialect.text_at(RESOURCES.c.document, ("spec", "virtualMachine"))
         containers = (RESOURCES.c.kind == "Container") & (RESOURCES.c.tenant == tenant)
-        counts: dict[str, int] = {}
+        query = select(machine, func.count()).where(containers).group_by(machine)
         with self._database.reading("resources") as connection:
-            for some in chunks(set(machines)):
-                query = select(machine.label("machine"), func.count().label("count")).where(containers & machine.in_(some))
-                counts |= {row.machine: row.count for row in connection.execute(query.group_by(machine))}
-        return counts
+            return dict(found(connection, query, machine, set(machines)))
 
 
 def _read(connection: Connection, uids: Iterable[str]) -> dict[str, Report]:

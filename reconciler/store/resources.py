@@ -8,7 +8,7 @@ from sqlalchemy import Select, false, or_, select, union
 
 from reconciler.core.declared import Declared
 from reconciler.store.database import Database
-from reconciler.store.rows import chunks, found, read_object, sound
+from reconciler.store.rows import found, read_object, sound
 from reconciler.store.tables import CERTIFICATES, RESOURCES
 
 UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -29,8 +29,7 @@ class Resources:
         """Printed ref ⇒ the digest of its document, of those of these that are declared."""
         query = select(RESOURCES.c.ref, RESOURCES.c.digest)
         with self._database.reading("resources") as connection:
-            rows = (row for some in chunks(refs) for row in connection.execute(query.where(RESOURCES.c.ref.in_(some))))
-            return {row.ref: row.digest for row in rows}
+            return {row.ref: row.digest for row in found(connection, query, RESOURCES.c.ref, refs)}
 
     def find(self, tenant: str, kind: str, word: str) -> Declared | None:
         """The one of this name, else of this uid, else the only one whose uid begins so."""
