@@ -24,13 +24,13 @@ def readable(text: str) -> str:
     return text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()
 
 
-def _table(name: str, *columns: "Column[Any]") -> Table:
+def table(name: str, *columns: "Column[Any]") -> Table:
     return Table(name, METADATA, *columns)
 
 
 # Made once, then never changed: who this installation is, and its keys.
-META = _table("meta", Column("name", Text, primary_key=True), Column("value", LargeBinary, nullable=False))
-LEASES = _table(
+META = table("meta", Column("name", Text, primary_key=True), Column("value", LargeBinary, nullable=False))
+LEASES = table(
     "leases",
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
@@ -40,37 +40,37 @@ LEASES = _table(
 )
 
 
-def _log(name: str, *columns: "Column[Any]") -> Table:
+def log(name: str, *columns: "Column[Any]") -> Table:
     """Append-only and capped. Numbers are given in the writing transaction, so that they become visible in their order."""
     number = Column("number", BigInteger, primary_key=True, autoincrement=False)
-    return _table(name, number, Column("at", Double, nullable=False), *columns)
+    return table(name, number, Column("at", Double, nullable=False), *columns)
 
 
-def _text(name: str) -> "Column[str]":
+def text(name: str) -> "Column[str]":
     return Column(name, Text, nullable=False)
 
 
-REVISIONS = _log("revisions", _text("revision"), _text("status"), _text("problems"))
-PLANS = _log("plans", _text("revision"), _text("body"))
-OUTCOMES = _log("outcomes", _text("body"))
-EVENTS = _log("events", _text("kind"), _text("ref"), _text("message"))
+REVISIONS = log("revisions", text("revision"), text("status"), text("problems"))
+PLANS = log("plans", text("revision"), text("body"))
+OUTCOMES = log("outcomes", text("body"))
+EVENTS = log("events", text("kind"), text("ref"), text("message"))
 
 # What the last accepted revision declares, and the changes that led there. A change keeps the document that it put an end to:
 # what it led to stands in the next change of that resource, or in `resources`.
-RESOURCES = _table(
+RESOURCES = table(
     "resources",
     Column("ref", Text, primary_key=True),
-    _text("uid"),
-    _text("kind"),
-    _text("tenant"),
-    _text("name"),
-    _text("digest"),
-    _text("document"),
-    _text("file"),
+    text("uid"),
+    text("kind"),
+    text("tenant"),
+    text("name"),
+    text("digest"),
+    text("document"),
+    text("file"),
     Column("line", Integer, nullable=False),
-    _text("blob"),
-    _text("revision"),
-    _text("author"),
+    text("blob"),
+    text("revision"),
+    text("author"),
     Column("n", Integer, nullable=False),
     Column("at", Double, nullable=False),
     Column("version", Text, nullable=False, server_default=""),
@@ -78,20 +78,20 @@ RESOURCES = _table(
     # When it was first declared, of all that is known; `at` is when it was changed last.
     Column("created", Double, nullable=False, server_default="0"),
 )
-HISTORY = _log(
+HISTORY = log(
     "history",
-    _text("ref"),
-    _text("uid"),
+    text("ref"),
+    text("uid"),
     Column("n", Integer, nullable=False),
-    _text("revision"),
-    _text("accepted"),
-    _text("author"),
-    _text("change"),
-    _text("digest_before"),
-    _text("digest"),
-    _text("file"),
+    text("revision"),
+    text("accepted"),
+    text("author"),
+    text("change"),
+    text("digest_before"),
+    text("digest"),
+    text("file"),
     Column("line", Integer, nullable=False),
-    _text("document_before"),
+    text("document_before"),
     Column("bytes", Integer, nullable=False),
     # The id of what the resource is declared as from then on (core/declared.py), and what the commit said.
     Column("version", Text, nullable=False, server_default=""),
@@ -101,56 +101,56 @@ HISTORY = _log(
 # Name ⇒ JSON: the status of every resource, and where the fleet as a whole stands.
 # Whoever follows the statuses reads those numbered above the last that he has read; `CHANGES` in STATE holds the last number
 # that was given, so that none is given twice.
-STATUS = _table(
+STATUS = table(
     "status",
     Column("name", Text, primary_key=True),
-    _text("body"),
+    text("body"),
     Column("changed", BigInteger, nullable=False, server_default="0"),
 )
 CHANGES = "changes"
-STATE = _table("state", Column("name", Text, primary_key=True), _text("body"))
+STATE = table("state", Column("name", Text, primary_key=True), text("body"))
 
 # What people told Convoy beside Git, by `convoy confirm` and the like or by a commit's trailers.
-ORDERS = _table(
+ORDERS = table(
     "orders",
     Column("verb", Text, primary_key=True),
     Column("subject", Text, primary_key=True),
-    _text("reason"),
-    _text("author"),
+    text("reason"),
+    text("author"),
     Column("at", Double, nullable=False),
     Column("until", Double),
 )
 # What the guards have to remember: name ⇒ JSON. Under these names, whose machine each host is: that is found out anew after a
 # backup was restored, perhaps on another machine.
 HOME = "home/"
-GUARDS = _table("guards", Column("name", Text, primary_key=True), _text("body"))
+GUARDS = table("guards", Column("name", Text, primary_key=True), text("body"))
 
 # What Envoys have refused, and what each proxy last ran without refusing anything of it.
-REFUSED = _table(
+REFUSED = table(
     "refused",
     Column("version", Text, primary_key=True),
     Column("envoy", Text, primary_key=True),
-    _text("type"),
-    _text("name"),
-    _text("message"),
+    text("type"),
+    text("name"),
+    text("message"),
     Column("at", Double, nullable=False),
 )
-BLOBS = _table("blobs", Column("digest", Text, primary_key=True), Column("body", LargeBinary, nullable=False))
-SETS = _table("sets", Column("digest", Text, primary_key=True), _text("body"))
-GOODS = _table("goods", Column("node", Text, primary_key=True), _text("version"), _text("sets"))
+BLOBS = table("blobs", Column("digest", Text, primary_key=True), Column("body", LargeBinary, nullable=False))
+SETS = table("sets", Column("digest", Text, primary_key=True), text("body"))
+GOODS = table("goods", Column("node", Text, primary_key=True), text("version"), text("sets"))
 # Where each proxy stands with what it is told; `body` names sets, as `sets` of a good does.
-DELIVERIES = _table("deliveries", Column("node", Text, primary_key=True), _text("body"), Column("at", Double, nullable=False))
-VERDICTS = _table("verdicts", Column("digest", Text, primary_key=True), _text("body"), Column("at", Double, nullable=False))
+DELIVERIES = table("deliveries", Column("node", Text, primary_key=True), text("body"), Column("at", Double, nullable=False))
+VERDICTS = table("verdicts", Column("digest", Text, primary_key=True), text("body"), Column("at", Double, nullable=False))
 
-CERTIFICATES = _table(
+CERTIFICATES = table(
     "certificates",
     Column("ref", Text, primary_key=True),
-    _text("spec_digest"),
+    text("spec_digest"),
     Column("chain", LargeBinary, nullable=False),
     Column("not_after", Double, nullable=False),
 )
 # Apart from everything else, so that nothing that lists, logs or shows another table can hold a key.
-CERTIFICATE_KEYS = _table(
+CERTIFICATE_KEYS = table(
     "certificate_keys",
     Column("ref", Text, ForeignKey("certificates.ref", ondelete="CASCADE"), primary_key=True),
     Column("pem", LargeBinary, nullable=False),
@@ -158,13 +158,13 @@ CERTIFICATE_KEYS = _table(
 
 # What programs and people prove themselves with to the API: never the token, a hash of it. `account` is whose it is, "" for one
 # that is nobody's; `scopes` what it may do, words with spaces between them.
-TOKENS = _table(
+TOKENS = table(
     "tokens",
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    _text("account"),
-    _text("scopes"),
-    _text("hash"),
+    text("account"),
+    text("scopes"),
+    text("hash"),
     Column("at", Double, nullable=False),
     Column("until", Double),
     # As whom it commits: "Name <mail>", or "" for its own name.
@@ -173,94 +173,94 @@ TOKENS = _table(
 
 # Who may wake us from outside. `hash` is of the part of a hook's address that nobody guesses; `repository` what the forge calls
 # the repository, "" where that is the URL that is followed.
-HOOKS = _table(
+HOOKS = table(
     "hooks",
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    _text("provider"),
-    _text("repository"),
-    _text("hash"),
+    text("provider"),
+    text("repository"),
+    text("hash"),
     Column("at", Double, nullable=False),
 )
 # Apart from everything else, as the certificates' keys are.
-HOOK_SECRETS = _table(
+HOOK_SECRETS = table(
     "hook_secrets",
     Column("id", Text, ForeignKey("hooks.id", ondelete="CASCADE"), primary_key=True),
     Column("secret", LargeBinary, nullable=False),
 )
 # What of each has come: how often, and the last few. May be lost.
-HOOK_DELIVERIES = _table(
+HOOK_DELIVERIES = table(
     "hook_deliveries",
     Column("id", Text, ForeignKey("hooks.id", ondelete="CASCADE"), primary_key=True),
-    _text("counts"),
-    _text("last"),
+    text("counts"),
+    text("last"),
 )
 
 # Who is told outward: up to which event and outcome each Notification has read, and when it last had something to tell; what
 # it told last of each subject; and the messages that are under way, or were given up (`dead`).
-TELLINGS = _table(
+TELLINGS = table(
     "tellings",
     Column("notification", Text, primary_key=True),
     Column("event", BigInteger, nullable=False),
     Column("outcome", BigInteger, nullable=False),
     Column("at", Double, nullable=False),
 )
-TOLD = _table(
+TOLD = table(
     "told",
     Column("notification", Text, primary_key=True),
     Column("subject", Text, primary_key=True),
     Column("topic", Text, primary_key=True),
-    _text("state"),
+    text("state"),
     Column("at", Double, nullable=False),
 )
-NOTICES = _table(
+NOTICES = table(
     "notices",
     Column("id", Text, primary_key=True),
-    _text("notification"),
+    text("notification"),
     Column("at", Double, nullable=False),
-    _text("body"),
+    text("body"),
     Column("tries", Integer, nullable=False),
     Column("next_at", Double, nullable=False),
     Column("dead", Integer, nullable=False),
-    _text("error"),
+    text("error"),
 )
 
 # Each try to carry a message to whom a Notification names: which message and which events, when, how long it took, what became
 # of it, and why not.
-ATTEMPTS = _table(
+ATTEMPTS = table(
     "attempts",
     Column("number", BigInteger, primary_key=True, autoincrement=False),
-    _text("notification"),
-    _text("id"),
-    _text("events"),
+    text("notification"),
+    text("id"),
+    text("events"),
     Column("at", Double, nullable=False),
     Column("took_s", Double, nullable=False),
     Column("tries", Integer, nullable=False),
-    _text("outcome"),
-    _text("error"),
+    text("outcome"),
+    text("error"),
 )
 
 # What was asked to be committed, in the order in which it came. A row is written once, and its end (`state`, `revision` and
 # `answer`) once more. `token` is the id of the one that asked, `key` its Idempotency-Key, `digest` that of what it asked for,
 # `refs` a JSON list of what it is about, `mode` whether it is to be a commit or a pull request. Commits are made in
 # the order of their numbers.
-PROPOSALS = _log(
+PROPOSALS = log(
     "proposals",
-    _text("id"),
-    _text("token"),
-    _text("key"),
-    _text("digest"),
-    _text("body"),
-    _text("state"),
-    _text("revision"),
-    _text("answer"),
+    text("id"),
+    text("token"),
+    text("key"),
+    text("digest"),
+    text("body"),
+    text("state"),
+    text("revision"),
+    text("answer"),
     Column("refs", Text, nullable=False, server_default="[]"),
     Column("mode", Text, nullable=False, server_default="commit"),
 )
 
 # What registered things say of themselves: by the uid of what is declared, what state it says it is in (NULL for what says no
 # more than that it is there), how often it was started again, and when it was heard last.
-REPORTS = _table(
+REPORTS = table(
     "reports",
     Column("uid", Text, primary_key=True),
     Column("status", Text),
