@@ -61,18 +61,17 @@ def put(connection: Connection, step: int, new: Mapping[tuple[int, int], Reading
     """Subject's number and beginning ⇒ what; `add`ed to what is there, or in its place."""
     if not new:
         return
-    there: dict[tuple[int, int], Reading] = {}
-    for row in found(connection, select(ROWS).where(ROWS.c.step == step), ROWS.c.at, {at for _, at in new}):
-        if (row.subject, row.at) in new and (one := reading(row)) is not None:
-            there[row.subject, row.at] = one
+    rows = found(connection, select(ROWS).where(ROWS.c.step == step), ROWS.c.at, {at for _, at in new})
+    there = {(row.subject, row.at): reading(row) for row in rows if (row.subject, row.at) in new}
     if there:
         one_row = (ROWS.c.subject == bindparam("whose"), ROWS.c.at == bindparam("begins"))
         gone = delete(ROWS).where(ROWS.c.step == step, *one_row)
         connection.execute(gone, [{"whose": subject, "begins": at} for subject, at in there])
-    rows = []
+    made = []
     for (subject, at), one in new.items():
-        whole = joined((there[subject, at], one)) if add and (subject, at) in there else one
-        rows.append(
+        was = there.get((subject, at))
+        whole = joined((was, one)) if add and was is not None else one
+        made.append(
             {
                 "subject": subject,
                 "step": step,
@@ -85,7 +84,7 @@ def put(connection: Connection, step: int, new: Mapping[tuple[int, int], Reading
                 "latency": packed(whole.latency),
             }
         )
-    connection.execute(insert(ROWS), rows)
+    connection.execute(insert(ROWS), made)
 
 
 def spans(connection: Connection, id: int, step: int, start: int, end: int) -> dict[int, Reading]:

@@ -146,6 +146,7 @@ def test_tables_that_are_not_ours_are_made_anew(readings: Readings, place: Place
 
 
 def test_a_spoiled_row_is_a_gap(readings: Readings, place: Place) -> None:
+    """Until the same minute is written again: then that is what there is."""
     readings.write({("Proxy/a", DAY): minute(1), ("Proxy/a", DAY + 60): minute(2)}, {}, DAY + 120)
     url = f"sqlite:///{file_of(place)}" if place.backend == "sqlite" else place.url
     engine = create_engine(url)
@@ -154,6 +155,8 @@ def test_a_spoiled_row_is_a_gap(readings: Readings, place: Place) -> None:
         raw.exec_driver_sql(f"UPDATE readings SET latency = {blob} WHERE at = {DAY}")
     engine.dispose()
     assert readings.read("Proxy/a", 60, 0, DAY + 120) == {DAY + 60: minute(2)}
+    readings.write({("Proxy/a", DAY): minute(3)}, {}, DAY + 120)
+    assert readings.read("Proxy/a", 60, 0, DAY + 120) == {DAY: minute(3), DAY + 60: minute(2)}
 
 
 @pytest.mark.parametrize("damage", ["text", "short", "middle"])
