@@ -162,18 +162,8 @@ class Database:
         there: float | None = self.dialect.clock(connection)
         return self._seams.now() if there is None else there
 
-    @contextlib.contextmanager
-    def _failing(self, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except (migrations.NewerSchema, postgresql.Missing) as error:
-            raise StoreError(f"cannot {verb} in the store {self.shown}: {error}") from error
-        except DBAPIError as error:
-            raise StoreError(f"cannot {verb} in the store {self.shown}: {self.dialect.words(error.orig)}") from None
-        except SQLAlchemyError as error:
-            raise StoreError(f"cannot {verb} in the store {self.shown}: {type(error).__name__}") from None
-        except OSError as error:
-            raise StoreError(f"cannot {verb} in the store {self.shown}: {error.strerror or error}") from error
+    def _failing(self, verb: str) -> contextlib.AbstractContextManager[None]:
+        return failing(f"{verb} in the store {self.shown}", self.dialect)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -201,6 +191,21 @@ class _Batch:
 
 # The batches that this thread is in, the innermost first.
 BATCH: ContextVar[_Batch | None] = ContextVar("batch", default=None)
+
+
+@contextlib.contextmanager
+def failing(doing: str, dialect: Any) -> Iterator[None]:
+    """Whatever a database cannot do is a StoreError; `doing` says what was attempted, and where."""
+    try:
+        yield
+    except (migrations.NewerSchema, postgresql.Missing) as error:
+        raise StoreError(f"cannot {doing}: {error}") from error
+    except DBAPIError as error:
+        raise StoreError(f"cannot {doing}: {dialect.words(error.orig)}") from None
+    except SQLAlchemyError as error:
+        raise StoreError(f"cannot {doing}: {type(error).__name__}") from None
+    except OSError as error:
+        raise StoreError(f"cannot {doing}: {error.strerror or error}") from error
 
 
 def default_url(state: Path) -> str:

@@ -11,11 +11,11 @@ from urllib.parse import quote
 import orjson
 from sqlalchemy import Connection, create_engine, func, inspect, select
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from reconciler.core.model import Ref
-from reconciler.store import migrations, postgresql
-from reconciler.store.database import NoStore, StoreError, understood
+from reconciler.store import migrations
+from reconciler.store.database import NoStore, failing, understood
 from reconciler.store.hooks import Hook, Kept, read_hooks, read_kept
 from reconciler.store.lease import LEASE
 from reconciler.store.notices import read_troubled
@@ -70,21 +70,13 @@ def examine(url: str) -> Examined:
     shown: str = dialect.shown(parsed)
     if not dialect.there(parsed):
         raise NoStore(f"there is no store {shown} yet")
-    try:
+    with failing(f"open the store {shown}", dialect), contextlib.ExitStack() as opened:
         engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else dialect.opened(parsed)
-    except postgresql.Missing as error:
-        raise StoreError(f"cannot open the store {shown}: {error}") from None
-    try:
+        opened.callback(engine.dispose)
         with engine.connect() as connection:
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             return _examined(connection, shown, dialect)
-    except DBAPIError as error:
-        raise StoreError(f"cannot open the store {shown}: {dialect.words(error.orig)}") from None
-    except SQLAlchemyError as error:
-        raise StoreError(f"cannot open the store {shown}: {type(error).__name__}") from None
-    finally:
-        engine.dispose()
 
 
 def _sqlite(url: URL) -> Engine:

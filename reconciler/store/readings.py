@@ -16,8 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from reconciler.core.readings import MINUTE_S, Reading, rolled
 from reconciler.seams import Seams
-from reconciler.store import postgresql
-from reconciler.store.database import StoreError, understood
+from reconciler.store.database import StoreError, failing, understood
 from reconciler.store.readings_rows import (
     FINER,
     MARKS,
@@ -229,13 +228,5 @@ class Readings:
     def _gone(self) -> bool:
         return self._url.get_backend_name() == "sqlite" and not Path(self._url.database or "").exists()
 
-    @contextlib.contextmanager
-    def _failing(self, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            raise StoreError(f"cannot {verb} the readings in {self.shown}: {self._dialect.words(error.orig)}") from None
-        except (postgresql.Missing, SQLAlchemyError) as error:
-            raise StoreError(f"cannot {verb} the readings in {self.shown}: {type(error).__name__}") from None
-        except OSError as error:
-            raise StoreError(f"cannot {verb} the readings in {self.shown}: {error.strerror or error}") from error
+    def _failing(self, verb: str) -> contextlib.AbstractContextManager[None]:
+        return failing(f"{verb} the readings in {self.shown}", self._dialect)
