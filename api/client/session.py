@@ -39,7 +39,7 @@ class Session:
         """One that is good for now; raises ClientError."""
         if self._token:
             return self._token
-        login = self._login()
+        login = self.known()
         if login.expires - EARLY_S < self._seams.now():
             login = self._refreshed(login.access)
         return login.access
@@ -62,7 +62,8 @@ class Session:
         request = Request("POST", "/auth/logout", body={"refresh_token": login.refresh})
         wire.ask(self.server, request, login.access, self._seams, REFRESHING_S)
 
-    def _login(self) -> Login:
+    def known(self) -> Login:
+        """Who is logged in to this server; raises ClientError where nobody is."""
         login = self._kept.login(self.server.url)
         if login is None:
             raise ClientError(UNKNOWN, f"not logged in to {self.server.url}: `envoyctl auth login --email …`")
@@ -71,7 +72,7 @@ class Session:
     def _refreshed(self, stale: str) -> Login:
         """The tokens after these; those of another `envoyctl` that has been quicker, where there are some."""
         with self._kept.locked(), _undisturbed():
-            login = self._login()
+            login = self.known()
             if login.access != stale and login.expires - EARLY_S >= self._seams.now():
                 return login
             request = Request("POST", "/auth/refresh", body={"refresh_token": login.refresh})

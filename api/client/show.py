@@ -14,7 +14,7 @@ STYLES: Mapping[str, Style] = {
     **dict.fromkeys(("unknown", "pending", "in_progress", "not_connected", "maintenance", "created"), "wait"),
     **dict.fromkeys(("unhealthy", "failed", "refused", "given_up"), "bad"),
 }
-LONGEST_CELL = 200
+LONGEST_CELL, FEW = 200, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,13 @@ def cell(value: object) -> str:
     if isinstance(value, list | dict):
         return compact(value)
     return str(value)
+
+
+def few(value: object, words: Callable[[Mapping[str, Any]], str]) -> str:
+    """The first of a list of things, and how many more there are."""
+    found = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    more = len(found) - FEW
+    return ", ".join(map(words, found[:FEW])) + (f" and {more} more" if more > 0 else "")
 
 
 def compact(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -108,6 +109,22 @@ def tag(function: F) -> F:
     return click.option("--etag", is_flag=True, help="Print its tag alone, for --if-match.")(function)
 
 
+def enough(what: str, name: str | None, file: str | None) -> None:
+    """Raises ClientError where neither says what is to be made."""
+    if name is None and file is None:
+        raise ClientError(USAGE, f"name the {what}, or give all of it with --file")
+
+
+def sure(yes: bool, question: str) -> None:
+    """Ask whoever is there; raises ClientError where nobody is, or it is not meant."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ClientError(USAGE, "there is nobody to ask whether this is meant: say --yes")
+    if not click.confirm(question, err=True):
+        raise ClientError(USAGE, "nothing has been deleted")
+
+
 def merged(*parts: Mapping[str, object] | None) -> dict[str, object]:
     """A body of what a file says and what options say, without what none does."""
     body: dict[str, object] = {}
@@ -125,6 +142,21 @@ def pairs(values: Iterable[str], option: str, *, typed: bool = False) -> dict[st
             raise ClientError(USAGE, f"{option} takes NAME=VALUE, and not {one[:80]!r}")
         found[name] = _typed(value) if typed else value
     return found or None
+
+
+def split(given: str) -> list[str]:
+    """What stands between commas."""
+    return [one.strip() for one in given.split(",") if one.strip()]
+
+
+def id_list(given: str, option: str) -> list[str]:
+    """Ids with commas between them; raises ClientError."""
+    from api.client.wire import id_path
+
+    found = [*map(id_path, split(given))]
+    if not found:
+        raise ClientError(USAGE, f"{option} names nothing: it takes names or ids with commas between them")
+    return found
 
 
 def _typed(value: str) -> str | int | float | bool | None:

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from api.client.exits import UNKNOWN, USAGE, ClientError
+from api.client.exits import USAGE, ClientError
 from api.client.options import Call, common, ends
 from reconciler.usage import Command, Group
 
@@ -79,9 +79,7 @@ def status(call: Call) -> None:
     if call.environment.get("ENVOYCTL_TOKEN"):
         said |= {"by": "$ENVOYCTL_TOKEN"}
     else:
-        login = call.kept.login(session.server.url)
-        if login is None:
-            raise ClientError(UNKNOWN, f"not logged in to {session.server.url}: `envoyctl auth login --email …`")
+        login = session.known()
         until = datetime.fromtimestamp(login.expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         said |= {"email": login.email, "role": login.role, "tenant_id": login.tenant, "token_until": until}
     call.answer(said, details(said))

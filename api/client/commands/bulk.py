@@ -5,11 +5,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from api.client.commands.proxy import NAMES as PROXIES
-from api.client.commands.proxy import listed
-from api.client.commands.vm import sure
 from api.client.exits import INVALID, LATE, MOVED, USAGE, ClientError
 from api.client.options import FILE, Call, common, ends
-from api.client.terms import Terms, changing, pairs
+from api.client.terms import Terms, changing, id_list, pairs, sure
 from reconciler.usage import Command, Group
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ def update_proxies(call: Call, proxy_ids: str, values: tuple[str, ...], file: st
     updates = (document(file) if file else {}) | (pairs(values, "--set", typed=True) or {})
     if not updates:
         raise ClientError(USAGE, "say what is to be changed: --set NAME=VALUE, or --file")
-    body = {"proxy_ids": listed(proxy_ids, "--proxy-ids"), "updates": updates}
+    body = {"proxy_ids": id_list(proxy_ids, "--proxy-ids"), "updates": updates}
     call.change(Request("POST", "/bulk/proxies/update", body=body), terms, _results)
 
 

@@ -7,7 +7,7 @@ import click
 from api.client.commands.metrics import over, shown
 from api.client.exits import INVALID, LATE, MOVED, USAGE, ClientError
 from api.client.options import FILE, Call, common, ends, names
-from api.client.terms import Paging, Terms, changing, merged, paging, pairs
+from api.client.terms import Paging, Terms, changing, enough, merged, paging, pairs
 from reconciler.usage import Command, Group
 
 NAMES = names("/clusters", "name")
@@ -27,12 +27,10 @@ def cluster() -> None:
 @common
 def every(call: Call, type_: str | None, paging: Paging) -> None:
     """List clusters."""
-    from api.client.show import Column
+    from api.client.show import Column, few
 
     def endpoints(one: Any) -> str:
-        found = [point for point in one.get("endpoints") or [] if isinstance(point, dict)]
-        told = ", ".join(f"{point.get('address')}:{point.get('port')}" for point in found[:3])
-        return told + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+        return few(one.get("endpoints"), lambda point: f"{point.get('address')}:{point.get('port')}")
 
     columns = (
         Column("CLUSTER", "name"),
@@ -72,8 +70,7 @@ def create(call: Call, name: str | None, file: str | None, type_: str | None, lb
     from api.client.files import document
     from api.client.wire import Request
 
-    if name is None and file is None:
-        raise ClientError(USAGE, "name the cluster, or give all of it with --file")
+    enough("cluster", name, file)
     body = merged(document(file) if file else None, {"name": name, "type": type_, "lb_policy": lb_policy})
     call.change(Request("POST", "/clusters", body=body), terms)
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.client.exits import INVALID, LATE, MOVED, USAGE, ClientError
+from api.client.exits import INVALID, LATE, MOVED
 from api.client.options import FILE, Call, common, ends, names
-from api.client.terms import Paging, Terms, changing, merged, paging, pairs, tag
+from api.client.terms import Paging, Terms, changing, enough, merged, paging, pairs, tag
 from reconciler.usage import Command, Group
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ def create(
     from api.client.files import document
     from api.client.wire import Request
 
-    if name is None and file is None:
-        raise ClientError(USAGE, "name the container, or give all of it with --file")
+    enough("container", name, file)
     limits, variables = merged({"cpu": cpu, "memory": memory}) or None, pairs(env, "--env")
     given = {"name": name, "vm_id": vm, "container_id": container_id, "image": image}
     body = merged(document(file) if file else None, given, {"resource_limits": limits, "environment_vars": variables})

@@ -6,10 +6,9 @@ from typing import Any
 import click
 
 from api.client.commands.proxy import NAMES as PROXIES
-from api.client.commands.proxy import listed
 from api.client.exits import AWAY, INVALID, LATE, MOVED, REFUSED, USAGE, ClientError
 from api.client.options import Call, common, ends, names
-from api.client.terms import Paging, Terms, changing, merged, paging
+from api.client.terms import Paging, Terms, changing, id_list, merged, paging
 from reconciler.usage import Command, Group
 
 ENDED = ("completed", "failed", "rolled_back")
@@ -59,7 +58,7 @@ def create(call: Call, proxy_ids: str, version: int | None, version_id: str | No
 
     if (version is None) == (version_id is None):
         raise ClientError(USAGE, "say which version is deployed: --version 5, or --version-id with its id")
-    proxies = listed(proxy_ids, "--proxy-ids")
+    proxies = id_list(proxy_ids, "--proxy-ids")
     body = merged({"proxy_ids": proxies, "version": version, "version_id": version_id, "deployment_strategy": strategy})
     following = terms.wait and not terms.dry_run
     asked = Request("POST", "/deployments", body=body)
@@ -126,6 +125,7 @@ def follow(call: Call, id: str, said: Any, timeout_s: int | None) -> None:
     """Say how far it is until it has ended; raises ClientError where it fails, or lasts too long."""
     from api.client.show import at, cell, progress
     from api.client.wire import clean, id_path
+    from reconciler.core.show_layout import words
 
     path = f"/deployments/{id_path(id)}/status"
     end = time.monotonic() + timeout_s if timeout_s is not None else None
@@ -136,7 +136,7 @@ def follow(call: Call, id: str, said: Any, timeout_s: int | None) -> None:
             tell(counts["completed"] + counts["failed"], counts["total_proxies"], _awaited(said))
             line = progress(said) if isinstance(said, dict) else ""
             if call.output == "table" and line != told and not call.terminal.live:
-                call.terminal.line(_line(line))
+                call.terminal.line(words(line))
             told = line
             if at(said, "status") in ENDED:
                 break
@@ -150,6 +150,7 @@ def follow(call: Call, id: str, said: Any, timeout_s: int | None) -> None:
 def _ended(call: Call, said: Any) -> None:
     from api.client.show import STYLES, Column, at, cell, listing, progress
     from api.client.wire import clean
+    from reconciler.core.show_layout import Span, text
 
     proxies = [one for one in at(said, "proxies") or [] if isinstance(one, dict)]
     columns = [Column("PROXY", "name"), Column("STATUS", "status", style=True)]
@@ -158,8 +159,7 @@ def _ended(call: Call, said: Any) -> None:
     failed = [one for one in proxies if one.get("status") != "completed"] if not call.terminal.live else proxies
     call.answer(said, listing(columns, failed, "", call.terminal.width) if failed else ())
     if call.output == "table" and call.terminal.live:
-        style = STYLES.get(str(at(said, "status")), "")
-        call.terminal.page((_text(progress(said), style),))
+        call.terminal.page((text(Span(progress(said), STYLES.get(str(at(said, "status")), ""))),))
     if at(said, "status") != "completed":
         why = at(said, "message")
         raise ClientError(REFUSED, f"the deployment has {clean(cell(at(said, 'status')))}" + (f": {clean(why)}" if why else ""))
@@ -187,15 +187,3 @@ def _awaited(said: Any) -> str:
 
 def _count(value: Any) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _line(text: str) -> Any:
-    from reconciler.core.show_layout import words
-
-    return words(text)
-
-
-def _text(words: str, style: Any) -> Any:
-    from reconciler.core.show_layout import Span, text
-
-    return text(Span(words, style))

@@ -59,12 +59,12 @@ def create_listener(call: Call, configuration: str, file: str, terms: Terms) -> 
 @common
 def routes(call: Call, configuration: str, paging: Paging) -> None:
     """List the routes of a configuration."""
-    from api.client.show import Column, at, cell
+    from api.client.show import Column, at, cell, few
 
     def where(one: Any) -> str:
-        found = [entry for entry in one.get("routes") or [] if isinstance(entry, dict)]
-        told = [f"{_match(entry)} → {cell(at(entry, 'route.cluster') or 'answered itself')}" for entry in found[:3]]
-        return ", ".join(told) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+        return few(
+            one.get("routes"), lambda entry: f"{_match(entry)} → {cell(at(entry, 'route.cluster') or 'answered itself')}"
+        )
 
     columns = (
         Column("ROUTE", "name"),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from api.client.commands.proxy import NAMES as PROXIES
-from api.client.commands.proxy import listed
-from api.client.exits import AWAY, UNKNOWN, ClientError
+from api.client.exits import AWAY, REFUSED, UNKNOWN, ClientError
 from api.client.options import Call, common, ends
+from api.client.terms import id_list, split
 from reconciler.usage import Command
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def events(call: Call, follow: bool, after: int | None, chosen: str, proxy_ids: 
     After a break it goes on by itself, where it was.
     """
     place = after if after is not None else None if follow else 0
-    asked: dict[str, Any] = {"type": "subscribe", "events": [one.strip() for one in chosen.split(",") if one.strip()]}
+    asked: dict[str, Any] = {"type": "subscribe", "events": split(chosen)}
     if proxy_ids:
-        asked["filters"] = {"proxy_ids": listed(proxy_ids, "--proxy-ids")}
+        asked["filters"] = {"proxy_ids": id_list(proxy_ids, "--proxy-ids")}
     tries, since = 0, time.monotonic()
     while True:
         try:
@@ -127,7 +127,7 @@ def _connected(call: Call) -> "Iterator[ClientConnection]":
             raise wire.refusal(status, said, why.response.headers.get("Retry-After")) from None
         words = "and the token is for nobody else" if 300 <= status < 400 else "and not as this API does"
         raise ClientError(
-            AWAY if status >= 500 else 1, f"{session.server.url} has answered with HTTP status {status}, {words}"
+            AWAY if status >= 500 else REFUSED, f"{session.server.url} has answered with HTTP status {status}, {words}"
         ) from None
     except (OSError, WebSocketException) as why:
         words = wire.clean(getattr(why, "strerror", None) or why or type(why).__name__)

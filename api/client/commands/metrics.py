@@ -13,7 +13,6 @@ from api.client.options import Call, common, ends
 from reconciler.usage import Command
 
 F = TypeVar("F", bound=Callable[..., Any])
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def moment(at_s: float) -> str:
@@ -22,6 +21,8 @@ def moment(at_s: float) -> str:
 
 def ago(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """`90s`, `30m`, `2h` or `7d` as that moment; what looks like a moment stays."""
+    from reconciler.core.facts import UNITS_S
+
     read = re.fullmatch(r"(\d{1,6})([smhd])", value or "")
     if read is not None:
         return moment(time.time() - int(read[1]) * UNITS_S[read[2]])

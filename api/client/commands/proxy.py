@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from api.client.commands.metrics import over, shown
-from api.client.exits import INVALID, LATE, MOVED, USAGE, ClientError
+from api.client.exits import INVALID, LATE, MOVED
 from api.client.options import FILE, Call, common, ends, names
-from api.client.terms import Paging, Terms, changing, paging, tag
+from api.client.terms import Paging, Terms, changing, merged, paging, tag
 from reconciler.usage import Command, Group
 
 if TYPE_CHECKING:
@@ -116,7 +116,6 @@ def update_config(call: Call, proxy: str, file: str, terms: Terms) -> None:
 @common
 def rollback(call: Call, proxy: str, version: int, reason: str | None, terms: Terms) -> None:
     """Return a proxy to an earlier version of its configuration."""
-    from api.client.terms import merged
     from api.client.wire import Request, id_path
 
     body = merged({"target_version": version, "reason": reason})
@@ -154,13 +153,3 @@ def _active(answer: "Answer") -> "Page":
     words = f"{cell(said.get('name'))} is at version {cell(at(said, 'active_version.version_number'))}: "
     end = Span(f": {why}" if why else "")
     return (text(words, Span(state.replace("_", " "), STYLES.get(state, "")), end), text(Span(f"etag {answer.etag}", "dim")))
-
-
-def listed(given: str, option: str) -> list[str]:
-    """Ids with commas between them; raises ClientError."""
-    from api.client.wire import id_path
-
-    found = [id_path(one.strip()) for one in given.split(",") if one.strip()]
-    if not found:
-        raise ClientError(USAGE, f"{option} names nothing: it takes names or ids with commas between them")
-    return found

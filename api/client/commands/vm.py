@@ -1,13 +1,12 @@
 """`envoyctl vm`: virtual machines."""
 
-import sys
 from typing import Any
 
 import click
 
 from api.client.exits import INVALID, LATE, MOVED, USAGE, ClientError
 from api.client.options import FILE, Call, common, ends, names
-from api.client.terms import Paging, Terms, changing, merged, paging, pairs, tag
+from api.client.terms import Paging, Terms, changing, enough, merged, paging, pairs, sure, tag
 from reconciler.usage import Command, Group
 
 NAMES = names("/virtual-machines", "hostname")
@@ -93,8 +92,7 @@ def create(call: Call, hostname: str | None, file: str | None, metadata: tuple[s
     """Register a virtual machine."""
     from api.client.wire import Request
 
-    if hostname is None and file is None:
-        raise ClientError(USAGE, "name the virtual machine, or give all of it with --file")
+    enough("virtual machine", hostname, file)
     call.change(Request("POST", "/virtual-machines", body=_body(file, metadata, hostname=hostname, **given)), terms)
 
 
@@ -146,16 +144,6 @@ def containers(call: Call, vm: str, limit: int) -> None:
     from api.client.commands.container import COLUMNS, columns
 
     call.listed(f"{_path(vm)}/containers", columns(COLUMNS), f"{vm} has no containers", Paging(limit, None, None))
-
-
-def sure(yes: bool, question: str) -> None:
-    """Ask whoever is there; raises ClientError where nobody is, or it is not meant."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise ClientError(USAGE, "there is nobody to ask whether this is meant: say --yes")
-    if not click.confirm(question, err=True):
-        raise ClientError(USAGE, "nothing has been deleted")
 
 
 def _path(vm: str) -> str:

@@ -4,7 +4,7 @@ import click
 
 from api.client.exits import INVALID, LATE, MOVED, REFUSED, ClientError
 from api.client.options import FILE, Call, common, ends, names
-from api.client.terms import Paging, Terms, changing, merged, paging
+from api.client.terms import Paging, Terms, changing, merged, paging, split
 from reconciler.usage import Command, Group
 
 NAMES = names("/webhooks", "name")
@@ -63,8 +63,8 @@ def create(call: Call, name: str | None, url: str, events: str, secret_file: str
     from api.client.wire import Request
 
     secret = read(secret_file, "secret").rstrip("\r\n") if secret_file else None
-    listed = [one.strip() for one in events.split(",") if one.strip()]
-    body = merged({"name": name, "url": url, "events": listed, "secret": secret, "active": False if inactive else None})
+    active = False if inactive else None
+    body = merged({"name": name, "url": url, "events": split(events), "secret": secret, "active": active})
     call.change(Request("POST", "/webhooks", body=body), terms)
 
 
