@@ -1,7 +1,7 @@
 # Convoy and a real Envoy, run by an ordinary user. Any base with Python 3.11 or newer and its venv module does:
 #   docker build --build-arg BASE=python:3.13-slim-bookworm -t convoy .
 #   docker run --init -v convoy:/var/lib/convoy -p 9901:9901 convoy serve --source https://… --metrics 0.0.0.0:9901
-# For `convoy plan --against`, behind a proxy that ends TLS: -p 127.0.0.1:8080:8080 … --http 0.0.0.0:8080 --http-plaintext
+# For the API and webhooks, behind a proxy that ends TLS: -p 127.0.0.1:8080:8080 … --http 0.0.0.0:8080 --http-plaintext
 ARG BASE=python:3.12-slim-bookworm
 
 FROM ${BASE} AS build

@@ -145,7 +145,7 @@ class Sessions:
 
         What is counted is what was said, so that an account that is not there is locked as one that is.
         """
-        now, wait_s = self.now(), 0.0
+        now = self.now()
         with self._database.writing("lockouts") as connection:
             rows = {subject: _failures(connection, subject, now) for subject, _ in _subjects(email, address)}
             wait_s = max(until - now for _, until in rows.values())
