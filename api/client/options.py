@@ -69,18 +69,13 @@ class Call:
             raise ClientError(
                 USAGE, "no server is known: name one with --server or $ENVOYCTL_SERVER, at best with `auth login`"
             )
-        server = wire.server(url, self.ca_file, self.plaintext or self._kept_plaintext(url))
-        if server.ca_file is None and not token:
-            login = self.kept.login(server.url)
-            if login is not None and login.ca_file:
-                server = wire.server(server.url, Path(login.ca_file), server.plaintext)
-        return Session(server, self.kept, token, Seams())
-
-    def _kept_plaintext(self, url: str) -> bool:
-        if self.environment.get("ENVOYCTL_TOKEN"):
-            return False
-        login = self.kept.login(url.strip().rstrip("/").removesuffix("/api/v1"))
-        return login is not None and login.plaintext
+        ca_file, plaintext = self.ca_file, self.plaintext
+        # A token of the environment is nobody's login: how that reached the server says nothing of it.
+        login = self.kept.login(wire.bare(url)) if not token else None
+        if login is not None:
+            ca_file = ca_file or (Path(login.ca_file) if login.ca_file else None)
+            plaintext = plaintext or login.plaintext
+        return Session(wire.server(url, ca_file, plaintext), self.kept, token, Seams())
 
     def get(self, path: str, **query: object) -> "Answer":
         from api.client.wire import Request

@@ -62,9 +62,14 @@ class Answer:
     etag: str = ""
 
 
+def bare(url: str) -> str:
+    """Without what every URL of this API has: the name under which a login is kept."""
+    return url.strip().rstrip("/").removesuffix(BASE)
+
+
 def server(url: str, ca_file: Path | None, plaintext: bool) -> Server:
     """What was given as a URL, checked; raises ClientError. It is not shown: somebody may have put a password into it."""
-    text = url.strip().rstrip("/").removesuffix(BASE)
+    text = bare(url)
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port
