@@ -6,9 +6,12 @@ from typing import Any
 import yaml
 
 from api.client.exits import USAGE, ClientError
+from reconciler.core.scalars import Unreadable, meaning
 
 # What the server takes at most.
 LARGEST = 1024 * 1024
+# The tag of a scalar that stands without quotes, and without a tag of its own.
+PLAIN = "plain"
 
 
 def read(path: str, what: str = "file") -> str:
@@ -47,13 +50,19 @@ def document(path: str) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """What JSON can say: dates stay text, no name stands twice, and nothing refers to something else."""
+    """What JSON can say, read as a fleet's files are: no name stands twice, and nothing refers to something else."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # so yaml has it
             raise yaml.MarkedYAMLError(problem="an alias, which JSON cannot say: write it out", problem_mark=mark)
         return super().compose_node(parent, index)
+
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
+        """The tag of what has none; of scalars, the first of `implicit` says whether it stands without quotes."""
+        if kind is yaml.ScalarNode and implicit[0]:
+            return PLAIN
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]  # so yaml has it
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
@@ -68,10 +77,22 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
     return found
 
 
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+def _plain(_: yaml.SafeLoader, node: yaml.ScalarNode) -> str | int | float | bool | None:
+    try:
+        return meaning(node.value)
+    except Unreadable as error:
+        raise yaml.MarkedYAMLError(problem=f"{error.what}: {error.hint}", problem_mark=node.start_mark) from None
+
+
+def _tagged(_: yaml.SafeLoader, node: yaml.Node) -> None:
+    tag = node.tag.replace("tag:yaml.org,2002:", "!!", 1)
+    raise yaml.MarkedYAMLError(problem=f"the tag {tag[:80]}, which JSON cannot say: leave it out", problem_mark=node.start_mark)
+
+
+_Loader.yaml_constructors = {
+    PLAIN: _plain,
+    "tag:yaml.org,2002:str": yaml.SafeLoader.construct_yaml_str,
+    "tag:yaml.org,2002:seq": yaml.SafeLoader.construct_yaml_seq,
+    "tag:yaml.org,2002:map": _mapping,
+    None: _tagged,
 }

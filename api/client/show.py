@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from reconciler.core.scalars import Unreadable, meaning
 from reconciler.core.show_layout import BLANK, GAP, Line, Page, Span, Style, Table, cells, harmless, text, words
 
 STYLES: Mapping[str, Style] = {
@@ -121,6 +122,18 @@ class _Plain(yaml.SafeDumper):
 
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """In quotes where it would be read as something else."""
+    try:
+        is_text = meaning(text) == text
+    except Unreadable:
+        is_text = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_text else '"')
+
+
+_Plain.add_representer(str, _text)
 
 
 def _dumped(value: object, *, allow_unicode: bool) -> str:

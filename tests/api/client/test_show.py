@@ -54,6 +54,9 @@ def test_a_plan_in_words() -> None:
         ("a: [\n", ":2:1", "neither YAML nor JSON"),
         ("- a\n", "", "no mapping"),
         ("a: !!python/object:os.system 1\n", ":1:4", "neither YAML nor JSON"),
+        ("a: !!binary aGk=\n", ":1:4", "the tag !!binary"),
+        ("a: !!timestamp 2026-01-31\n", ":1:4", "leave it out"),
+        ("a: .nan\n", ":1:4", "not a finite number"),
     ],
 )
 def test_files_are_read_strictly(text: str, where: str, why: str, tmp_path: Path) -> None:
@@ -71,3 +74,16 @@ def test_dates_stay_text(tmp_path: Path) -> None:
     file = tmp_path / "body.yaml"
     file.write_text('day: 2026-01-31\nat: 2026-01-31T10:00:00Z\nname: "on"\nn: 1.5\n')
     assert files.document(str(file)) == {"day": "2026-01-31", "at": "2026-01-31T10:00:00Z", "name": "on", "n": 1.5}
+
+
+def test_words_mean_what_they_mean_in_a_fleet(tmp_path: Path) -> None:
+    """`no` is text and `1e3` a number, in YAML and in JSON; and what is shown as YAML is read again as what it is."""
+    file = tmp_path / "body.yaml"
+    file.write_text('a: no\nb: 12:30:45\nc: 022\nd: !!str 5\ne: {"f": 1e3, "g": [true, null, "1"]}\n')
+    read = files.document(str(file))
+    assert read == {"a": "no", "b": "12:30:45", "c": 22, "d": "5", "e": {"f": 1000.0, "g": [True, None, "1"]}}
+    words = {
+        "words": ["no", "1e3", "0o17", "022", "~", "", "1_000", ".nan", "9" * 30, "=", "<<", "a\nb ", "- x", "é", 1e20, None]
+    }
+    file.write_text(show.as_yaml({**read, **words}))
+    assert files.document(str(file)) == {**read, **words}
