@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from reconciler.core import envoy
+from reconciler.core.carried import told_as
 from reconciler.core.clusters import eds_target, is_address
 from reconciler.core.handover import node_id
 from reconciler.core.kinds.proxy import Proxy
@@ -70,9 +71,9 @@ class Connector:
         result: dict[str, Snapshot] = {}
         for resource in fleet.of("Proxy"):
             proxy = cast(Proxy, resource.spec)
-            group_told = told.get(resource.ref) or told.get(Ref("ProxyGroup", proxy.group, resource.ref.tenant))
-            if group_told is not None:
-                result[node_id(resource.ref)] = self._own(group_told, proxy, listeners)
+            as_told = told.get(told_as(resource, fleet))
+            if as_told is not None:
+                result[node_id(resource.ref)] = self._own(as_told, proxy, listeners)
         self._listeners = listeners
         return result
 

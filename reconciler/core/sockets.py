@@ -6,6 +6,7 @@ from typing import cast
 
 from envoy.config.listener.v3 import listener_pb2  # type: ignore[import-untyped]
 
+from reconciler.core.carried import group_of
 from reconciler.core.envoy import content
 from reconciler.core.group import Found, Group, Traffic
 from reconciler.core.kinds.proxy import Proxy
@@ -65,7 +66,7 @@ def proxy_faults(
         if own is None and proxy.revision:
             # What it is pinned to is not known, which is said elsewhere.
             continue
-        told = own if own is not None else traffic.get(Ref("ProxyGroup", proxy.group, resource.ref.tenant), {})
+        told = own if own is not None else traffic.get(group_of(resource), {})
         listeners = told.get("lds", {})
         yield from _misfits(resource, proxy, listeners)
         # Without a host we know of clashes within one Envoy alone.
