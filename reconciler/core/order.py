@@ -23,6 +23,7 @@ class Needs:
         self._unmet: dict[Ref, str] = {}
         self._works: dict[Ref, list[Want]] | None = None
         self._needing: Mapping[str, list[Ref]] | None = None
+        self._carried: Mapping[Ref, set[Ref]] | None = None
 
     def before(self, want: Want) -> Wait | None:
         """What has to be there before this is made or changed, and is not. What was there before as it is declared now is put
@@ -47,11 +48,13 @@ class Needs:
         """
         if not self._facts.awaiting:
             return None
-        asked, carried = {*needs}, carried_by(self._wanted)
+        if self._carried is None:
+            self._carried = carried_by(self._wanted)
+        asked = {*needs}
         for one in sorted(self._wanted.of("Proxy"), key=lambda proxy: proxy.ref):
             wait = self._facts.awaiting.get(node_id(one.ref))
             if wait is not None and not asked.isdisjoint(
-                {one.ref, group_of(one), *carried.get(told_as(one, self._wanted), ())}
+                {one.ref, group_of(one), *self._carried.get(told_as(one, self._wanted), ())}
             ):
                 return Wait(f"waits for {one.ref}, which {wait.why}", wait.overdue)
         return None
