@@ -8,11 +8,13 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from reconciler.acceptance import End, refused_by
 from reconciler.committer import AGAIN_S, EXPIRED, LONGEST_AGAIN_S, LONGEST_WAITING_S, Committer, Desk, Drafted, Opens
 from reconciler.core.kinds.pulls import PullRequests
-from reconciler.core.model import FleetState, Ref, settings_of
+from reconciler.core.kinds.settings import Settings
+from reconciler.core.model import FleetState, Ref
 from reconciler.core.proposal import LONGEST_TITLE, VERBS, Proposed, Refused, title
 from reconciler.core.show_layout import harmless
 from reconciler.core.show_problems import code
@@ -55,7 +57,7 @@ def told_by(in_force: Callable[[], FleetState | None]) -> Told | None:
     """None where pull requests are opened nowhere."""
     fleet = in_force()
     settings = next(fleet.of("Settings"), None) if fleet is not None else None
-    pulls = settings_of(fleet).pull_requests if fleet is not None and settings is not None else None
+    pulls = cast(Settings, settings.spec).pull_requests if settings is not None else None
     return Told(settings.ref, pulls) if settings is not None and pulls is not None else None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reconciler.core.rollout import Progress
+from reconciler.core.rollout import OVER, Progress
 from reconciler.core.show_layout import BLANK, Block, Span, Style, Table, text, words
 from reconciler.core.show_problems import count
 
@@ -38,7 +38,7 @@ def rollout_blocks(row: Mapping[str, Any]) -> Iterable[Block]:
     word, style = WORDS.get(str(found.get("state")), ("?", "wait"))
     to = f", to {count(len(found['proxies']), 'proxy')}"
     yield from (BLANK, text(Span("rollout", "strong"), "  ", Span(word, style), to))
-    listed = sorted(found["proxies"], key=lambda one: list(WORDS).index(one["state"]) in (2, 4))
+    listed = sorted(found["proxies"], key=lambda one: one["state"] in OVER)
     rows = tuple(
         (
             words(one["proxy"], "name"),
