@@ -9,14 +9,12 @@ from pathlib import Path
 from types import TracebackType
 
 from reconciler import envoy_binary
-from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, SEAL, TELL, AskError
 from reconciler.bell import SOURCE, Bell
 from reconciler.certificates import Certificates
-from reconciler.committer import Committer, Desk
+from reconciler.committer import Desk
 from reconciler.core.facts import FLEET, RETAINED, Order
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.kinds.settings import Retention
-from reconciler.core.model import Connected, FleetState, settings_of
+from reconciler.core.model import Connected, FleetState
 from reconciler.gate import Gates
 from reconciler.git import Source
 from reconciler.guards import Guards
@@ -26,26 +24,19 @@ from reconciler.load import Loader, Parses
 from reconciler.log import Log
 from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics
-from reconciler.notify import Courier
 from reconciler.openings import Openings
-from reconciler.ourselves import Ourselves
 from reconciler.preview import Preview, look_once, preview
 from reconciler.proxies import Proxies
-from reconciler.pulls import Pulls, opens, told_by
 from reconciler.record import Record
 from reconciler.releases import Releases
-from reconciler.requests import Answering, Requests
 from reconciler.rundir import XDS_SOCKET, point_to, run_directory
 from reconciler.scraped import serve
-from reconciler.scraper import Scraper
-from reconciler.seals import Seals
 from reconciler.seams import Seams
 from reconciler.secrets import IDENTITY_FILE, Opener
+from reconciler.serving import Serving
 from reconciler.store import Store, default_url
-from reconciler.syncs import Syncs
-from reconciler.trial import Trial
 from reconciler.wanted import Accepted, Wanted
-from reconciler.web import Http, Web
+from reconciler.web import Http
 from reconciler.xds.identity import Identity
 from reconciler.xds.server import Server
 
@@ -70,8 +61,6 @@ class Control:
         desk: Desk | None = None,
     ) -> None:
         self.state = state
-        self._desk = desk
-        self._store_url, self._http = store, http
         self._source, self._seams, self._log = source, seams, log
         self._metrics_address, self._xds_addresses = metrics_address, xds_addresses
         self._closing = contextlib.ExitStack()
@@ -97,8 +86,24 @@ class Control:
             self.store, self.leader.name, lambda: self.leader.epoch > 0, state, str(self._run / XDS_SOCKET), self._opener, seams
         )
         self._loop: Loop | None = None
-        self._carrying: Courier | None = None
         self._parses = Parses()
+        self._serving = Serving(
+            self.store,
+            store,
+            source,
+            http,
+            desk,
+            self._run,
+            self._opener,
+            self._parses,
+            self.installation,
+            self.leader.may_act,
+            self._wake,
+            self.metrics,
+            log,
+            seams,
+            self._closing,
+        )
 
     def __enter__(self) -> "Control":
         return self
@@ -126,46 +131,11 @@ class Control:
         wanted = self._wanted()
         loop = self._start(wanted)
         wanted.start()
-        self._carrying = self._courier(wanted)
-        self._closing.callback(self._carrying.close)
+        self._serving.carry(wanted)
         if until is None:
             # Whoever runs until something is done does not stay for minutes.
-            self._closing.callback(self._scraper(loop).start().close)
+            self._serving.scrape(loop)
         return self._go(loop, until, deadline_s)
-
-    def _tell(self, body: bytes, deadline: float) -> bytes:
-        if self._carrying is None:
-            raise AskError("busy", "Convoy is only starting", "ask again soon")
-        return self._carrying.tests.asked(body, deadline)
-
-    def _courier(self, wanted: Wanted) -> Courier:
-        return Courier(
-            self.store,
-            lambda: wanted.accepted.fleet,
-            self.leader.may_act,
-            self._opener,
-            self.installation,
-            self.metrics.notified,
-            self._log,
-            self._seams,
-        )
-
-    def _scraper(self, loop: Loop) -> Scraper:
-        ourselves, proxies = Ourselves(self._seams), loop.proxies
-
-        def retention() -> Retention | None:
-            return settings_of(loop.premises.fleet).retention if loop.premises else None
-
-        return Scraper(
-            self.store.readings,
-            lambda: [*loop.hosts.workers.values()],
-            lambda node: told.resources.get("cds", {}) if (told := proxies.published.get(node)) else {},
-            retention,
-            lambda: ourselves.now(loop.view.status.values(), proxies.server.counters(), loop.rounds, self.metrics.alive()),
-            self.leader.may_act,
-            self._log,
-            self._seams,
-        )
 
     def down(self, deadline_s: float = 120.0, *, retained: bool = False) -> View:
         """Remove everything that bears this installation's mark, with `retained` also what its deletion policy retains;
@@ -256,49 +226,8 @@ class Control:
         if self._source is not None:
             self._closing.callback(Bell(self._run, self._source.hint, SOURCE).close)
         self._serve_metrics()
-        self._answer(loop, wanted)
+        self._serving.answer(loop, wanted if isinstance(wanted, Wanted) else None)
         return loop
-
-    def _answer(self, loop: Loop, wanted: "Wanted | _Fixed") -> None:
-        """Others may ask what would be planned, by HTTP and a process of its own, and for a sync; the loop does not notice."""
-        trial = Trial(lambda: loop.premises, self.store, self.installation, self._seams, self._source)
-        answers = dict(trial.requests())
-        if isinstance(wanted, Wanted):
-            answers["sync"] = Syncs(wanted.look_now, lambda: wanted.accepted, loop, self._wake, self._seams).asked
-            if self._http is not None:
-                answers |= self._committing(trial, lambda: wanted.accepted.fleet)
-                answers[TELL] = self._tell
-                answers[SEAL] = Seals(lambda: wanted.accepted.fleet, self._opener, self.store).asked
-        try:
-            requests = Requests(self._run, answers, self.metrics, self._log, self._seams)
-        except OSError as error:
-            # Nobody can ask then; everything else goes on.
-            self._log.warning("requests.none", error=str(error))
-            return
-        self._closing.callback(requests.close)
-        if self._http is None:
-            return
-        self.metrics.hooks(self.store.hooks.counts)
-        web = Web(self._http, self._store_url, self._run, self.metrics, self._log, self._seams)
-        self._closing.callback(web.close)
-
-    def _committing(self, trial: Trial, fleet: Callable[[], FleetState | None]) -> dict[str, Answering]:
-        """What is proposed over HTTP is committed, in a thread of its own; and what a change would do can be asked."""
-        hint = self._source.hint if self._source is not None else self._wake.set
-        acts, where = self.leader.may_act, (self._log, self._seams)
-        told = partial(told_by, fleet)
-        committer = Committer(self.store, self._desk, acts, hint, *where, lambda: opens(told()), self._parses)
-        self._closing.callback(committer.close)
-        self._closing.callback(committer.start(self._run).close)
-        if self._desk is not None:
-            pulls = Pulls(self.store, self._desk, committer, told, self._opener, acts, *where)
-            self._closing.callback(pulls.close)
-            pulls.start()
-        shown = partial(trial.answer, reads=True)
-        return {
-            REHEARSE: lambda body, deadline: committer.rehearse(body, deadline, trial.answer),
-            REHEARSE_WITH_DOCUMENTS: lambda body, deadline: committer.rehearse(body, deadline, shown),
-        }
 
     def _serve_metrics(self) -> None:
         address, self._metrics_address = self._metrics_address, None
