@@ -4,21 +4,17 @@ import contextlib
 import os
 import shutil
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
 from reconciler import envoy_binary
-from reconciler.control import Control, open_control
+from reconciler.control import Control
 from reconciler.core.model import Observed, Ref
 from reconciler.demo.traffic import Traffic
-from reconciler.git import Directory
-from reconciler.log import Log
-from reconciler.seams import Seams
+from tests.working import World, opened, until
 
 ENVOY = envoy_binary.find()
 pytestmark = [
@@ -83,12 +79,11 @@ spec:
 """
 
 
-class World:
-    """A fleet of two Envoys from a folder, and a Convoy at work on it."""
+class TwoEnvoys(World):
+    """A fleet of two Envoys."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.folder, self.state = root, root / "fleet", root / "state"
-        self.folder.mkdir()
+        super().__init__(root)
         with contextlib.ExitStack() as stack:
             free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
             self.ports = tuple(one.getsockname()[1] for one in free)
@@ -107,24 +102,6 @@ class World:
     def run_by(self, binary: Path | str) -> None:
         (self.folder / "fleet.yaml").write_text(FLEET.format(binary=binary, first=self.ports[0], second=self.ports[1]))
 
-    @contextlib.contextmanager
-    def convoy(self) -> Iterator[Control]:
-        with (
-            contextlib.closing(Directory(self.folder, Seams(), poll_s=0.2)) as source,
-            open_control(self.state, source=source, log=Log(level="error")) as control,
-        ):
-            running = threading.Thread(target=control.run)
-            running.start()
-            try:
-                yield control
-            finally:
-                control.stop()
-                running.join()
-
-    def down(self) -> None:
-        with open_control(self.state, source=None, log=Log(level="error")) as control:
-            assert control.down(60).converged
-
 
 def envoys(control: Control) -> dict[Path, list[Observed]]:
     """Program ⇒ the proxies' instances that run it."""
@@ -137,25 +114,13 @@ def envoys(control: Control) -> dict[Path, list[Observed]]:
     return found
 
 
-def until(holds: Callable[[], object], within_s: float = 60) -> None:
-    over = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < over, f"not within {within_s} s"
-        time.sleep(0.05)
-
-
 @pytest.fixture
-def world() -> Iterator[World]:
-    root = Path(mkdtemp(prefix="convoy-test-")).resolve()
-    made = World(root)
-    try:
+def world() -> Iterator[TwoEnvoys]:
+    with opened(TwoEnvoys) as made:
         yield made
-    finally:
-        made.down()
-        shutil.rmtree(root)
 
 
-def test_an_upgrade_loses_no_request(world: World) -> None:
+def test_an_upgrade_loses_no_request(world: TwoEnvoys) -> None:
     """Under live traffic the new Envoys take over from the old, each when it serves what the old one serves."""
     old, new = world.envoy("old"), world.envoy("new")
     world.run_by(old)
@@ -191,7 +156,7 @@ def test_an_upgrade_loses_no_request(world: World) -> None:
         ("ends", ["not healthy within 3 s: ", "exited with status 3; last output: no such flag"]),
     ],
 )
-def test_an_envoy_that_does_not_start_changes_nothing(world: World, name: str, words: list[str]) -> None:
+def test_an_envoy_that_does_not_start_changes_nothing(world: TwoEnvoys, name: str, words: list[str]) -> None:
     """The old one stays and serves, the status says why, and every other change goes on; mending it or going back is enough."""
     old, new = world.envoy("old"), world.root / name / "envoy"
     new.parent.mkdir()

@@ -3,24 +3,23 @@
 import contextlib
 import http.client
 import os
-import shutil
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
 from reconciler import envoy_binary
-from reconciler.control import Control, open_control
+from reconciler.control import Control
 from reconciler.core.latency import bin_of, bounds
 from reconciler.core.readings import MINUTE_S, Reading, joined, tenant, values
-from reconciler.git import Directory
-from reconciler.log import Log
 from reconciler.seams import Seams
+from tests import working
+from tests.working import World, opened
 
 pytestmark = [
     pytest.mark.slow,
@@ -89,6 +88,7 @@ spec:
 """
 # An Envoy adds its threads' histograms up this often.
 FLUSH_S = 5.0
+until = partial(working.until, within_s=40)
 
 
 class Quick(Seams):
@@ -98,29 +98,14 @@ class Quick(Seams):
         return super().wait(event, None if timeout_s is None else min(timeout_s, 2.0))
 
 
-class World:
-    """One Envoy before one application, and a Convoy at work that looks often."""
+class OneEnvoy(World):
+    """One Envoy before one application."""
 
     def __init__(self, root: Path) -> None:
-        self.folder, self.state = root / "fleet", root / "state"
-        self.folder.mkdir()
+        super().__init__(root)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         (self.folder / "fleet.yaml").write_text(FLEET.format(port=self.port))
-
-    @contextlib.contextmanager
-    def convoy(self) -> Iterator[Control]:
-        with (
-            contextlib.closing(Directory(self.folder, Seams(), poll_s=0.2)) as source,
-            open_control(self.state, source=source, log=Log(level="error"), seams=Quick()) as control,
-        ):
-            running = threading.Thread(target=control.run)
-            running.start()
-            try:
-                yield control
-            finally:
-                control.stop()
-                running.join()
 
     def ask(self, *paths: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -129,27 +114,11 @@ class World:
                 connection.request("GET", path)
                 connection.getresponse().read()
 
-    def down(self) -> None:
-        with open_control(self.state, source=None, log=Log(level="error")) as control:
-            assert control.down(60).converged
-
-
-def until(holds: Callable[[], object], within_s: float = 40) -> None:
-    over = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < over, f"not within {within_s} s"
-        time.sleep(0.1)
-
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    root = Path(mkdtemp(prefix="convoy-test-")).resolve()
-    made = World(root)
-    try:
+def world() -> Iterator[OneEnvoy]:
+    with opened(OneEnvoy) as made:
         yield made
-    finally:
-        made.down()
-        shutil.rmtree(root)
 
 
 def whole(control: Control, subject: str) -> Reading:
@@ -157,10 +126,10 @@ def whole(control: Control, subject: str) -> Reading:
     return joined(control.store.readings.read(subject, MINUTE_S, 0, 1 << 40).values())
 
 
-def test_known_traffic_shows_as_it_was(world: World) -> None:
+def test_known_traffic_shows_as_it_was(world: OneEnvoy) -> None:
     """By proxy, by cluster, by tenant; what fails to connect is an error; an Envoy that is killed and comes again counts from
     nothing, and none of what it served is lost or counted twice."""
-    with world.convoy() as control:
+    with world.convoy(Quick()) as control:
         until(lambda: control.view().converged)
         # The first look says from where to count; what an Envoy has counted before it was looked at is not known.
         until(lambda: control.store.readings.system().get("scrape", {}).get("proxies") == 1)
@@ -204,7 +173,7 @@ def test_known_traffic_shows_as_it_was(world: World) -> None:
         assert not (world.state / "convoy-readings.db").stat().st_mode & 0o077
 
 
-def _answers(world: World) -> bool:
+def _answers(world: OneEnvoy) -> bool:
     try:
         world.ask("/")
     except (OSError, http.client.HTTPException):

@@ -1,10 +1,7 @@
 """Real traffic through a real Envoy: a commit that moves it to a backend which is slow to start loses no request."""
 
-import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
@@ -12,7 +9,8 @@ from reconciler import envoy_binary
 from reconciler.control import Control
 from reconciler.core.model import Observed, Ref
 from reconciler.demo.traffic import Traffic
-from tests.test_envoy_upgrade import World, until
+from tests.test_envoy_upgrade import TwoEnvoys
+from tests.working import opened, until
 
 pytestmark = [
     pytest.mark.slow,
@@ -77,7 +75,7 @@ spec:
 EDGE_1, SITE_REF = Ref("Proxy", "edge-1"), Ref("VirtualHost", "site")
 
 
-class Fleet(World):
+class Fleet(TwoEnvoys):
     """One Envoy with one port, and whatever a commit declares behind it."""
 
     def commit(self, leads: str, **slow_s: float) -> None:
@@ -89,13 +87,8 @@ class Fleet(World):
 
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
-    root = Path(mkdtemp(prefix="convoy-test-")).resolve()
-    made = Fleet(root)
-    try:
+    with opened(Fleet) as made:
         yield made
-    finally:
-        made.down()
-        shutil.rmtree(root)
 
 
 def waits(control: Control) -> dict[Ref, tuple[str, str]]:
