@@ -1,7 +1,7 @@
 """What goes together: what the proxies of one ProxyGroup are told something of, or one Proxy with its own Configuration."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from reconciler.core.clusters import eds_target
@@ -38,13 +38,9 @@ def carried_by(*fleets: FleetState) -> dict[Ref, set[Ref]]:
             carried[key] |= {ref for ref in _named(fleet, key) if ref in fleet.resources}
             ends = (eds_target(one.eds) for one in types.get("cds", {}).values() if one.eds)
             carried[key] |= {end[0] for end in ends if end is not None}
-        own: dict[Ref, list[Ref]] = defaultdict(list)
-        for proxy in own_told(fleet):
-            own[group_of(proxy)].append(proxy.ref)
-        for host in fleet.of("VirtualHost"):
-            group = Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant)
-            for key in (group, *own[group]):
-                carried[key].add(host.ref)
+        for host, keys in _virtual_hosts(fleet, _own(fleet)):
+            for key in keys:
+                carried[key].add(host)
     return carried
 
 
@@ -52,21 +48,33 @@ def carriers(wanted: FleetState) -> dict[Ref, set[Ref]]:
     """Declared resource ⇒ the ProxyGroups whose proxies carry something of it, and the Proxies with a Configuration of their
     own. What is pinned is of no document of today."""
     carried: dict[Ref, set[Ref]] = defaultdict(set)
-    own: dict[Ref, list[Ref]] = defaultdict(list)
-    for proxy in own_told(wanted):
-        own[group_of(proxy)].append(proxy.ref)
+    own = _own(wanted)
     for key, types in wanted.traffic.items():
         for resources in types.values():
             for resource in resources.values():
                 if not resource.pinned:
                     carried[resource.owner].add(key)
         if key.kind == "ProxyGroup":
-            carried[key] |= {key, *own[key]}
+            carried[key] |= {key, *own.get(key, ())}
     # VirtualHosts of one port share what they are told as, and its owner is only the first of them.
-    for host in wanted.of("VirtualHost"):
-        group = Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant)
-        carried[host.ref] |= {group, *own[group]}
+    for host, keys in _virtual_hosts(wanted, own):
+        carried[host].update(keys)
     return carried
+
+
+def _own(fleet: FleetState) -> Mapping[Ref, list[Ref]]:
+    """ProxyGroup ⇒ those of its Proxies that are told something of their own."""
+    own: dict[Ref, list[Ref]] = defaultdict(list)
+    for proxy in own_told(fleet):
+        own[group_of(proxy)].append(proxy.ref)
+    return own
+
+
+def _virtual_hosts(fleet: FleetState, own: Mapping[Ref, list[Ref]]) -> Iterator[tuple[Ref, tuple[Ref, ...]]]:
+    """Each, and whoever carries it: its ProxyGroup, and the Proxies of that in `own`."""
+    for host in fleet.of("VirtualHost"):
+        group = Ref("ProxyGroup", cast(VirtualHost, host.spec).group, host.ref.tenant)
+        yield host.ref, (group, *own.get(group, ()))
 
 
 def _named(fleet: FleetState, key: Ref) -> Iterable[Ref]:
