@@ -3,7 +3,8 @@
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,24 @@ def test_a_folder(repository: Repository, tmp_path: Path) -> None:
                 "two.yaml:6:13: this folder has no commits: it is in no Git repository "
                 "(follow a branch, with --source, or leave `revision` out)"
             )
+
+
+def test_two_who_ask_a_folder_for_its_past_take_turns(repository: Repository) -> None:
+    """Who follows it, and who asks for a plan: a repository bears one thread at a time."""
+    commit = repository.commit(BASE)
+    together = threading.Barrier(2)
+    met: list[bool] = []
+
+    class Meeting(Seams):
+        def point(self, name: str, *about: object) -> None:
+            if name == "git.past":
+                with suppress(threading.BrokenBarrierError):
+                    met.append(together.wait(0.5) >= 0)
+
+    with closing(Directory(repository.path / "fleet", Meeting())) as source, ThreadPoolExecutor(2) as pool:
+        revision = source.fetch()
+        trees = [*pool.map(lambda _: source.past(revision, commit), range(2))]
+    assert (met, trees[0].files) == ([], trees[1].files)
 
 
 def test_an_environment(tmp_path: Path) -> None:

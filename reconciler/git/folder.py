@@ -53,8 +53,10 @@ class Directory:
         self._path, self._seams = Path(os.path.abspath(path)), seams
         self._lock = threading.Lock()
         self._revisions: dict[str, tuple[Tree, dict[str, bytes], float]] = {}
-        # The repository around it, once a document has named one of its commits.
+        # The repository around it, once a document has named one of its commits; it bears one thread at a time, and whoever
+        # asks for a plan reads beside whoever follows.
         self._commits: Commits | None = None
+        self._looking_back = threading.Lock()
         # Path ⇒ (device, inode, size, times), blob id and content of the last look.
         self._known: dict[str, tuple[tuple[int, ...], str, bytes]] = {}
         # What is watched: the folder, and the bases that the last look found outside it.
@@ -91,12 +93,13 @@ class Directory:
 
     def past(self, revision: str, commit: str) -> Tree:
         """Of the commits that led to the one that is checked out."""
-        try:
-            self._commits = self._commits or Commits.around(self._path, self._seams)
-            head = self._commits.resolve("HEAD")
-        except SourceError:
-            raise NotThere("this folder has no commits: it is in no Git repository", NO_COMMITS) from None
-        return self._commits.past(head, commit)
+        with self._looking_back:
+            try:
+                self._commits = self._commits or Commits.around(self._path, self._seams)
+                head = self._commits.resolve("HEAD")
+            except SourceError:
+                raise NotThere("this folder has no commits: it is in no Git repository", NO_COMMITS) from None
+            return self._commits.past(head, commit)
 
     def read(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         with self._lock:
@@ -105,7 +108,8 @@ class Directory:
         for id in blob_ids:
             content = next((contents[id] for contents in kept if id in contents), None)
             if content is None and self._commits is not None:
-                content = self._commits.read([id])[id]
+                with self._looking_back:
+                    content = self._commits.read([id])[id]
             if content is None:
                 raise SourceError(f"{self._path} no longer holds what was read as {id}: look again")
             result[id] = content
