@@ -65,14 +65,12 @@ class Fleet:
     def get(self, ref: Ref) -> Found | None:
         printed = str(ref)
         declared = self._store.declared([printed]).get(printed)
-        return self._found(declared)
+        return Found(declared, self._store.status([printed]).get(printed)) if declared is not None else None
 
-    def find(self, kind: str, word: str, tenant: str = DEFAULT_TENANT) -> Found | None:
-        """By its name, by its uid, or by the first eight digits or more of that, where only one has them."""
-        return self._found(self._store.resources.find(tenant, kind, word))
-
-    def _found(self, declared: Declared | None) -> Found | None:
-        return Found(declared, self._store.status([declared.ref]).get(declared.ref)) if declared is not None else None
+    def find(self, kind: str, word: str, tenant: str = DEFAULT_TENANT) -> Declared | None:
+        """What is declared of it: by its name, by its uid, or by the first eight digits or more of that, where only one has
+        them."""
+        return self._store.resources.find(tenant, kind, word)
 
     def digests(self, refs: Iterable[Ref]) -> dict[Ref, str]:
         """Of those that are declared, their documents' digests."""

@@ -61,7 +61,7 @@ class Asked:
             # It may be what this one has made a moment ago.
             self.settle()
             found = self.reach.fleet.find(kind, id, self.account.tenant)
-        return found.declared if found is not None else None
+        return found
 
     def settle(self) -> None:
         """What this one has changed is what is read from here on."""

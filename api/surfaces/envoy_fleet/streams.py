@@ -131,7 +131,7 @@ class Listener:
             one = self._reach.fleet.find("Proxy", id, self._account.tenant)
             if one is None:
                 raise NotFound("proxy")
-            found.add(one.declared.uid)
+            found.add(one.uid)
         return frozenset(found)
 
     def _error(self, status: int, message: str, details: Mapping[str, str] | None = None) -> bytes:

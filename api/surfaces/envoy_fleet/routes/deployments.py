@@ -45,9 +45,9 @@ def _proxies(asked: Asked) -> list[Declared]:
         one = asked.reach.fleet.find(mapping.PROXY, id, asked.account.tenant)
         if one is None:
             raise Invalid(f"proxy_ids[{number}]", "there is no such proxy")
-        if one.declared.name in found:
-            raise Invalid(f"proxy_ids[{number}]", f"{one.declared.name} is named twice")
-        found[one.declared.name] = one.declared
+        if one.name in found:
+            raise Invalid(f"proxy_ids[{number}]", f"{one.name} is named twice")
+        found[one.name] = one
     return list(found.values())
 
 
