@@ -6,6 +6,7 @@ once is a matter of this process's threads and memory, for which a count under a
 
 import threading
 import time
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,6 +35,58 @@ class TooMany(Exception):
         self.after_s, self.own = after_s, own
 
 
+class Windows(MemoryStorage):
+    """Moving windows in memory. Thread-safe.
+
+    Those of the library start a thread with nearly every hit to forget what is over, which takes longer than all else about a
+    hit, and keep the name of everybody who has ever asked. Here the next hit forgets, whoever's it is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        # Who has asked ⇒ until when each of these hits counts, in order; whoever was quiet the longest is first.
+        self._hits: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        now = time.time()
+        with self._lock:
+            while self._hits and next(iter(self._hits.values()))[-1] < now:
+                self._hits.popitem(last=False)
+            hits = self._counting(key, now)
+            if len(hits) + amount > limit:
+                return False
+            hits.extend([now + expiry] * amount)
+            self._hits[key] = hits
+            self._hits.move_to_end(key)
+            return True
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        now = time.time()
+        with self._lock:
+            hits = self._counting(key, now)
+            return (hits[0] - expiry, len(hits)) if hits else (now, 0)
+
+    def _counting(self, key: str, now: float) -> deque[float]:
+        hits = self._hits.get(key, deque[float]())
+        while hits and hits[0] < now:
+            hits.popleft()
+        if not hits:
+            self._hits.pop(key, None)
+        return hits
+
+    def clear(self, key: str) -> None:
+        super().clear(key)
+        with self._lock:
+            self._hits.pop(key, None)
+
+    def reset(self) -> int | None:
+        with self._lock:
+            count = len(self._hits)
+            self._hits.clear()
+        return count + (super().reset() or 0)
+
+
 class Limits:
     """Of one process. Thread-safe."""
 
@@ -48,7 +101,7 @@ class Limits:
         """`what` is counted, in words."""
         self._what = what
         self._rate = RateLimitItemPerMinute(in_a_minute)
-        self._asked = MovingWindowRateLimiter(MemoryStorage())
+        self._asked = MovingWindowRateLimiter(Windows())
         self._lock = threading.Lock()
         self._left, self._bytes = at_once, bytes
 

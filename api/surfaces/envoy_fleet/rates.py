@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from api.limits import Windows
 from api.surfaces.envoy_fleet.contract import rates
 
 
@@ -38,7 +38,7 @@ class Rates:
 
     def __init__(self, in_a_minute: Mapping[str, int] | None = None) -> None:
         self._items = {name: RateLimitItemPerMinute(most) for name, most in (in_a_minute or rates()).items()}
-        self._asked = MovingWindowRateLimiter(MemoryStorage())
+        self._asked = MovingWindowRateLimiter(Windows())
 
     def hit(self, name: str, client: str) -> Standing:
         """One more request of this class by this client. "" is counted by nobody, and shown as `list` is."""
