@@ -1,6 +1,7 @@
 """What of Convoy's events this API tells, in the document's words (16.1): a proxy's health, configurations, deployments."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from api.events import Message
@@ -57,38 +58,43 @@ class Happenings:
         for change in self._changes(event):
             ref = Ref.parse(change.ref)
             if ref.kind == "Configuration":
-                changed[change.ref] = change
                 proxies |= self._serving(ref)
             elif ref.kind == "ProxyGroup" and _differs(change, "configuration"):
                 proxies |= self._of_group(ref)
             elif ref.kind == "Proxy" and any(_differs(change, name) for name in ("configuration", "revision", "group")):
                 proxies |= self._store.declared([change.ref])
-        served = self._served(proxies.values())
-        known = self._store.declared(served.keys() | changed.keys())
+            else:
+                continue
+            changed[change.ref] = change
+        served = self._served(proxies.values(), changed)
+        configurations = {name: one for name, one in changed.items() if Ref.parse(name).kind == "Configuration"}
+        known = self._store.declared(served.keys() | configurations.keys())
         at, singly = moment(event.at), len(proxies) <= MOST_PROXIES
         for name, every in served.items():
             if singly and name in known:
-                yield from (self._configuration(known[name], one, at) for one in every)
-        for name, change in changed.items():
+                yield from (self._configuration(known[name], one, at, configurations.get(name)) for one in every)
+        for name, change in configurations.items():
             if name in known and not (singly and name in served):
                 about = frozenset(one.uid for one in served.get(name, ()))
                 data = _updated(None, known[name].uid, change.version, change.n, at)
                 yield Message(CONFIGURATION, known[name].tenant, about, data)
 
-    def _served(self, proxies: Collection[Declared]) -> dict[str, list[Declared]]:
+    def _served(self, proxies: Collection[Declared], changed: Mapping[str, Changed]) -> dict[str, list[Declared]]:
         """Printed ref of a Configuration ⇒ those of these that serve it."""
-        groups = self._store.declared({str(Ref("ProxyGroup", deployments.group_of(one), one.tenant)) for one in proxies})
+        every = [_then(one, changed) for one in proxies]
+        groups = self._store.declared({str(Ref("ProxyGroup", deployments.group_of(one), one.tenant)) for one in every})
         found: dict[str, list[Declared]] = {}
-        for one in proxies:
+        for one in every:
             group = groups.get(str(Ref("ProxyGroup", deployments.group_of(one), one.tenant)))
-            name = deployments.served_by(one, group)
+            name = deployments.served_by(one, _then(group, changed) if group is not None else None)
             if name:
                 found.setdefault(str(Ref("Configuration", name, one.tenant)), []).append(one)
         return found
 
-    def _configuration(self, configuration: Declared, proxy: Declared, at: str | None) -> Message:
+    def _configuration(self, configuration: Declared, proxy: Declared, at: str | None, change: Changed | None) -> Message:
+        """`change` is what the revision that is told of made of the configuration, None for nothing."""
         pin = str(_spec(proxy.document).get("revision") or "")
-        id, n = configuration.version, configuration.n
+        id, n = (change.version, change.n) if change is not None else (configuration.version, configuration.n)
         if pin:
             version = self._store.version(version_id(configuration.uid, pin))
             id, n = (version.id, version.n) if version is not None else (version_id(configuration.uid, pin), 0)
@@ -129,6 +135,12 @@ class Happenings:
         """The resources of a kind, in its tenant, that name it there."""
         which = Which(kind, named.tenant, has=(Has(("spec", field), frozenset({named.name})),))
         return {row.declared.ref: row.declared for row in self._store.pages.page(which, EVERY).rows}
+
+
+def _then(one: Declared, changed: Mapping[str, Changed]) -> Declared:
+    """As the revision that is told of declares it, which may be long ago."""
+    change = changed.get(one.ref)
+    return replace(one, document=change.after) if change is not None and change.after is not None else one
 
 
 def _updated(proxy: str | None, configuration: str, version: str, n: int | None, at: str | None) -> dict[str, object]:
