@@ -10,15 +10,12 @@ from reconciler.core.declared import Declared, version_id
 from reconciler.core.handover import node_id
 from reconciler.core.model import Ref
 from reconciler.core.native import PortOf
-from reconciler.core.readings import values
-from reconciler.store import Has, Store, StoreError, Which, Window
+from reconciler.store import Has, Store, Which, Window
 
 Document = Mapping[str, Any]
 NOTHING: frozenset[str | None] = frozenset({None})
 # How many groups that may serve the same are looked at at once.
 AT_ONCE = 100
-# What was measured longer ago is not what is now: a minute, and what it takes to be read.
-LATEST_S = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +94,6 @@ def fares(store: Store, proxies: Iterable[Declared]) -> dict[str, Fares]:
     nodes = {one.ref: node_id(Ref.parse(one.ref)) for one in every}
     rows, standings, now = store.status(nodes), store.standings(nodes.values()), time.time()
     return {ref: Fares(rows.get(ref), standings.get(node), now) for ref, node in nodes.items()}
-
-
-def metrics(store: Store, refs: Iterable[str]) -> dict[str, Mapping[str, float]]:
-    """Printed ref ⇒ metric ⇒ its latest value; of proxies that nothing is known of, nothing."""
-    try:
-        latest = store.readings.latest(refs, int(time.time()) - LATEST_S)
-    except StoreError:
-        # They may be lost: the rest of what is known of proxies is not.
-        return {}
-    return {ref: values(one) for ref, (_, one) in latest.items()}
 
 
 def shared(store: Store, one: Configured) -> bool:

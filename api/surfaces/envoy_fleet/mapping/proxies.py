@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from api.readings import LATEST
 from api.surfaces.envoy_fleet.mapping.configurations import counts, static_resources
 from api.surfaces.envoy_fleet.wire import moment
 from reconciler.core.bootstrap import bootstrap
@@ -26,7 +27,6 @@ WORDS: Mapping[str, frozenset[str | None]] = {
     "unhealthy": frozenset({"degraded", "unhealthy"}),
     "unknown": frozenset({None, *(word for word in ORDER if word not in STATUSES)}),
 }
-METRICS = ("requests_per_second", "error_rate", "p99_latency_ms")
 # The bootstraps of groups that were asked about lately.
 MOST_GROUPS = 256
 
@@ -60,7 +60,7 @@ class Fares:
 
 
 def listed(
-    proxy: Declared, active: Active | None, fares: Fares, metrics: Mapping[str, float], cluster: str | None = None
+    proxy: Declared, active: Active | None, fares: Fares, metrics: Mapping[str, float | None], cluster: str | None = None
 ) -> dict[str, Any]:
     """An entry of 6.1; `cluster` is the uid of the Cluster that it says it stands before. What Convoy does not know is null: it
     knows its Envoys' admin pages, which have a path and no port."""
@@ -75,7 +75,7 @@ def listed(
         "admin_address": instance(fares.status).get("address"),
         "admin_port": None,
         "configuration": counts(active.spec if active is not None else {}),
-        "metrics": {name: metrics.get(name) for name in METRICS},
+        "metrics": {name: metrics.get(name) for name in LATEST},
         "last_heartbeat": moment(_heard(standing, fares.now)),
         "created_at": moment(proxy.created),
     }

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from api import readings
 from api.surfaces.envoy_fleet import pages
-from api.surfaces.envoy_fleet.configured import configured, fares, metrics
+from api.surfaces.envoy_fleet.configured import configured, fares
 from api.surfaces.envoy_fleet.mapping import proxies as mapping
 from api.surfaces.envoy_fleet.operations import Asked, Operations
 from reconciler.core.model import Ref
@@ -29,7 +30,7 @@ def add(served: Operations) -> None:
 
 def _entries(asked: Asked, rows: Sequence[Row]) -> list[pages.Entry]:
     store, every = asked.reach.store, [one.declared for one in rows]
-    faring, measured = fares(store, every), metrics(store, [one.ref for one in every])
+    faring, measured = fares(store, every), readings.latest(store, (Ref.parse(one.ref) for one in every))
     named = {mapping.cluster_of(one) for one in every} - {""}
     clusters = store.declared({str(Ref(CLUSTER, name, asked.account.tenant)) for name in named})
     uids = {one.name: one.uid for one in clusters.values()}
@@ -41,7 +42,7 @@ def _entries(asked: Asked, rows: Sequence[Row]) -> list[pages.Entry]:
                 one.proxy,
                 one.active,
                 faring[one.proxy.ref],
-                measured.get(one.proxy.ref, {}),
+                measured.get(Ref.parse(one.proxy.ref), {}),
                 uids.get(mapping.cluster_of(one.proxy)),
             ),
         )
