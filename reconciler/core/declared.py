@@ -71,6 +71,12 @@ class Declared:
     version: str = ""
     message: str = ""
 
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """What its document says under `spec`; nothing where that is no mapping."""
+        spec = self.document.get("spec")
+        return spec if isinstance(spec, Mapping) else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Version:

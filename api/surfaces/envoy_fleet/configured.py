@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from api.surfaces.envoy_fleet.mapping.deployments import group_of, served_by
 from api.surfaces.envoy_fleet.mapping.proxies import Active, Fares
 from reconciler.core.declared import Declared, version_id
 from reconciler.core.handover import node_id
@@ -12,7 +13,6 @@ from reconciler.core.model import Ref
 from reconciler.core.native import PortOf
 from reconciler.store import Has, Store, Which, Window
 
-Document = Mapping[str, Any]
 NOTHING: frozenset[str | None] = frozenset({None})
 # How many groups that may serve the same are looked at at once.
 AT_ONCE = 100
@@ -41,7 +41,7 @@ def configured(store: Store, proxies: Iterable[Declared]) -> list[Configured]:
     every = list(proxies)
     groups = store.declared({str(_group(one)) for one in every})
     named = [(one, groups.get(str(_group(one)))) for one in every]
-    wanted = {str(Ref("Configuration", name, one.tenant)) for one, group in named if (name := _name(one, group))}
+    wanted = {str(Ref("Configuration", name, one.tenant)) for one, group in named if (name := served_by(one, group))}
     found = store.declared(wanted)
     past: dict[tuple[str, str], Active | None] = {}
     return [_configured(store, one, group, found, past) for one, group in named]
@@ -54,7 +54,7 @@ def _configured(
     found: Mapping[str, Declared],
     past: dict[tuple[str, str], Active | None],
 ) -> Configured:
-    name, pinned = _name(proxy, group), _text(proxy, "revision")
+    name, pinned = served_by(proxy, group), _text(proxy, "revision")
     ref = str(Ref("Configuration", name, proxy.tenant))
     now = found.get(ref)
     one = Configured(proxy, group, name, bool(_text(proxy, "configuration")), pinned, now, active(now) if now else None)
@@ -128,7 +128,7 @@ def ports(store: Store, tenant: str) -> PortOf:
             return port
         ref = str(Ref(kind, name, tenant))
         declared = store.declared([ref]).get(ref)
-        spec = _spec(declared.document) if declared is not None else {}
+        spec = declared.spec if declared is not None else {}
         if isinstance(spec.get("port"), str):
             return str(spec["port"])
         named = spec.get("ports")
@@ -139,18 +139,9 @@ def ports(store: Store, tenant: str) -> PortOf:
 
 
 def _group(proxy: Declared) -> Ref:
-    return Ref("ProxyGroup", _text(proxy, "group"), proxy.tenant)
-
-
-def _name(proxy: Declared, group: Declared | None) -> str:
-    return _text(proxy, "configuration") or (_text(group, "configuration") if group is not None else "")
+    return Ref("ProxyGroup", group_of(proxy), proxy.tenant)
 
 
 def _text(one: Declared, field: str) -> str:
-    value = _spec(one.document).get(field)
+    value = one.spec.get(field)
     return value if isinstance(value, str) else ""
-
-
-def _spec(document: Document) -> Document:
-    spec = document.get("spec")
-    return spec if isinstance(spec, Mapping) else {}

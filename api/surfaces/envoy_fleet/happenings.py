@@ -93,7 +93,7 @@ class Happenings:
 
     def _configuration(self, configuration: Declared, proxy: Declared, at: str | None, change: Changed | None) -> Message:
         """`change` is what the revision that is told of made of the configuration, None for nothing."""
-        pin = str(_spec(proxy.document).get("revision") or "")
+        pin = str(proxy.spec.get("revision") or "")
         id, n = (change.version, change.n) if change is not None else (configuration.version, configuration.n)
         if pin:
             version = self._store.version(version_id(configuration.uid, pin))
@@ -124,12 +124,12 @@ class Happenings:
         found = self._where("Proxy", configuration, "configuration")
         for group in self._where("ProxyGroup", configuration, "configuration").values():
             found |= self._of_group(Ref(group.kind, group.name, group.tenant))
-        return {ref: one for ref, one in found.items() if not _spec(one.document).get("revision")}
+        return {ref: one for ref, one in found.items() if not one.spec.get("revision")}
 
     def _of_group(self, group: Ref) -> dict[str, Declared]:
         """Those that serve what it says."""
         found = self._where("Proxy", group, "group")
-        return {ref: one for ref, one in found.items() if not _spec(one.document).get("configuration")}
+        return {ref: one for ref, one in found.items() if not one.spec.get("configuration")}
 
     def _where(self, kind: str, named: Ref, field: str) -> dict[str, Declared]:
         """The resources of a kind, in its tenant, that name it there."""

@@ -48,7 +48,7 @@ def created(name: str, tenant: str, whole: str, key: Mapping[str, str]) -> Chang
 
 def shown(declared: Declared, made: str, users: Iterable[Declared], now: float) -> dict[str, Any]:
     """`made` is the PEM chain that Convoy has made for it, "" for none; `users` are documents that may name it."""
-    spec = declared.document.get("spec")
+    spec = declared.spec
     pem = get(spec, "chain") or made
     found = _read(pem) if isinstance(pem, str) and pem else None
     return {
@@ -66,7 +66,7 @@ def shown(declared: Declared, made: str, users: Iterable[Declared], now: float) 
 
 
 def _uses(user: Declared, name: str) -> Iterator[dict[str, Any]]:
-    spec = user.document.get("spec")
+    spec = user.spec
     if user.kind == "VirtualHost":
         if get(get(spec, "tls"), "certificate") == name:
             yield {"type": "virtual_host", "id": user.uid, "name": user.name}

@@ -36,7 +36,7 @@ def changed(body: Mapping[str, Any], declared: Declared) -> Change:
     """A merge patch: what is left out stays. Raises Invalid."""
     if body.get("name", declared.name) != declared.name:
         raise Invalid("name", "a name stays: create another cluster, and delete this one")
-    spec = _spec(declared)
+    spec = declared.spec
     envoy = _envoy(spec)
     patch = _said(body, envoy)
     _fits({"type": _type(spec), "lb_policy": _policy(spec)} | patch, spec)
@@ -46,7 +46,7 @@ def changed(body: Mapping[str, Any], declared: Declared) -> Change:
 
 def endpoint_added(body: Mapping[str, Any], declared: Declared) -> Change:
     """Raises Invalid and Conflict."""
-    spec = _spec(declared)
+    spec = declared.spec
     address, port = body["address"], body["port"]
     for kind in ("application", "container"):
         if spec.get(kind):
@@ -86,7 +86,7 @@ def _assigned(body: Mapping[str, Any], short: list[str], envoy: Mapping[str, Any
 
 
 def shown(declared: Declared) -> dict[str, Any]:
-    spec = _spec(declared)
+    spec = declared.spec
     envoy = _envoy(spec)
     return {
         "id": declared.uid,
@@ -104,7 +104,7 @@ def shown(declared: Declared) -> dict[str, Any]:
 
 def endpoints(declared: Declared) -> list[dict[str, Any]]:
     """Those that are declared: those of an Application are where it runs, and no part of the cluster."""
-    spec = _spec(declared)
+    spec = declared.spec
     assigned = get(_envoy(spec), "load_assignment")
     every = [_lb_endpoint(*_parsed(text)) for text in spec.get("endpoints") or ()] if assigned is None else []
     for locality in items(assigned, "endpoints"):
@@ -261,11 +261,6 @@ def _health_check(one: Any) -> dict[str, Any]:
 
 def _ref(declared: Declared) -> Ref:
     return Ref(KIND, declared.name, declared.tenant)
-
-
-def _spec(declared: Declared) -> Mapping[str, Any]:
-    spec = declared.document.get("spec")
-    return spec if isinstance(spec, Mapping) else {}
 
 
 def _envoy(spec: Mapping[str, Any]) -> Mapping[str, Any]:

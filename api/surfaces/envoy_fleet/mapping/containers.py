@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from api.surfaces.envoy_fleet.mapping.virtual_machines import spec_of
 from api.surfaces.envoy_fleet.wire import Invalid, moment
 from reconciler.core import masked
 from reconciler.core.declared import Declared
@@ -55,7 +54,7 @@ def created(body: Mapping[str, Any], tenant: str, machine: str, sealed: Mapping[
 
 def machine_of(declared: Declared) -> str:
     """The name of the VirtualMachine it is registered on, "" for one that Convoy runs."""
-    return str(spec_of(declared).get("virtualMachine") or "")
+    return str(declared.spec.get("virtualMachine") or "")
 
 
 def faring(status: str) -> tuple[tuple[Has, ...], ...]:
@@ -68,7 +67,7 @@ def faring(status: str) -> tuple[tuple[Has, ...], ...]:
 
 def shown(declared: Declared, machine: str | None, report: Report | None, status: Mapping[str, Any] | None) -> dict[str, Any]:
     """`machine` is the uid of its VirtualMachine, `status` the row of its status."""
-    spec = masked.shown(spec_of(declared))
+    spec = masked.shown(declared.spec)
     environment = spec.get("environment")
     state, restarts = _observed(status)
     if machine_of(declared):

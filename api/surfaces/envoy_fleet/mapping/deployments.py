@@ -45,26 +45,26 @@ def created(version: Version, proxies: Sequence[Declared], word: str) -> tuple[C
 
 def proxies_of(declared: Declared) -> list[str]:
     """Their names."""
-    listed = _spec(declared).get("proxies")
+    listed = declared.spec.get("proxies")
     return [str(one) for one in listed] if isinstance(listed, list) else []
 
 
 def configuration_of(declared: Declared) -> Ref:
-    return Ref(CONFIGURATION, str(_spec(declared).get("configuration", "")), declared.tenant)
+    return Ref(CONFIGURATION, str(declared.spec.get("configuration", "")), declared.tenant)
 
 
 def revision_of(declared: Declared) -> str:
-    return str(_spec(declared).get("revision", ""))
+    return str(declared.spec.get("revision", ""))
 
 
 def served_by(proxy: Declared, group: Declared | None) -> str:
     """The name of the Configuration that a proxy serves: its own, or its group's; "" for none."""
-    own = _spec(proxy).get("configuration")
-    return str(own or (_spec(group).get("configuration") if group is not None else "") or "")
+    own = proxy.spec.get("configuration")
+    return str(own or (group.spec.get("configuration") if group is not None else "") or "")
 
 
 def group_of(proxy: Declared) -> str:
-    return str(_spec(proxy).get("group", ""))
+    return str(proxy.spec.get("group", ""))
 
 
 def shown(declared: Declared, row: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def shown(declared: Declared, row: Mapping[str, Any] | None) -> dict[str, Any]:
         "id": declared.uid,
         "name": declared.name,
         "status": STATUSES.get(state, state),
-        "strategy": str(_spec(declared).get("strategy", "all-at-once")).replace("-", "_"),
+        "strategy": str(declared.spec.get("strategy", "all-at-once")).replace("-", "_"),
         "started_at": moment(said.get("startedAt", declared.created)),
         "completed_at": moment(said.get("endedAt")),
         "progress": {"total_proxies": len(names), **{name: counts.get(name, 0) for name in COUNTS}},
@@ -116,8 +116,3 @@ def followed(
             for name, turn in every
         ],
     }
-
-
-def _spec(declared: Declared) -> Mapping[str, Any]:
-    spec = declared.document.get("spec")
-    return spec if isinstance(spec, Mapping) else {}

@@ -83,8 +83,7 @@ def listed(
 
 def cluster_of(proxy: Declared) -> str:
     """The name of the Cluster that it says it stands before, or ""."""
-    spec = proxy.document.get("spec")
-    return str(spec.get("cluster") or "") if isinstance(spec, Mapping) else ""
+    return str(proxy.spec.get("cluster") or "")
 
 
 def fared(status: Mapping[str, Any] | None) -> str:

@@ -50,7 +50,7 @@ def name_of(hostname: str) -> str:
 
 def changed(body: Mapping[str, Any], declared: Declared) -> Change:
     """A merge patch: what is left out stays, metadata are put in the place of those that are there. Raises Invalid."""
-    spec = spec_of(declared)
+    spec = declared.spec
     if "hostname" in body and body["hostname"].lower() != hostname_of(declared).lower():
         raise Invalid("hostname", "a host name stays: create another virtual machine, and delete this one")
     patch = _said(body)
@@ -80,7 +80,7 @@ def _said(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown(declared: Declared, containers: int, report: Report | None) -> dict[str, Any]:
-    spec = masked.shown(spec_of(declared))
+    spec = masked.shown(declared.spec)
     said = {theirs: spec.get(ours) for theirs, ours in WORDS.items()}
     return {
         "id": declared.uid,
@@ -96,9 +96,4 @@ def shown(declared: Declared, containers: int, report: Report | None) -> dict[st
 
 
 def hostname_of(declared: Declared) -> str:
-    return str(spec_of(declared).get("hostname") or declared.name)
-
-
-def spec_of(declared: Declared) -> Mapping[str, Any]:
-    spec = declared.document.get("spec")
-    return spec if isinstance(spec, Mapping) else {}
+    return str(declared.spec.get("hostname") or declared.name)

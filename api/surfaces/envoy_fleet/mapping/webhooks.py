@@ -69,11 +69,11 @@ def is_webhook(declared: Declared) -> bool:
 
 
 def is_active(declared: Declared) -> bool:
-    return _spec(declared).get("active") is not False
+    return declared.spec.get("active") is not False
 
 
 def shown(declared: Declared, last: Attempt | None) -> dict[str, Any]:
-    webhook, spec = _webhook(declared), _spec(declared)
+    webhook, spec = _webhook(declared), declared.spec
     on, url = spec.get("on"), webhook.get("url")
     names = {kind: event for event, kind in EVENTS.items()}
     return {
@@ -108,12 +108,7 @@ def pending(id: str, at: float) -> dict[str, Any]:
     return {**said, "error": None, "duration_ms": None, "timestamp": moment(at)}
 
 
-def _spec(declared: Declared) -> Mapping[str, Any]:
-    spec = declared.document.get("spec")
-    return spec if isinstance(spec, Mapping) else {}
-
-
 def _webhook(declared: Declared) -> Mapping[str, Any]:
-    to = _spec(declared).get("to")
+    to = declared.spec.get("to")
     webhook = to.get("webhook") if isinstance(to, Mapping) else None
     return webhook if isinstance(webhook, Mapping) else {}

@@ -196,7 +196,7 @@ Views = Callable[[Declared, Mapping[str, Any], Asked], list[dict[str, Any]]]
 
 def _listed(asked: Asked, id: str, which: Any, views: Views) -> dict[str, Any]:
     declared = asked.find(KIND, id, WORD)
-    every = configurations.entries(_spec(declared), which)
+    every = configurations.entries(declared.spec, which)
     return asked.page(pages.of(_entries(declared, [view for entry in every for view in views(declared, entry, asked)], which)))
 
 
@@ -218,8 +218,3 @@ def _entries(declared: Declared, views: list[dict[str, Any]], which: str) -> lis
         about = {"id": id, "configuration_id": declared.uid}
         found.append(pages.Entry(str(view["name"]), tie, {**about, **view, **dates}))
     return found
-
-
-def _spec(declared: Declared) -> Mapping[str, Any]:
-    spec = declared.document.get("spec")
-    return spec if isinstance(spec, Mapping) else {}
