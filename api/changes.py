@@ -6,9 +6,8 @@ each surface's wire.py has a status for it: Refused, Waiting, Opened, TooMany, B
 
 import contextlib
 import json
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,15 +16,11 @@ from flask import Request
 
 from api import audit
 from api.bodies import BodyError, read_body
-from api.fleet import SETTLING_S, Found
 from api.limits import Held, TooMany
 from api.people import Account
 from api.reach import Reach
 from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, ask
-from reconciler.core.declared import Declared
-from reconciler.core.envelope import digest_of, uid_of
-from reconciler.core.model import Ref
-from reconciler.core.proposal import LONGEST_MESSAGE, Change, Proposed, Refused, as_body, checked, wanted
+from reconciler.core.proposal import LONGEST_MESSAGE, Change, Proposed, Refused, as_body, checked
 from reconciler.store import Mode, Proposal, Token
 
 # Ten times the largest document anybody has shown us.
@@ -189,10 +184,10 @@ def make(reach: Reach, changes: Sequence[Change], by: Writer, asked: Terms) -> D
     return Done(proposed, made, late=late)
 
 
-def made_before(reach: Reach, by: Writer, asked: Terms) -> tuple[Ref, ...]:
-    """What was changed under this key before, and is not worked out again. Raises what `make` does."""
+def made_before(reach: Reach, by: Writer, asked: Terms) -> Proposal | None:
+    """What was committed under this key before, and is not worked out again. Raises what `make` does."""
     known = reach.fleet.proposed(by.id, asked.key, asked.asks) if asked.key and not asked.dry_run else None
-    return tuple(map(Ref.parse, _ended(reach, known).refs)) if known is not None else ()
+    return _ended(reach, known) if known is not None else None
 
 
 def _ended(reach: Reach, proposal: Proposal) -> Proposal:
@@ -213,65 +208,6 @@ def settle(reach: Reach, writer: str) -> None:
         # With too many that wait already: better what was there a moment ago than nothing.
         with contextlib.suppress(TooMany), reach.waits.one():
             reach.fleet.in_force(made, left_s)
-
-
-def written(reach: Reach, done: Done, *, in_force: bool = False) -> tuple[Found | None, ...]:
-    """Each resource as it is after its change, in their order; None for one that is gone.
-
-    Mostly nothing is waited for: what the change makes of the document in force is what was committed, as its digest tells.
-    Which version that is (`n`, `version`) is known once it is in force: where that has to be told, ask for `in_force`.
-    """
-    made = done.proposal
-    if made is None:
-        return ()
-    if in_force:
-        reach.fleet.in_force(made, SETTLING_S)
-    told = {str(one.get("ref")): one for one in made.changes}
-    return tuple(_written(reach, done, change, told.get(str(change.ref), {})) for change in done.proposed.changes)
-
-
-def _written(reach: Reach, done: Done, change: Change, told: Mapping[str, Any]) -> Found | None:
-    before, digest = reach.fleet.get(change.ref), told.get("digest")
-    if digest == "":
-        return None
-    if before is not None and before.declared.digest == digest:
-        return before
-    found = _after(done, change, before, told)
-    if found is None and done.proposal is not None:
-        reach.fleet.in_force(done.proposal, SETTLING_S)
-        found = reach.fleet.get(change.ref)
-    return found
-
-
-def _after(done: Done, change: Change, before: Found | None, told: Mapping[str, Any]) -> Found | None:
-    """What comes of it where nobody else has changed it meanwhile."""
-    was, ref = before.declared if before is not None else None, change.ref
-    try:
-        document = wanted(replace(change, match=(), new=False), was.document if was is not None else None)
-    except Refused:
-        return None
-    if document is None or done.proposal is None or digest_of(document) != told.get("digest"):
-        return None
-    now = time.time()
-    declared = Declared(
-        ref=str(ref),
-        uid=document["metadata"].get("uid") or (was.uid if was is not None else uid_of(ref)),
-        kind=ref.kind,
-        tenant=ref.tenant,
-        name=ref.name,
-        digest=str(told.get("digest")),
-        document=document,
-        file=str(told.get("file", "")),
-        line=was.line if was is not None else 1,
-        blob="",
-        revision=done.proposal.revision,
-        author=done.proposed.author,
-        n=was.n + 1 if was is not None else 1,
-        at=now,
-        created=was.created if was is not None else now,
-        message=done.proposed.message,
-    )
-    return Found(declared, before.status if before is not None else None)
 
 
 def timeout_s(request: Request) -> float:

@@ -39,10 +39,9 @@ def add(flask: Flask, reach: Reach) -> None:
             # What it comes to depends on what there is by then; that it is asked again does not.
             same = json.dumps([what, to, reason, asked.mode]).encode()
             asked = replace(asked, asks=hashlib.sha256(same).hexdigest())
-            if changes.made_before(reach, by, asked):
-                known = reach.fleet.proposed(by.id, asked.key, asked.asks)
-                if known is not None:
-                    return wire.proposed(known)
+            made = changes.made_before(reach, by, asked)
+            if made is not None:
+                return wire.proposed(made)
             changes.settle(reach, by.id)
             change, was = _back(reach, what, to)
             title = f"Roll back {what}" + (f": {reason}" if reason else f" to what it was in {was[:12]}")

@@ -20,6 +20,7 @@ from api.surfaces.envoy_fleet import pages, shapes, wire
 from api.surfaces.envoy_fleet.contract import Operation, operations
 from api.surfaces.envoy_fleet.rates import Rates
 from api.surfaces.envoy_fleet.shapes import Shape
+from api.written import written
 from reconciler.core.declared import Declared
 from reconciler.core.model import Ref
 from reconciler.core.proposal import Change, Refused
@@ -85,7 +86,7 @@ class Asked:
         if set(done.proposal.refs) != {str(one.ref) for one in every}:
             # Asked for before, under this key, when other names were free.
             return tuple(self.reach.fleet.get(Ref.parse(ref)) for ref in done.proposal.refs)
-        return changes.written(self.reach, done)
+        return written(self.reach, done)
 
     def _terms(self) -> changes.Terms:
         """With one key a request has to be the same each time, secrets aside: what is kept of it must not tell them."""
@@ -106,7 +107,7 @@ class Asked:
         if isinstance(done, Ref):
             found = self.reach.fleet.get(done)
         else:
-            (found,) = changes.written(self.reach, done)
+            (found,) = written(self.reach, done)
         if found is None:
             raise wire.NotFound("resource any more")
         return found
@@ -118,8 +119,9 @@ class Asked:
         it was done before, under this request's key: what the first of them was about. Raises as `make` does.
         """
         terms, by = self._terms(), _writer(self.account)
-        for ref in changes.made_before(self.reach, by, terms):
-            return ref
+        made = changes.made_before(self.reach, by, terms)
+        if made is not None:
+            return Ref.parse(made.refs[0])
         done = anew.worked_out(self.reach, plan, by, terms)
         if done.proposal is None:
             raise wire.Planned(done.plan)
