@@ -42,10 +42,6 @@ class Wanted:
     entries: Mapping[Which, Sequence[dict[str, Any]]]
     description: str
 
-    @property
-    def empty(self) -> bool:
-        return not any(self.entries.values())
-
 
 def static_resources(spec: Spec, tenant: str, port_of: PortOf) -> dict[str, Any]:
     """As Envoy's messages; what is secret is hidden."""

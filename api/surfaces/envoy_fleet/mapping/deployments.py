@@ -5,6 +5,7 @@ from typing import Any
 
 from api.surfaces.envoy_fleet.wire import Invalid, moment
 from reconciler.core.declared import Declared, Version
+from reconciler.core.envelope import LONGEST_NAME
 from reconciler.core.model import Ref
 from reconciler.core.proposal import MOST_CHANGES, Change
 
@@ -15,7 +16,6 @@ ALL_AT_ONCE = "all_at_once"
 # As the document calls it; what came after it came instead of it.
 STATUSES = {"superseded": "failed"}
 COUNTS = ("completed", "in_progress", "pending", "failed")
-LONGEST_NAME = 63
 
 
 def refused(body: Mapping[str, Any]) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from api.surfaces.envoy_fleet.mapping.envoy import duration
 from api.surfaces.envoy_fleet.mapping.faults import faulty, refused
 from api.surfaces.envoy_fleet.mapping.filters import Untyped, type_of, typed, untyped
-from api.surfaces.envoy_fleet.wire import Invalid
 from reconciler.core import native
 from reconciler.core.masked import shown
 from reconciler.core.messages import TYPE_PREFIX, Path
@@ -195,6 +194,3 @@ def _member(value: Any, name: str) -> Any:
 def _list(value: Any, name: str) -> list[Any]:
     found = _member(value, name)
     return found if isinstance(found, list) else []
-
-
-__all__ = ["Invalid", "listener_entry", "listener_view", "protocol", "route_entry", "route_views"]

@@ -17,6 +17,7 @@ from api.surfaces.envoy_fleet.operations import Answer, Asked, Operations, tagge
 from api.surfaces.envoy_fleet.routes.proxies import KIND as PROXY
 from api.surfaces.envoy_fleet.routes.proxies import WORD as PROXY_WORD
 from reconciler.core.declared import Declared
+from reconciler.core.envelope import LONGEST_NAME
 from reconciler.core.model import Ref
 from reconciler.core.named import upserted
 from reconciler.core.patches import copied
@@ -25,7 +26,6 @@ from reconciler.core.show_layout import harmless
 
 KIND, WORD = "Configuration", "configuration"
 LISTS = ("listeners", "routes", "clusters")
-LONGEST_NAME = 63
 Spec = dict[str, Any]
 # What a change makes of one that is configured so: what is laid over its Configuration, the whole of it as it is then, and in
 # which words.

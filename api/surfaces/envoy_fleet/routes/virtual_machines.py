@@ -1,6 +1,6 @@
 """Virtual machines, which are registered (section 4)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +66,7 @@ def add(served: Operations) -> None:
         return listed(asked, Which(containers.KIND, asked.account.tenant, has=(Has(containers.AT, frozenset({name})),)))
 
 
-def cleared(asked: Asked, change: "Any") -> None:
+def cleared(asked: Asked, change: Callable[[], tuple[Change, ...]]) -> None:
     """Delete what is worked out by `change`, which raises what is in the way."""
     asked.settle()
     try:
