@@ -7,7 +7,6 @@ from api.people import asker
 from api.reach import Reach
 from api.surfaces.convoy import known, metrics, orders, resources, rollback, sync, wire
 from reconciler.ask import PLAN, PLAN_AND_DOCUMENTS, ask
-from reconciler.core import show
 from reconciler.core.against import LARGEST_QUESTION
 
 # A first plan of 10,000 documents takes 5 s; who waits longer than this has given up.
@@ -43,7 +42,6 @@ def app(reach: Reach) -> Flask:
     def status() -> Response:
         """Where the fleet stands, as `convoy status -o json` says it."""
         asker(reach.store, request, "read")
-        state, rows, acting = reach.store.state() or {}, reach.store.status(), reach.store.holder("control") or ""
-        return wire.answer(show.status_json(show.standing(state, bool(acting), "", acting), state, rows))
+        return wire.answer(sync.standing(reach.store))
 
     return flask

@@ -16,6 +16,7 @@ from reconciler.core.facts import lasting
 from reconciler.core.kinds import KINDS
 from reconciler.core.proposal import Refused, plain
 from reconciler.core.select import Selector, SelectorError
+from reconciler.store import LEASE, Store
 
 MEMBERS = ("only", "overrideWindow", "for", "retry", "revision")
 MOST_ONLY = 50
@@ -45,11 +46,15 @@ def add(flask: Flask, reach: Reach) -> None:
             with reach.waits.one():
                 there = syncing.wait(reach.store, found["revision"], timeout_s, reach.over.is_set, look_s=LOOK_S)
             outcome = {True: "synced", False: "waiting", None: "late"}[there]
-        state, rows, acting = reach.store.state() or {}, reach.store.status(), reach.store.holder("control") or ""
-        standing = show.standing(state, bool(acting), "", acting)
-        result = wire.answer({"outcome": outcome, **show.status_json(standing, state, rows)})
+        result = wire.answer({"outcome": outcome, **standing(reach.store)})
         result.status_code = 202 if outcome in ("late", "begun") else 200
         return result
+
+
+def standing(store: Store) -> dict[str, Any]:
+    """Where the fleet stands, as `convoy status -o json` says it."""
+    state, rows, acting = store.state() or {}, store.status(), store.holder(LEASE) or ""
+    return show.status_json(show.standing(state, bool(acting), "", acting), state, rows)
 
 
 def _waits() -> bool:
