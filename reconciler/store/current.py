@@ -1,12 +1,13 @@
 """What is now, by name, as JSON: of what is put there only what changed is written."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select
+from sqlalchemy import Connection, Select, Table, bindparam, delete, insert, select
 
 from reconciler.store.database import Database
-from reconciler.store.rows import as_json, chunks, read_object
+from reconciler.store.rows import among, as_json, found, read_object
 from reconciler.store.tables import CHANGES, STATE, STATUS
 
 
@@ -24,24 +25,19 @@ class Current:
 
     def every(self, table: Table) -> dict[str, dict[str, Any]]:
         """What cannot be read is left out; whoever writes it again mends it."""
-        found = ((name, read_object(body)) for name, body in self._bodies(table).items())
-        return {name: value for name, value in found if value is not None}
+        read = ((name, read_object(body)) for name, body in self._bodies(table).items())
+        return {name: value for name, value in read if value is not None}
 
     def _bodies(self, table: Table) -> dict[str, str]:
         with self._database.reading(table.name) as connection:
-            rows = connection.execute(select(table.c.name, table.c.body).order_by(table.c.name))
+            rows = connection.execute(_every(table))
             return {row.name: row.body for row in rows}
 
     def some(self, table: Table, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The same of these names alone."""
-        found: dict[str, dict[str, Any]] = {}
         with self._database.reading(table.name) as connection:
-            for part in chunks(names):
-                for row in connection.execute(select(table.c.name, table.c.body).where(table.c.name.in_(part))):
-                    value = read_object(row.body)
-                    if value is not None:
-                        found[row.name] = value
-        return found
+            read = ((row.name, read_object(row.body)) for row in found(connection, by_name(table), names))
+            return {name: value for name, value in read if value is not None}
 
     def put(self, table: Table, changes: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Name ⇒ plain JSON values, or None to drop it."""
@@ -65,6 +61,17 @@ class Current:
             else:
                 known[name] = body
         self._rows[table.name] = known
+
+
+@cache
+def by_name(table: Table) -> Select[Any]:
+    """The rows of some names, for `found`."""
+    return among(select(table.c.name, table.c.body), table.c.name)
+
+
+@cache
+def _every(table: Table) -> Select[Any]:
+    return select(table.c.name, table.c.body).order_by(table.c.name)
 
 
 def _next_number(connection: Connection) -> int:

@@ -21,7 +21,8 @@ from reconciler.core.declared import (
 from reconciler.core.model import Ref, Resource
 from reconciler.store.database import Database
 from reconciler.store.logs import last_number
-from reconciler.store.rows import as_json, chunks, found, read_object, sound
+from reconciler.store.resources import BY_REF
+from reconciler.store.rows import among, as_json, chunks, found, read_object, sound
 from reconciler.store.tables import HISTORY, REPORTS, RESOURCES
 
 # Of one resource; and of all together in changes and in bytes of documents: what a fleet of thousands does in years, and a
@@ -33,6 +34,9 @@ COUNTED_EVERY = 1_000
 LARGEST_KEPT = 128 * 1024
 # More that name one resource nobody reads.
 MOST_MENTIONING = 1_000
+BY_NUMBER = among(select(HISTORY), HISTORY.c.number)
+_FIRST = select(HISTORY.c.ref, HISTORY.c.uid, func.min(HISTORY.c.at)).group_by(HISTORY.c.ref, HISTORY.c.uid)
+FIRST = among(_FIRST, HISTORY.c.ref)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,8 @@ class Declarations:
 
     def every(self, refs: Iterable[str] | None = None) -> dict[str, Declared]:
         """By printed ref, in its order: these or all. What cannot be read is left out."""
-        query = select(RESOURCES)
         with self._database.reading("resources") as connection:
-            rows = connection.execute(query).all() if refs is None else found(connection, query, RESOURCES.c.ref, set(refs))
+            rows = connection.execute(select(RESOURCES)).all() if refs is None else found(connection, BY_REF, set(refs))
         return _read(rows)
 
     def mentioning(self, name: str) -> dict[str, Declared]:
@@ -116,7 +119,7 @@ def declared(row: Any, document: Mapping[str, Any]) -> Declared:
 
 def write(connection: Connection, now: float, news: News) -> None:
     """In a transaction that is open."""
-    was = _sound(RESOURCES, found(connection, select(RESOURCES), RESOURCES.c.ref, news.changes))
+    was = _sound(RESOURCES, found(connection, BY_REF, news.changes))
     past = _sound(HISTORY, _newest(connection, news.changes))
     first = _first(connection, [ref for ref in past if ref not in was])
     number = last_number(connection, HISTORY)
@@ -196,13 +199,12 @@ def _newest(connection: Connection, refs: Iterable[str]) -> list[Any]:
         return []
     newest = select(func.max(HISTORY.c.number)).group_by(HISTORY.c.ref)
     numbers = [row[0] for some in chunks(refs) for row in connection.execute(newest.where(HISTORY.c.ref.in_(some)))]
-    return found(connection, select(HISTORY), HISTORY.c.number, numbers)
+    return found(connection, BY_NUMBER, numbers)
 
 
 def _first(connection: Connection, refs: Iterable[str]) -> dict[tuple[str, str], float]:
     """When each of these was changed first, by ref and uid, as far as that is kept."""
-    query = select(HISTORY.c.ref, HISTORY.c.uid, func.min(HISTORY.c.at)).group_by(HISTORY.c.ref, HISTORY.c.uid)
-    return {(ref, uid): at for ref, uid, at in found(connection, query, HISTORY.c.ref, refs)}
+    return {(ref, uid): at for ref, uid, at in found(connection, FIRST, refs)}
 
 
 def _sound(table: Table, rows: Iterable[Any]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func
 
 from reconciler.core.declared import Declared
 from reconciler.core.select import EVERYTHING, Labelled, Named, Selector, Word
+from reconciler.store.current import by_name
 from reconciler.store.database import Database
-from reconciler.store.resources import read
-from reconciler.store.rows import read_object, sound
+from reconciler.store.resources import BY_REF, read
+from reconciler.store.rows import found, read_object, sound
 from reconciler.store.tables import REPORTS, RESOURCES, STATUS, readable
 
 Key = str | float
@@ -175,8 +176,6 @@ class _Words:
 
 
 def _read(connection: Connection, refs: list[str]) -> dict[str, tuple[Declared, Mapping[str, Any] | None]]:
-    rows = connection.execute(select(RESOURCES).where(RESOURCES.c.ref.in_(refs))).all()
-    bodies = connection.execute(select(STATUS.c.name, STATUS.c.body).where(STATUS.c.name.in_(refs)))
-    statuses = {row.name: read_object(row.body) for row in bodies}
-    declared = ((row.ref, read(row)) for row in rows if sound(RESOURCES, row))
+    statuses = {row.name: read_object(row.body) for row in found(connection, by_name(STATUS), refs)}
+    declared = ((row.ref, read(row)) for row in found(connection, BY_REF, refs) if sound(RESOURCES, row))
     return {ref: (one, statuses.get(ref)) for ref, one in declared if one is not None}

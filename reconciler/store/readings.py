@@ -33,7 +33,7 @@ from reconciler.store.readings_rows import (
     reading,
     spans,
 )
-from reconciler.store.rows import found
+from reconciler.store.rows import among, found
 
 # What the database says when what is there is of no use, or takes the room that others need.
 BROKEN = (
@@ -161,7 +161,7 @@ class Readings:
                 return {}
             names = {id: name for name, id in by_name(connection, set(subjects)).items()}
             recent = select(ROWS).where(ROWS.c.step == MINUTE_S, ROWS.c.at >= since).order_by(ROWS.c.at)
-            rows = found(connection, recent, ROWS.c.subject, names)
+            rows = found(connection, among(recent, ROWS.c.subject), names)
             return {names[row.subject]: (row.at, one) for row in rows if (one := reading(row)) is not None}
 
     def system(self) -> dict[str, Any]:

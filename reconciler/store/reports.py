@@ -8,12 +8,13 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database
-from reconciler.store.rows import found, sound
+from reconciler.store.rows import among, found, sound
 from reconciler.store.tables import REPORTS, RESOURCES
 
 STATES = frozenset({"created", "running", "stopped", "failed"})
 # The end of the year 9999.
 LAST_MOMENT = 253_402_300_799.0
+BY_UID = among(select(REPORTS), REPORTS.c.uid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,11 @@ class Reports:
         containers = (RESOURCES.c.kind == "Container") & (RESOURCES.c.tenant == tenant)
         query = select(machine, func.count()).where(containers).group_by(machine)
         with self._database.reading("resources") as connection:
-            return dict(found(connection, query, machine, set(machines)))
+            return dict(found(connection, among(query, machine), set(machines)))
 
 
 def _read(connection: Connection, uids: Iterable[str]) -> dict[str, Report]:
-    rows = found(connection, select(REPORTS), REPORTS.c.uid, uids)
+    rows = found(connection, BY_UID, uids)
     return {row.uid: Report(row.status, row.restarts, row.at) for row in rows if sound(REPORTS, row) and _possible(row)}
 
 

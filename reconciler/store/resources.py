@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Collection, Iterable
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, false, or_, select, union
+from sqlalchemy import Select, bindparam, false, or_, select, union
 
 from reconciler.core.declared import Declared
 from reconciler.store.database import Database
-from reconciler.store.rows import found, read_object, sound
+from reconciler.store.rows import among, found, read_object, sound
 from reconciler.store.tables import CERTIFICATES, RESOURCES
 
 UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -17,6 +18,9 @@ LOWEST, HIGHEST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ff
 LEAST_OF_UID = 8
 # More that name one resource nobody reads.
 MOST_NAMING = 1_000
+BY_REF = among(select(RESOURCES), RESOURCES.c.ref)
+DIGESTS = among(select(RESOURCES.c.ref, RESOURCES.c.digest), RESOURCES.c.ref)
+CHAINS = among(select(CERTIFICATES.c.ref, CERTIFICATES.c.chain), CERTIFICATES.c.ref)
 
 
 class Resources:
@@ -27,14 +31,13 @@ class Resources:
 
     def digests(self, refs: Iterable[str]) -> dict[str, str]:
         """Printed ref ⇒ the digest of its document, of those of these that are declared."""
-        query = select(RESOURCES.c.ref, RESOURCES.c.digest)
         with self._database.reading("resources") as connection:
-            return {row.ref: row.digest for row in found(connection, query, RESOURCES.c.ref, refs)}
+            return {row.ref: row.digest for row in found(connection, DIGESTS, refs)}
 
     def find(self, tenant: str, kind: str, word: str) -> Declared | None:
         """The one of this name, else of this uid, else the only one whose uid begins so."""
         with self._database.reading("resources") as connection:
-            rows = [row for row in connection.execute(by_name_or_uid(tenant, kind, word.lower())) if sound(RESOURCES, row)]
+            rows = [row for row in connection.execute(*by_name_or_uid(tenant, kind, word.lower())) if sound(RESOURCES, row)]
         # Where one has this name, another's uid may still begin so.
         return read(rows[0]) if rows and (len(rows) == 1 or rows[0].name == word.lower()) else None
 
@@ -50,21 +53,28 @@ class Resources:
 
     def chains(self, refs: Iterable[str]) -> dict[str, str]:
         """Printed ref ⇒ the certificates that were made here for it, as PEM; never a key."""
-        query = select(CERTIFICATES.c.ref, CERTIFICATES.c.chain)
         with self._database.reading("certificates") as connection:
-            rows = found(connection, query, CERTIFICATES.c.ref, refs)
+            rows = found(connection, CHAINS, refs)
             return {row.ref: bytes(row.chain).decode("ascii", "replace") for row in rows}
 
 
-def by_name_or_uid(tenant: str, kind: str, word: str) -> Select[Any]:
+def by_name_or_uid(tenant: str, kind: str, word: str) -> tuple[Select[Any], dict[str, str]]:
+    """The question, and what it asks for."""
+    asked = {"tenant": tenant, "kind": kind, "word": word}
+    lowest, highest = _uids(word)
+    return (_found_by(uid=True), asked | {"lowest": lowest, "highest": highest}) if lowest else (_found_by(uid=False), asked)
+
+
+@cache
+def _found_by(*, uid: bool) -> Select[Any]:
     """By one index for each: asked for by `or`, SQLite would look through all of that kind."""
     columns = RESOURCES.c
-    here = select(columns.ref).where((columns.tenant == tenant) & (columns.kind == kind))
+    word: Any = bindparam("word")
+    here = select(columns.ref).where((columns.tenant == bindparam("tenant")) & (columns.kind == bindparam("kind")))
     refs: Any = here.where(columns.name == word)
-    lowest, highest = _uids(word)
-    if lowest:
+    if uid:
         # Of uids all are of one form, so that they are in the same order wherever text is compared.
-        begun = here.where(columns.uid.between(lowest, highest)).limit(2).subquery()
+        begun = here.where(columns.uid.between(bindparam("lowest"), bindparam("highest"))).limit(2).subquery()
         refs = union(refs, select(begun.c.ref))
     return select(RESOURCES).where(columns.ref.in_(refs)).order_by(columns.name != word)
 

@@ -19,6 +19,8 @@ from reconciler.store.tables import EVENTS, REVISIONS
 
 # Verb and subject of each.
 Abouts = Sequence[tuple[str, str]]
+# Made once: it is asked with many a request.
+LAST_GOOD = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good").order_by(REVISIONS.c.number.desc()).limit(1)
 
 
 def record(
@@ -67,9 +69,8 @@ def current(database: Database) -> Revision | None:
 
 
 def last_good(database: Database) -> str | None:
-    query = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good").order_by(REVISIONS.c.number.desc()).limit(1)
     with database.reading("revisions") as connection:
-        return connection.execute(query).scalar_one_or_none()
+        return connection.execute(LAST_GOOD).scalar_one_or_none()
 
 
 def good_since(database: Database, revision: str) -> float | None:

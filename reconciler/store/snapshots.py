@@ -12,13 +12,15 @@ from sqlalchemy import Connection, Table, delete, insert, select
 from reconciler.core.delivery import Behind, Delivery, Standing
 from reconciler.core.model import Ref, Snapshot, Where, XdsResource
 from reconciler.store.database import Damaged, Database
-from reconciler.store.rows import as_json, chunks, found, read_object
+from reconciler.store.rows import among, as_json, chunks, found, read_object
 from reconciler.store.tables import BLOBS, DELIVERIES, GOODS, SETS
 
 # Sets written before those that nobody points to any more are looked for.
 SETS_PER_PRUNE = 256
 # Sets whose digest is remembered, so that a thousand proxies of one group are a thousand pointers and no more work.
 MOST_REMEMBERED = 1024
+GOOD_SETS, DELIVERED = among(select(GOODS.c.node, GOODS.c.sets), GOODS.c.node), among(select(DELIVERIES), DELIVERIES.c.node)
+SET_BODIES, BLOBS_WHOLE = among(select(SETS.c.digest, SETS.c.body), SETS.c.digest), among(select(BLOBS), BLOBS.c.digest)
 
 Resources = Mapping[str, XdsResource]
 
@@ -56,8 +58,7 @@ class Snapshots:
         if not changed:
             return
         with self._database.reading("last good") as connection:
-            query = select(GOODS.c.node, GOODS.c.sets)
-            known = {row[0]: row[1] for row in found(connection, query, GOODS.c.node, changed)}
+            known = {row[0]: row[1] for row in found(connection, GOOD_SETS, changed)}
         changed = [node for node in changed if known.get(node) != pointers[node]]
         if changed:
             with self._database.writing("last good") as connection:
@@ -142,7 +143,7 @@ class Snapshots:
         """Of many at once, without what they were told; what cannot be read is left out."""
         found_: dict[str, Standing] = {}
         with self._database.reading("deliveries") as connection:
-            for row in found(connection, select(DELIVERIES), DELIVERIES.c.node, set(nodes)):
+            for row in found(connection, DELIVERED, set(nodes)):
                 with contextlib.suppress(KeyError, TypeError, ValueError):
                     body = read_object(row.body) or {}
                     wanted, told = ((body[name] or {}).get("version") for name in ("wanted", "told"))
@@ -154,11 +155,10 @@ class Snapshots:
         return found_
 
     def _read(self, connection: Connection, version: str, sets: dict[str, str]) -> Snapshot:
-        query = select(SETS.c.digest, SETS.c.body)
-        texts = {row[0]: row[1] for row in found(connection, query, SETS.c.digest, sets.values())}
+        texts = {row[0]: row[1] for row in found(connection, SET_BODIES, sets.values())}
         bodies = {digest: orjson.loads(text) for digest, text in texts.items() if _name(text.encode()) == digest}
         wanted = {entry[2] for entries in bodies.values() for entry in entries}
-        blobs = {row[0]: bytes(row[1]) for row in found(connection, select(BLOBS), BLOBS.c.digest, wanted)}
+        blobs = {row[0]: bytes(row[1]) for row in found(connection, BLOBS_WHOLE, wanted)}
         blobs = {digest: blob for digest, blob in blobs.items() if _name(blob) == digest}
         resources = {
             type: {entry[0]: _resource(type, entry, blobs) for entry in bodies[digest]} for type, digest in sets.items()
@@ -254,5 +254,5 @@ def _name(body: bytes) -> str:
 
 def _missing(connection: Connection, table: Table, digests: Iterable[str]) -> list[str]:
     wanted = list(digests)
-    there = {row[0] for row in found(connection, select(table.c.digest), table.c.digest, wanted)}
+    there = {row[0] for row in found(connection, among(select(table.c.digest), table.c.digest), wanted)}
     return [digest for digest in wanted if digest not in there]

@@ -92,8 +92,9 @@ def test_only_indexes_are_asked(place: Place) -> None:
         pytest.skip("for SQLite alone: PostgreSQL decides by how much there is")
     with closing(Store(place.url, Seams())) as store:
         put(store, UIDS)
-    query = by_name_or_uid("t", "Host", "550e8400").compile(compile_kwargs={"literal_binds": True})
-    plan = str(place.rows(f"EXPLAIN QUERY PLAN {query}"))
+    query, asked = by_name_or_uid("t", "Host", "550e8400")
+    words = query.params(asked).compile(compile_kwargs={"literal_binds": True})
+    plan = str(place.rows(f"EXPLAIN QUERY PLAN {words}"))
     assert "resources_by_name" in plan
     assert "resources_by_uid" in plan
     assert "SCAN resources" not in plan
