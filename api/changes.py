@@ -1,7 +1,8 @@
 """How every surface changes the fleet: what the request says about it beside its body, and one commit.
 
 A route is: who asks, `terms`, `room` with `document` in it, its mapping to changes, and `make`; what is there then is told by
-`api.written`. What goes wrong is raised, and each surface's wire.py has a status for it: Refused, Waiting, Opened, TooMany, BodyError, AskError, Full, KeyReused, StoreError.
+`api.written`. What goes wrong is raised, and each surface's wire.py has a status for it: Refused, Waiting, Opened, TooMany,
+BodyError, AskError, Full, KeyReused, StoreError.
 """
 
 import contextlib
