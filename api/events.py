@@ -89,10 +89,9 @@ class Events:
             with self._lock:
                 del self._wakes[key]
 
-    def place(self) -> int:
-        """The number of the newest event that was read."""
-        with self._lock:
-            return self._place
+    def newest(self) -> int:
+        """The number of the newest event that there is, read here or not yet; raises StoreError."""
+        return self._happened.last_numbers()[0]
 
     def _begin(self) -> None:
         with self._beginning:
@@ -113,14 +112,15 @@ class Events:
     def take(self, place: int, most: int = PIECE) -> Taken:
         """What came after this place, as far as it was read; raises StoreError."""
         with self._lock:
-            if place > self._place:
-                # The store was restored, or never had so many.
-                return Taken((), self._place, (self._place + 1, place))
-            if place >= self._from:
+            newest = self._place
+            if self._from <= place <= newest:
                 start = bisect_right(self._numbers, place)
                 told = tuple(self._told[start : start + most])
-                return Taken(told, told[-1][0] if start + most < len(self._told) else self._place)
-            newest = self._place
+                return Taken(told, told[-1][0] if start + most < len(self._told) else newest)
+        if place > newest:
+            newest = self.newest()
+            # Not read yet; or the store was restored, or never had so many.
+            return Taken((), place) if place <= newest else Taken((), newest, (newest + 1, place))
         found = self._happened.events_after(place, most)
         if not found:
             return Taken((), newest)

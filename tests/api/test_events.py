@@ -42,7 +42,7 @@ class Feeding:
 
     def read(self) -> None:
         newest = self.store.happened().last_numbers()[0]
-        soon(lambda: self.events.place() == newest)
+        soon(lambda: self.events._place == newest)
 
     def close(self) -> None:
         self._stack.close()
@@ -64,7 +64,7 @@ def test_what_is_new_is_told_in_order(feed: Feeding) -> None:
     """From where somebody begins to listen, or after a number that he names; a place is a number, of an event or of none."""
     feed.add("before-1", "before-2")
     feed.listen()
-    place = feed.events.place()
+    place = feed.events.newest()
     assert place == 2
     feed.add("c", "d")
     assert feed.rung.acquire(timeout=5)
@@ -75,6 +75,21 @@ def test_what_is_new_is_told_in_order(feed: Feeding) -> None:
     assert names(feed.events.take(0)) == ["before-1", "before-2", "c", "d"]
     assert names(feed.events.take(1, most=2)) == ["before-2", "c"]
     assert feed.events.take(2, most=1).place == 3
+
+
+def test_a_place_that_was_not_read_yet(feed: Feeding, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is the newest, and nothing is lost by it: what happened before somebody asked for it is not told afterwards."""
+    monkeypatch.setattr(feeding, "LOOK_S", 0.5)
+    feed.add("before")
+    feed.listen()
+    soon(lambda: feed.events._reading)
+    feed.add("unread")
+    place = feed.events.newest()
+    assert feed.events.take(place) == Taken((), 2)
+    assert feed.events.take(place + 1) == Taken((), 2, (3, 3))
+    feed.add("after")
+    feed.read()
+    assert names(feed.events.take(place)) == ["after"]
 
 
 def test_what_cannot_be_understood_ends_nothing(feed: Feeding) -> None:
@@ -118,7 +133,7 @@ def test_a_store_that_counts_anew(feed: Feeding, tmp_path: Path) -> None:
     feed.read()
     with feed.store._database.writing("events") as connection:
         connection.execute(EVENTS.delete().where(EVENTS.c.number > 3))
-    soon(lambda: feed.events.place() == 3)
+    soon(lambda: feed.events._place == 3)
     taken = feed.events.take(10)
     assert (taken.told, taken.place, taken.lost) == ((), 3, (4, 10))
     feed.add("new")
@@ -152,7 +167,7 @@ def test_nobody_reads_for_nobody(feed: Feeding) -> None:
     soon(lambda: reading() == 0)
     feed.add("unheard")
     feed.listen()
-    assert (feed.events.place(), reading()) == (1, 1)
+    assert (feed.events._place, reading()) == (1, 1)
 
 
 def test_a_store_that_is_away_for_a_while(feed: Feeding, monkeypatch: pytest.MonkeyPatch) -> None:

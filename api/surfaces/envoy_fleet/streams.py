@@ -106,7 +106,7 @@ class Listener:
         if after is not None:
             self._place, self._due = after, iter(())
         elif not self._wanted:
-            self._place = self._events.place()
+            self._place = self._events.newest()
         self._wanted |= dict.fromkeys(names, proxies)
         return _said({"type": "subscribed", "events": sorted(self._wanted), "after": self._place})
 
