@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -134,6 +135,32 @@ def test_what_is_read_first_is_what_is_changed(convoy: Committing, origin: Origi
     old = convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 4}}, If_Match=tag)
     assert (old.status_code, error(old)["code"]) == (412, "precondition")
     assert convoy("DELETE", "Cluster/none", If_Match="*").status_code == 404
+
+
+def test_a_wait_is_bounded(convoy: Committing) -> None:
+    """200 once it is carried out, 202 where that takes longer than was asked for: it is committed either way, once."""
+
+    def patched(seconds: int, query: str) -> int:
+        return convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": seconds}}, query).status_code
+
+    begun = time.monotonic()
+    assert patched(2, "?wait=synced&timeoutSeconds=1") == 202
+    assert 0.9 < time.monotonic() - begun < 10
+    assert convoy.log() == ["Change Cluster/a", "change"]
+
+    def carried_out() -> None:
+        while len(convoy.log()) < 3:
+            time.sleep(0.05)
+        convoy.store.put_status({"Cluster/a": {"ref": "Cluster/a", "sync": "synced"}})
+        convoy.store.put_state({"revision": convoy.follow()})
+
+    later = threading.Thread(target=carried_out)
+    later.start()
+    assert patched(3, "?wait=synced&timeoutSeconds=30") == 200
+    later.join()
+    for query in ("?wait=ever", "?wait=synced&timeoutSeconds=61", "?wait=synced&timeoutSeconds=0"):
+        assert patched(4, query) == 400, query
+    assert len(convoy.log()) == 3
 
 
 def test_asked_twice_done_once(convoy: Committing) -> None:

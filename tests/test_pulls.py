@@ -16,6 +16,7 @@ from reconciler.log import Log
 from reconciler.pulls import Pulls, Told, opens
 from reconciler.seams import Seams
 from reconciler.secrets import Opener, keygen, seal
+from tests import people
 from tests.committing import Committing, cluster, error, value
 from tests.forge.conftest import BLIND, TOKEN, stand_in
 from tests.forge.stand_in import Reply, Request, StandIn
@@ -128,6 +129,26 @@ def test_a_change_becomes_a_pull_request(convoy: Opening, forge: StandIn, origin
     assert TOKEN not in str(said)
 
 
+def test_a_dialects_change_becomes_one_too(convoy: Opening, forge: StandIn) -> None:
+    """By its own operations, in its own words: 202 with where it is, by the account that asked; nothing is there yet."""
+    convoy.pulls.start()
+    admin = people.account(convoy.store, "admin", email="eve@example.com")
+    key, query = people.key(convoy.store, admin), "?mode=pull-request&message=A+ledger"
+    answer = convoy("POST", "/api/v1/clusters", {"name": "ledger"}, query, token=key)
+    assert answer.status_code == 202, answer.text
+    (pull,) = forge.pulls
+    said = json.loads(answer.get_data())
+    assert said["pull_request_url"].endswith(f"/{pull.number}")
+    assert (pull.title, pull.base) == ("A ledger", "main")
+    assert convoy.log() == ["change"]
+    assert json.loads(convoy("GET", "/api/v1/clusters", query="?per_page=100", token=key).get_data())["pagination"] == {
+        "page": 1,
+        "per_page": 100,
+        "total_pages": 1,
+        "total_items": 1,
+    }
+
+
 def test_where_the_branch_takes_no_pushes(convoy: Opening, forge: StandIn, origin: Origin) -> None:
     """What it declines becomes a pull request; what it takes is a commit; and where all are to be reviewed, none is."""
     hook = origin.path / "hooks" / "pre-receive"
@@ -199,6 +220,18 @@ def _dies(_: object) -> None:
 def _body() -> dict[str, object]:
     change = {"verb": "patch", "ref": "Cluster/a", "document": PATCH, "match": [], "seen": "", "new": False, "uid": ""}
     return {"changes": [change], "account": "ada", "author": "Ada <a@b.c>", "message": ""}
+
+
+def test_a_private_forge_is_told_nothing(convoy: Opening, forge: StandIn) -> None:
+    """Unless Settings say so: a document is no way to ask addresses inside."""
+    assert convoy.told is not None
+    api = forge.api.replace("http:", "https:")
+    convoy.told = Told(convoy.told.ref, convoy.told.pulls.model_copy(update={"api": api, "allow_private": False}))
+    convoy.pulls.start()
+    refused = convoy("PATCH", "Cluster/a", PATCH, "?mode=pull-request")
+    assert (refused.status_code, error(refused)["code"]) == (409, "forge")
+    assert "is not a public address" in error(refused)["message"]
+    assert forge.pulls == []
 
 
 def test_a_forge_that_is_away_holds_up_nobody(convoy: Opening, forge: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

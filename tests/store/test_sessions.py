@@ -1,6 +1,7 @@
 """Sessions, on each database: refreshed once with each secret, ended at once; keys in turn; and who fails too often waits."""
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 
@@ -115,6 +116,24 @@ def test_who_fails_too_often_waits(store: Store, clock: Clock) -> None:
     for _ in range(50):
         assert store.sessions.attempt("ada@example.com", "192.0.2.3") == 0.0
         store.sessions.succeeded("ada@example.com", "192.0.2.3")
+
+
+def test_many_at_once_are_all_counted(place: Place) -> None:
+    """None is free because others are being looked at; two processes share what is counted."""
+    with closing(Store(place.url, Seams())) as one, closing(Store(place.url, Seams())) as other:
+        together, waits = threading.Barrier(20), list[float]()
+
+        def attempt(n: int) -> None:
+            together.wait(20)
+            waits.append((one, other)[n % 2].sessions.attempt("ada@example.com", f"192.0.2.{n}"))
+
+        threads = [threading.Thread(target=attempt, args=(n,)) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert len(waits) == 20
+    assert sum(wait_s == 0 for wait_s in waits) == 6
 
 
 def test_an_address_that_tries_many_waits(store: Store, clock: Clock) -> None:

@@ -80,7 +80,7 @@ def test_bodies(dialect: Dialect, what: str) -> None:
 
 
 def test_bombs(dialect: Dialect) -> None:
-    """A megabyte that unpacks to a gigabyte is read no further than a document may be long; so is gzip that is none."""
+    """What unpacks to a thousand times its size is read no further than a document may be long; so is gzip that is none."""
     bomb = gzip.compress(bytes(64 * 1024 * 1024), 9)
     proxied.fleet(dialect)
     for operation in writing(dialect):
