@@ -42,7 +42,7 @@ from tests.leaks import Canaries, Found, Processes, allowed, in_files, in_tables
 from tests.repos import Origin, git, make_origin
 
 HASH_KEY, XDS_KEY = b"canary-hash-key-0123456789abcdef", b"canary-xds--key-0123456789abcdef"
-HOOK_SECRET = "canary-hook-secret-4711-hunter2"
+SIGNING_KEY, HOOK_SECRET = b"canary-sign-key-0123456789abcdef", "canary-hook-secret-4711-hunter2"
 GIT_PASSWORD, DATABASE_PASSWORD = "canary-git-pass-4711", "canary-sql-pass-4711"
 DEADLINE_S = 30.0
 
@@ -99,15 +99,17 @@ class World:
     def _plant(self) -> None:
         """The installation's keys are made as ever, and then are these."""
         with contextlib.closing(Store(f"sqlite:///{self.state / 'convoy.db'}", Seams())) as store:
-            store.digest_key(), store.xds_key()
+            store.digest_key(), store.xds_key(), store.sessions.signing()
             store.hooks.create("canary", "github", secret=HOOK_SECRET)
         with contextlib.closing(sqlite3.connect(self.state / "convoy.db")) as connection, connection:
             for name, value in (("digest_key", HASH_KEY), ("xds_key", XDS_KEY)):
                 connection.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
+            connection.execute("UPDATE signing_keys SET key = ?", (SIGNING_KEY,))
         plant = self.canaries.plant
         plant("age identity", self.keys.identity)
         plant("xds key", XDS_KEY)
         plant("hash key", HASH_KEY)
+        plant("signing key", SIGNING_KEY)
         plant("xds token", token(XDS_KEY, "edge-1"))
         plant("hook secret", HOOK_SECRET)
         plant("git password", GIT_PASSWORD)
@@ -310,6 +312,7 @@ def test_secrets_are_where_the_documents_say_and_nowhere_else(world: World) -> N
         "age identity",
         "xds key",
         "hash key",
+        "signing key",
         "hook secret",
         "xds token",
         "git password",
