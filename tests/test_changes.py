@@ -13,6 +13,7 @@ import pytest
 from api import changes
 from api.changes import Done, Terms, Writer
 from api.fleet import SETTLING_S
+from api.written import written
 from reconciler.core.model import Ref
 from reconciler.core.proposal import MOST_CHANGES, Change, Refused
 from tests.committing import HEAD, Committing, cluster, together, value
@@ -197,7 +198,7 @@ def test_in_an_environment(tmp_path: Path, sockets: Path, origin: Origin) -> Non
 def test_an_answer_shows_what_was_written(convoy: Committing) -> None:
     """Without waiting until it is in force, and exactly: also where somebody else's change comes between."""
     began = time.monotonic()
-    changed, new, gone = changes.written(
+    changed, new, gone = written(
         convoy.reach,
         make(convoy, patch("a", 3), put("Cluster", "c", {"endpoints": ["127.0.0.1:3"]}), Change("delete", Ref("Cluster", "b"))),
     )
@@ -220,7 +221,7 @@ def test_an_answer_shows_what_was_written(convoy: Committing) -> None:
     made = make(convoy, patch("a", 4))
     later = threading.Timer(0.3, convoy.follow)
     later.start()
-    (after,) = changes.written(convoy.reach, made)
+    (after,) = written(convoy.reach, made)
     later.join()
     assert after is not None
     assert after.declared.document["metadata"]["labels"] == {"x": "1"}
