@@ -2,15 +2,15 @@
 
 import importlib
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
-from reconciler.commands.options import INTERRUPTED, STATE, Call, Failure, Group, call, no_color, state_named, store_named
+from reconciler.commands.options import STATE, Call, Failure, call, no_color, state_named, store_named
 from reconciler.terminal import Terminal
+from reconciler.usage import Program
 
 # Command ⇒ where it is; by what a person is doing.
 SECTIONS: Mapping[str, Mapping[str, str]] = {
@@ -60,7 +60,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-class Commands(Group):
+class Commands(Program):
     """Finds each command in its module when it is asked for, so that none of them pays for the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -94,14 +94,6 @@ class Commands(Group):
         except Failure as failure:
             failure.tell(call(ctx))
             raise click.exceptions.Exit(failure.exit_code) from failure
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(INTERRUPTED) from None
-        except click.Abort:
-            raise click.exceptions.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # Whoever read our output has read enough. Python must not complain when it closes what is left.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise click.exceptions.Exit(0) from None
 
 
 @click.command(

@@ -1,6 +1,8 @@
 """How the commands of a program explain themselves: by examples and exit codes, and on narrow terminals too."""
 
+import os
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,6 +10,8 @@ import click
 
 # Below so many columns help is laid out for a narrow terminal.
 NARROW = 52
+# How a program ends that Ctrl-C has interrupted, as shells have it.
+INTERRUPTED = 130
 
 
 class Help(click.HelpFormatter):
@@ -31,6 +35,20 @@ class Group(click.Group):
     """Commands under one word."""
 
     context_class = Context
+
+
+class Program(Group):
+    """All words of a program."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Whoever read our output has read enough. Python must not complain when it closes what is left.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from None
 
 
 class Command(click.Command):

@@ -2,16 +2,14 @@
 
 import importlib
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
 import click
 
-from api.client.exits import INTERRUPTED
 from api.client.options import Call, Failure, call, whom
 from reconciler.terminal import Terminal
-from reconciler.usage import Group
+from reconciler.usage import Program
 
 # Word ⇒ where it is in api/client/commands, and what it is about; said here so that help loads none of them.
 WORDS: Mapping[str, tuple[str, str]] = {
@@ -33,7 +31,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class Words(Group):
+class Words(Program):
     """Finds each command in its module when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -63,12 +61,6 @@ class Words(Group):
         except Failure as failure:
             failure.tell(call(ctx))
             raise click.exceptions.Exit(failure.error.exit_code) from failure
-        except (KeyboardInterrupt, click.Abort):
-            raise click.exceptions.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # Whoever read our output has read enough. Python must not complain when it closes what is left.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise click.exceptions.Exit(0) from None
 
 
 @click.command(

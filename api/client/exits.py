@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-DONE, REFUSED, USAGE, UNKNOWN, ABSENT, MOVED, INVALID, AWAY, LATE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 7, 8, 130
+from reconciler.usage import INTERRUPTED
+
+DONE, REFUSED, USAGE, UNKNOWN, ABSENT, MOVED, INVALID, AWAY, LATE = range(9)
 MEANINGS: Mapping[int, str] = {
     DONE: "done",
     REFUSED: "refused, or it has failed: the message says why",

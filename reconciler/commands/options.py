@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from reconciler.terminal import Terminal
+from reconciler.usage import INTERRUPTED as INTERRUPTED
 from reconciler.usage import Command as Command
 from reconciler.usage import Group as Group
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
 
 
 @dataclasses.dataclass
