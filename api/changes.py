@@ -91,7 +91,7 @@ class Opened(Exception):
 
 
 class NotDone(Refused):
-    """Refused by whoever commits, under a proposal that can be asked for."""
+    """Refused by whoever commits, or by people who closed its pull request, under a proposal that can be asked for."""
 
     def __init__(self, proposal: Proposal) -> None:
         said = {name: str(proposal.answer.get(name, "")) for name in ("code", "what", "hint")}
@@ -193,7 +193,7 @@ def made_before(reach: Reach, by: Writer, asked: Terms) -> Proposal | None:
 
 def _ended(reach: Reach, proposal: Proposal) -> Proposal:
     made = reach.fleet.wait(proposal, COMMITTING_S)
-    if made.state == "refused":
+    if made.state in ("refused", "closed"):
         raise NotDone(made)
     if made.state == "waiting":
         raise Waiting(made)

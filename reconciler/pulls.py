@@ -27,6 +27,7 @@ from reconciler.notify.outbound import NotTold, connect
 from reconciler.seams import Seams
 from reconciler.secrets import Opener, SecretError
 from reconciler.store import Proposal, Store, StoreError
+from reconciler.undecided import Undecided
 
 LOOK_S = 0.5
 # Before the id of the proposal: the branch of its pull request.
@@ -81,6 +82,7 @@ class Pulls:
     ) -> None:
         self._store, self._desk, self._committer, self._told = store, desk, committer, told
         self._opener, self._may_act, self._log, self._seams = opener, may_act, log, seams
+        self._undecided = Undecided(store, desk.branch, self._state, may_act, log, seams)
         self._closed = threading.Event()
         self._thread = seams.thread(self._work, "pulls")
 
@@ -97,6 +99,7 @@ class Pulls:
         while not self._closed.is_set():
             try:
                 self.turn()
+                self._undecided.look()
                 again_s = AGAIN_S
                 self._seams.wait(self._closed, LOOK_S)
             except (_Later, SourceError, StoreError) as error:
@@ -147,7 +150,8 @@ class Pulls:
         if made is None:
             raise _Later("the forge knows nothing of the pull request that it was asked for")
         self._log.info("pulls.opened", number=made.number, branch=name)
-        return "proposed", drafted.revision, {**drafted.answer, "url": made.url, "number": made.number}
+        opened = {"url": made.url, "number": made.number, "base": drafted.tip}
+        return "proposed", drafted.revision, {**drafted.answer, **opened}
 
     def _push(self, name: str, drafted: Drafted) -> None:
         branch = self._desk.aside(name)
@@ -178,6 +182,16 @@ class Pulls:
             raise _Later(f"the forge cannot be asked: {error}") from None
         except (ForgeError, NotTold, ValueError) as error:
             raise Refused("forge", f"the pull request cannot be opened: {error}", "see Settings: pullRequests") from None
+
+    def _state(self, number: int) -> tuple[str, str] | None:
+        """What the forge says has become of one, and its commit; None where it cannot be asked."""
+        told = self._told()
+        try:
+            pull = self._asking(told, lambda forge: forge.pull_numbered(number)) if told is not None else None
+        except (_Later, Refused) as error:
+            self._log.info("pulls.unknown", number=number, why=str(error))
+            return None
+        return (pull.state, pull.revision) if pull is not None else None
 
     def _client(self, told: Told) -> Forge:
         pulls = told.pulls

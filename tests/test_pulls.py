@@ -12,6 +12,7 @@ import pytest
 from reconciler.committer import Opens
 from reconciler.core.kinds.pulls import PullRequests
 from reconciler.core.model import Ref
+from reconciler.core.trailers import REQUEST
 from reconciler.log import Log
 from reconciler.pulls import Pulls, Told, opens
 from reconciler.seams import Seams
@@ -19,7 +20,7 @@ from reconciler.secrets import Opener, keygen, seal
 from tests import people
 from tests.committing import Committing, cluster, error, value
 from tests.forge.conftest import BLIND, TOKEN, stand_in
-from tests.forge.stand_in import Reply, Request, StandIn
+from tests.forge.stand_in import Pull, Reply, Request, StandIn
 from tests.repos import Origin, git, hermetic, make_origin
 
 pytestmark = pytest.mark.slow
@@ -147,6 +148,52 @@ def test_a_dialects_change_becomes_one_too(convoy: Opening, forge: StandIn) -> N
         "total_pages": 1,
         "total_items": 1,
     }
+
+
+def test_what_becomes_of_it(convoy: Opening, forge: StandIn, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merged, with the commit of what came into force, which tells by its words, or the forge does; or closed, and merged after
+    all. Asked again under its key it is done, or refused."""
+    for name in ("pulls.LOOK_S", "undecided.LOOK_S", "undecided.ASK_EVERY_S", "undecided.SOONEST_S"):
+        monkeypatch.setattr(f"reconciler.{name}", 0.01)
+    convoy.pulls.start()
+
+    def opened(name: str) -> tuple[dict[str, Any], Pull]:
+        said = json.loads(convoy("PUT", f"Cluster/{name}", value(name), "?mode=pull-request", Idempotency_Key=name).get_data())
+        return said, forge.pulls[-1]
+
+    def becomes(said: dict[str, Any], state: str) -> dict[str, Any]:
+        for _ in range(500):
+            now: dict[str, Any] = json.loads(convoy("GET", f"/convoy/v1/proposals/{said['proposal']}").get_data())
+            if now["state"] == state:
+                break
+            threading.Event().wait(0.01)
+        assert (now["state"], now["url"]) == (state, said["url"])
+        return now
+
+    def squashed(name: str, message: str) -> str:
+        return origin.commit({f"clusters/{name}.yaml": cluster(name)}, message=message)
+
+    first, pull = opened("b")
+    tip = squashed("b", f"A (#1)\n\n* Set\n  {REQUEST}: {first['proposal']}\n\nCo-authored-by: Eve <eve@example.com>\n")
+    second, pull = opened("c")
+    pull.open, pull.merged = False, squashed("c", "In other words")
+    third, closed = opened("d")
+    closed.open = False
+    assert becomes(third, "closed")["error"]["code"] == "closed"
+    again = convoy("PUT", "Cluster/d", value("d"), "?mode=pull-request", Idempotency_Key="d")
+    assert (again.status_code, error(again)["code"]) == (409, "closed")
+    # Nothing of the others is in force yet.
+    assert becomes(first, "proposed") == first
+    assert becomes(second, "proposed") == second
+    convoy.follow()
+    assert becomes(first, "merged")["revision"] == tip
+    assert becomes(second, "merged")["revision"] == pull.merged
+    again = convoy("PUT", "Cluster/b", value("b"), "?mode=pull-request", Idempotency_Key="b")
+    assert (again.status_code, json.loads(again.get_data())["state"]) == (201, "merged")
+    git(origin.path, "update-ref", "refs/heads/main", closed.head)
+    convoy.follow()
+    assert becomes(third, "merged")["revision"] == third["revision"]
+    assert len(forge.pulls) == 3
 
 
 def test_where_the_branch_takes_no_pushes(convoy: Opening, forge: StandIn, origin: Origin) -> None:

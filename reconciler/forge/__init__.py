@@ -35,6 +35,8 @@ class Forge(Protocol):
     def pull(self, branch: str, base: str) -> Pull | None:
         """The pull request from one branch of this repository to another, open or not any more; None where there was none."""
 
+    def pull_numbered(self, number: int) -> Pull: ...
+
     def open_pull(self, branch: str, base: str, title: str, body: str) -> Pull: ...
 
     def set_status(self, revision: str, state: State, description: str, url: str = "", name: str = "convoy") -> None:

@@ -59,6 +59,9 @@ class GitLab:
         there = (one for one in found if isinstance(one, dict) and one.get("source_branch") == branch)
         return next(map(_pull, there if isinstance(found, list) else ()), None)
 
+    def pull_numbered(self, number: int) -> Pull:
+        return _pull(self._wire.send("GET", f"{self._root}/merge_requests/{number}").value)
+
     def open_pull(self, branch: str, base: str, title: str, body: str) -> Pull:
         made = {"source_branch": branch, "target_branch": base, "title": title, "description": body}
         made |= {"remove_source_branch": "true"}
@@ -72,7 +75,12 @@ class GitLab:
 def _pull(value: Any) -> Pull:
     if not isinstance(value, dict):
         raise ForgeError("GitLab answered with something that is not a merge request")
-    return Pull(field(value, "iid", int), field(value, "web_url", str))
+    number, url, state = field(value, "iid", int), field(value, "web_url", str), value.get("state")
+    if state == "merged":
+        # Where nothing but the branch was moved, it is the request's own last commit.
+        made = value.get("merge_commit_sha") or value.get("squash_commit_sha") or value.get("sha")
+        return Pull(number, url, "merged", str(made or ""))
+    return Pull(number, url, "closed" if state == "closed" else "open")
 
 
 def _said(value: Any) -> Comment:

@@ -30,6 +30,9 @@ class Issues:
     def delete(self, number: int, comment: int) -> None:
         self._wire.send("DELETE", f"{self._root}/issues/comments/{comment}")
 
+    def pull_numbered(self, number: int) -> Pull:
+        return pull_said(self._wire.send("GET", f"{self._root}/pulls/{number}").value)
+
     def open_pull(self, branch: str, base: str, title: str, body: str) -> Pull:
         made = {"title": title, "head": branch, "base": base, "body": body}
         return pull_said(self._wire.send("POST", f"{self._root}/pulls", made).value)
@@ -38,7 +41,12 @@ class Issues:
 def pull_said(value: object) -> Pull:
     if not isinstance(value, dict):
         raise ForgeError("the forge answered with something that is not a pull request")
-    return Pull(field(value, "number", int), field(value, "html_url", str))
+    number, url = field(value, "number", int), field(value, "html_url", str)
+    # Gitea says `merged`; a list of GitHub's only when.
+    if value.get("merged") is True or value.get("merged_at"):
+        # Of one that is open, GitHub tells what a merge would be.
+        return Pull(number, url, "merged", str(value.get("merge_commit_sha") or ""))
+    return Pull(number, url, "closed" if value.get("state") == "closed" else "open")
 
 
 def _said(value: object) -> Comment:

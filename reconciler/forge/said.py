@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from reconciler.forge.wire import ForgeError
 
@@ -21,10 +21,12 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """One pull request, and where people find it."""
+    """One pull request, and where people find it. `revision` is the commit by which it was merged, "" where none is told."""
 
     number: int
     url: str
+    state: Literal["open", "merged", "closed"] = "open"
+    revision: str = ""
 
 
 def field(value: Mapping[str, Any], name: str, kind: type[T]) -> T:

@@ -1,5 +1,6 @@
 """The one way of writing to the followed branch: a commit on the parent that was expected, or nothing at all."""
 
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from reconciler.seams import Seams
 
 # What the user's own settings may not change about a push: what else is pushed, who is asked, what is run.
 PUSHED = {"push.gpgSign": "false", "push.followTags": "false", "push.recurseSubmodules": "no", "push.pushOption": ""}
+# A request's trailer wherever it stands in a message; a forge that squashes may put it into a list.
+LINE = re.compile(rf"^[ \t*-]*{REQUEST}:[ \t]*([^\s]+)[ \t]*$", re.MULTILINE)
 
 
 class Conflict(Exception):
@@ -142,21 +145,37 @@ class Branch:
         with self._failing(f"pack {self._bare.directory}"):
             self._bare.tidy(self._git)
 
-    def requested(self, tip: str, ids: Collection[str], most: int) -> dict[str, str]:
+    def requested(
+        self, tip: str, ids: Collection[str], most: int, *, since: str = "", anywhere: bool = False
+    ) -> dict[str, str]:
         """Which of these requests the branch's commits answer (by their trailer), and the commit of each; newest first, so many
-        are looked at, those of merged branches too: a person may have merged ours into theirs."""
+        are looked at, those of merged branches too: a person may have merged ours into theirs. What has led to `since` is left
+        out. `anywhere`: also where the trailer is no longer at the end, as a forge leaves it that adds words of its own."""
         found: dict[str, str] = {}
         with self._bare.alone(), self._failing(f"read the history of branch {self.name} of {self.shown}"):
             self._seams.point("git.requested", tip)
-            for commit in islice(self._bare.opened().walk(pygit2.Oid(hex=tip), SortMode.TIME), most):
+            repository = self._bare.opened()
+            walk = repository.walk(pygit2.Oid(hex=tip), SortMode.TIME)
+            if REVISION.fullmatch(since) and isinstance(repository.get(since), pygit2.Commit):
+                walk.hide(pygit2.Oid(hex=since))
+            for commit in islice(walk, most):
                 if REQUEST.encode() not in commit.raw_message:
                     continue
-                for trailer in trailers(commit.raw_message[:LONGEST_MESSAGE].decode("utf-8", "replace")):
-                    if trailer.token == REQUEST and trailer.value in ids:
-                        found[trailer.value] = str(commit.id)
+                message = commit.raw_message[:LONGEST_MESSAGE].decode("utf-8", "replace")
+                said = LINE.findall(message) if anywhere else _said(message)
+                found.update((id, str(commit.id)) for id in said if id in ids)
                 if len(found) == len(ids):
                     break
         return found
+
+    def holds(self, tip: str, revision: str) -> bool:
+        """Whether this commit, as somebody else names it, has led to `tip`, or is it."""
+        with self._bare.alone(), self._failing(f"read the history of branch {self.name} of {self.shown}"):
+            repository = self._bare.opened()
+            found = repository.get(revision) if REVISION.fullmatch(revision) else None
+            if not isinstance(found, pygit2.Commit):
+                return False
+            return revision == tip or repository.descendant_of(pygit2.Oid(hex=tip), found.id)
 
     def close(self) -> None:
         self._git.stop()
@@ -209,6 +228,10 @@ class Branch:
             raise SourceError(f"cannot {attempt}: {error}") from error
         except PYGIT2_ERRORS as error:
             raise SourceError(f"cannot {attempt}: {redacted(str(error)) or type(error).__name__}") from error
+
+
+def _said(message: str) -> list[str]:
+    return [trailer.value for trailer in trailers(message) if trailer.token == REQUEST]
 
 
 def checked(message: str) -> str:

@@ -14,7 +14,7 @@ from reconciler.store.rows import as_json, chunks, read_list, read_object
 from reconciler.store.tables import PROPOSALS, REVISIONS
 from reconciler.store.together import Together
 
-State = Literal["waiting", "committed", "proposed", "refused"]
+State = Literal["waiting", "committed", "proposed", "merged", "closed", "refused"]
 Mode = Literal["commit", "pull-request"]
 # Beyond these nobody is taken in: a remote that is away must not fill the disk.
 MOST_WAITING = 1_000
@@ -39,7 +39,8 @@ class KeyReused(StoreError):
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """What one commit is to do. `body` says it all (core/proposal.py reads it) until it is decided, `refs` what it is about;
-    `answer` how it ended, as plain JSON values. `proposed`: it is a pull request now, and people decide."""
+    `answer` how it ended, as plain JSON values. `proposed`: it is a pull request now, and people decide; `merged`: by a commit
+    of a revision that came into force; `closed`: they will not have it."""
 
     number: int
     id: str
@@ -158,6 +159,21 @@ class Proposals:
         ]
         with self._database.writing("proposals") as connection:
             connection.execute(values, rows)
+
+    def undecided(self, most: int) -> tuple[Proposal, ...]:
+        """Pull requests that nobody has merged yet, as far as is known, the oldest first; so many of the newest. What was
+        closed may be opened again."""
+        table = PROPOSALS.c
+        query = select(PROPOSALS).where(table.state.in_(("proposed", "closed"))).order_by(table.number.desc()).limit(most)
+        with self._database.reading("proposals") as connection:
+            return tuple(_proposal(row) for row in reversed(connection.execute(query).all()))
+
+    def became(self, id: str, state: State, revision: str, answer: Mapping[str, Any]) -> None:
+        """What people have decided of a pull request."""
+        table = PROPOSALS.c
+        values = update(PROPOSALS).where((table.id == id) & table.state.in_(("proposed", "closed")))
+        with self._database.writing("proposals") as connection:
+            connection.execute(values.values(state=state, revision=revision, answer=as_json(answer)))
 
     def in_force(self) -> int:
         """The number of the last proposal that the revision in force ends with, 0 where it ends with the commit of none."""

@@ -36,6 +36,9 @@ class Gitea(StandIn):
             if request.method == "GET":
                 return Reply(200, [self.shown(r) for r in self.remarks], {"X-Total-Count": str(len(self.remarks))})
             return Reply(201, self.shown(self.say(account, request.body["body"])))
+        if one := re.fullmatch(r"pulls/(\d+)", path):
+            pull = self.numbered(one[1])
+            return Reply(200, self.pull_shown(pull)) if pull else Reply(404, {"message": "The target couldn't be found."})
         if one := re.fullmatch(r"pulls/([^/]+)/(.+)", path):
             # repoGetPullRequestByBaseHead
             found = self.between(one[2], one[1].replace("%2F", "/"))
@@ -64,7 +67,13 @@ class Gitea(StandIn):
         return Reply(404, {"message": "The target couldn't be found."})
 
     def pull_shown(self, pull: Pull) -> dict[str, Any]:
-        return {"number": pull.number, "html_url": f"{self.address}/{self.repository}/pulls/{pull.number}"}
+        return {
+            "number": pull.number,
+            "html_url": f"{self.address}/{self.repository}/pulls/{pull.number}",
+            "state": "open" if pull.open else "closed",
+            "merged": bool(pull.merged),
+            "merge_commit_sha": pull.merged or None,
+        }
 
     def shown(self, remark: Remark) -> dict[str, Any]:
         return {

@@ -38,6 +38,9 @@ class GitHub(StandIn):
             if request.method == "GET":
                 return self.page(request, [self.shown(remark) for remark in self.remarks], 30)
             return self.too_long(request) or Reply(201, self.shown(self.say(account, request.body["body"])))
+        if one := re.fullmatch(r"pulls/(\d+)", path):
+            pull = self.numbered(one[1])
+            return Reply(200, self.pull_shown(pull)) if pull else Reply(404, {"message": "Not Found", "status": "404"})
         if path == "pulls" and request.method == "GET":
             # https://docs.github.com/rest/pulls/pulls#list-pull-requests: `head` is USER:BRANCH, `state` open unless said.
             user, _, branch = request.query.get("head", "").partition(":")
@@ -79,6 +82,9 @@ class GitHub(StandIn):
         return {
             "number": pull.number,
             "state": "open" if pull.open else "closed",
+            "merged_at": "2026-01-01T00:00:00Z" if pull.merged else None,
+            # Of one that is open, what a merge would be.
+            "merge_commit_sha": pull.merged or ("0" * 40 if pull.open else None),
             "html_url": f"https://github.com/{self.repository}/pull/{pull.number}",
             "head": {"ref": pull.head},
             "base": {"ref": pull.base},

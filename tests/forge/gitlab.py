@@ -67,6 +67,9 @@ class GitLab(StandIn):
                     return refused
                 remark.body = self.obeyed(request.body["body"])
             return Reply(200, self.shown(remark))
+        if one := re.fullmatch(r"merge_requests/(\d+)", path):
+            pull = self.numbered(one[1])
+            return Reply(200, self.pull_shown(pull)) if pull else Reply(404, {"message": "404 Not found"})
         if path == "merge_requests" and request.method == "GET":
             query = request.query
             found = self.between(query["source_branch"], query["target_branch"], open=query.get("state") == "opened")
@@ -89,7 +92,10 @@ class GitLab(StandIn):
     def pull_shown(self, pull: Pull) -> dict[str, Any]:
         return {
             "iid": pull.number,
-            "state": "opened" if pull.open else "merged",
+            "state": "opened" if pull.open else "merged" if pull.merged else "closed",
+            "merge_commit_sha": None,
+            "squash_commit_sha": pull.merged or None,
+            "sha": "0" * 40,
             "web_url": f"https://gitlab.com/{self.repository}/-/merge_requests/{pull.number}",
             "source_branch": pull.head,
             "target_branch": pull.base,

@@ -55,7 +55,7 @@ class Reply:
 
 @dataclass
 class Pull:
-    """A pull request from a branch of this repository: `open`, or merged or closed since."""
+    """A pull request from a branch of this repository: `open`, or merged by a commit, or closed."""
 
     number: int
     head: str
@@ -63,6 +63,7 @@ class Pull:
     title: str
     body: str
     open: bool = True
+    merged: str = ""
 
 
 Vice = Callable[[Request], Reply | None]
@@ -122,6 +123,9 @@ class StandIn:
 
     def between(self, head: str, base: str, *, open: bool = False) -> list[Pull]:
         return [one for one in self.pulls if (one.head, one.base) == (head, base) and (one.open or not open)]
+
+    def numbered(self, number: str) -> Pull | None:
+        return next((one for one in self.pulls if str(one.number) == number), None)
 
     def of(self, login: str) -> list[str]:
         return [remark.body for remark in self.remarks if remark.author.login == login]

@@ -45,6 +45,7 @@ REFUSALS = {
     "refused": 409,
     "unreadable": 409,
     "no-git": 409,
+    "closed": 409,
     "no-forge": 409,
     "forge": 409,
     "unwritable": 409,
@@ -107,7 +108,7 @@ def proposed(one: Proposal, *, status: int = 0, always: bool = False) -> Respons
     said: dict[str, Any] = {"proposal": one.id, "ref": one.refs[0] if one.refs else "", "state": one.state}
     said["revision"] = one.revision
     digest = ""
-    if one.state == "committed":
+    if one.state in ("committed", "merged"):
         # What it is about first; this surface's changes are about one thing each, other surfaces' may go on.
         made = one.changes or [{}]
         digest = str(made[0].get("digest") or "")
@@ -115,10 +116,10 @@ def proposed(one: Proposal, *, status: int = 0, always: bool = False) -> Respons
         said |= {"changes": made} if len(made) > 1 else {}
         if not always:
             status = status or (201 if made[0].get("created") else 200)
-    elif one.state == "proposed":
-        said["url"] = one.answer.get("url")
-    elif one.state == "refused":
+    elif one.state in ("refused", "closed"):
         said["error"] = _refusal(NotDone(one))
+    if one.answer.get("url"):
+        said["url"] = one.answer["url"]
     result = answer(said)
     result.status_code = status or 200
     if digest:

@@ -58,6 +58,7 @@ STATUSES = {
     "declined": 409,
     "exists": 409,
     "no-git": 409,
+    "closed": 409,
     "no-forge": 409,
     "forge": 409,
     "unwritable": 409,
