@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from reconciler.acceptance import End, refused_by
+from reconciler.addressed import origin
 from reconciler.committer import AGAIN_S, EXPIRED, LONGEST_AGAIN_S, LONGEST_WAITING_S, Committer, Desk, Drafted, Opens
 from reconciler.core.kinds.pulls import PullRequests
 from reconciler.core.kinds.settings import Settings
@@ -200,7 +201,8 @@ class Pulls:
             return connect(host, port, pulls.allow_private, min(timeout_s, PATIENCE_S))
 
         try:
-            token = checked_token(self._opener.open(told.ref, pulls.token, "pull requests: token").decode("ascii"))
+            opened = self._opener.open(told.ref, pulls.token, "pull requests: token", origin(pulls.api))
+            token = checked_token(opened.decode("ascii"))
         except (SecretError, UnicodeDecodeError) as error:
             words = str(error) if isinstance(error, SecretError) else "what is sealed is no token"
             raise Refused("forge", f"the forge's token cannot be used: {words}", "see Settings: pullRequests") from None

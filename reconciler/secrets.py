@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import pyrage  # type: ignore[import-untyped]
 
+from reconciler.addressed import split
 from reconciler.core.kinds.sealed import Ciphertext, Sealed
 from reconciler.core.model import Ref
+from reconciler.core.show_layout import harmless
 from reconciler.seams import Seams
 
 IDENTITY_FILE = "age-identity.txt"
@@ -111,16 +113,33 @@ class Opener:
         """An Opener that reads its identities from this file whenever it opens something, so that one may be added later."""
         return _FromFile(path, record, seams or Seams())
 
-    def open(self, ref: Ref, sealed: Ciphertext, purpose: str) -> bytes:
-        """The plaintext, for this purpose only; raises SecretError when it cannot be opened."""
+    def open(self, ref: Ref, sealed: Ciphertext, purpose: str, to: str = "") -> bytes:
+        """The plaintext, for this purpose only; raises SecretError when it cannot be opened.
+
+        `to`: the origin that it will be sent to. What is sealed for one opens for that one and nothing else, and what is sent
+        to one has to be sealed for it: whoever may write the address beside it is not asked.
+        """
+        plaintext = self._decrypted(ref, sealed)
+        sealed_for, secret = split(plaintext)
+        if sealed_for != to:
+            raise SecretError(_not_for(ref, sealed_for, to))
+        self._same(ref, sealed, plaintext)
+        self.record(ref, purpose)
+        return secret
+
+    def open_whole(self, ref: Ref, sealed: Ciphertext, purpose: str) -> bytes:
+        """For a person, or to seal it again: with the line that says for which address it is sealed. Raises SecretError."""
+        plaintext = self._decrypted(ref, sealed)
+        self._same(ref, sealed, plaintext)
+        self.record(ref, purpose)
+        return plaintext
+
+    def _decrypted(self, ref: Ref, sealed: Ciphertext) -> bytes:
         try:
             armored = sealed.age.encode("ascii")
         except UnicodeEncodeError:
             raise SecretError(f"cannot open the secret of {ref}: {_why('')}") from None
-        plaintext = self.decrypt(armored, f"the secret of {ref}")
-        self._same(ref, sealed, plaintext)
-        self.record(ref, purpose)
-        return plaintext
+        return self.decrypt(armored, f"the secret of {ref}")
 
     def decrypt(self, armored: bytes, what: str) -> bytes:
         """What was encrypted and is no document's, such as a backup; raises SecretError, and nothing is recorded."""
@@ -198,6 +217,17 @@ def _why(said: str) -> str:
     if "No matching keys" in said:
         return "it is sealed for others: seal it again for this installation's recipient (`convoy secret recipient`)"
     return "it is damaged or no age file: seal it again (`convoy secret seal`)"
+
+
+def _not_for(ref: Ref, sealed_for: str, to: str) -> str:
+    if not to:
+        return f"will not use the secret of {ref}: it is sealed to be sent to {harmless(sealed_for)}, and for nothing else"
+    how = f"seal it again with `convoy secret seal --for {to}`"
+    if not sealed_for:
+        return f"will not send the secret of {ref} to {to}: it is not sealed for an address; {how}"
+    return (
+        f"will not send the secret of {ref} to {to}: it is sealed for {harmless(sealed_for)}; put that address back, or {how}"
+    )
 
 
 def recipients_in(sealed: Ciphertext) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reconciler import addressed
 from reconciler.committer import Opens
 from reconciler.core.kinds.pulls import PullRequests
 from reconciler.core.model import Ref
@@ -49,7 +50,7 @@ class Opening(Committing):
         self.mode: Opens = "declined"
         super().__init__(directory, run, origin, **more)
         identity, recipient = keygen()
-        token = seal(TOKEN.encode(), [recipient], None)
+        token = seal(addressed.addressed(TOKEN.encode(), addressed.origin(forge.api)), [recipient], None)
         self.identity, self.recipient = identity, recipient
         said = PullRequests(forge=kind, api=forge.api, repository="us/fleet", token=token, allow_private=True)
         self.told: Told | None = Told(Ref("Settings", "fleet"), said)
@@ -69,10 +70,12 @@ class Opening(Committing):
             self.seams,
         )
 
-    def token_is(self, token: str) -> None:
+    def token_is(self, token: str, **more: Any) -> None:
+        """And other fields of `pullRequests`."""
         assert self.told is not None
-        sealed = seal(token.encode(), [self.recipient], None)
-        self.told = Told(self.told.ref, self.told.pulls.model_copy(update={"token": sealed}))
+        pulls = self.told.pulls.model_copy(update=more)
+        sealed = seal(addressed.addressed(token.encode(), addressed.origin(pulls.api)), [self.recipient], None)
+        self.told = Told(self.told.ref, pulls.model_copy(update={"token": sealed}))
 
     def close(self) -> None:
         self.pulls.close()
@@ -271,14 +274,29 @@ def _body() -> dict[str, object]:
 
 def test_a_private_forge_is_told_nothing(convoy: Opening, forge: StandIn) -> None:
     """Unless Settings say so: a document is no way to ask addresses inside."""
-    assert convoy.told is not None
-    api = forge.api.replace("http:", "https:")
-    convoy.told = Told(convoy.told.ref, convoy.told.pulls.model_copy(update={"api": api, "allow_private": False}))
+    convoy.token_is(TOKEN, api=forge.api.replace("http:", "https:"), allow_private=False)
     convoy.pulls.start()
     refused = convoy("PATCH", "Cluster/a", PATCH, "?mode=pull-request")
     assert (refused.status_code, error(refused)["code"]) == (409, "forge")
     assert "is not a public address" in error(refused)["message"]
     assert forge.pulls == []
+
+
+def test_a_token_is_not_led_elsewhere(convoy: Opening, forge: StandIn, kind: str) -> None:
+    """Whoever writes another address into Settings gets neither the token nor a request; sealed for none it goes nowhere."""
+    assert convoy.told is not None
+    convoy.pulls.start()
+    with stand_in(kind) as other:
+        convoy.told = Told(convoy.told.ref, convoy.told.pulls.model_copy(update={"api": other.api}))
+        refused = convoy("PATCH", "Cluster/a", PATCH, "?mode=pull-request")
+        assert (refused.status_code, error(refused)["code"]) == (409, "forge")
+        assert f"it is sealed for {addressed.origin(forge.api)}" in error(refused)["message"]
+        assert f"convoy secret seal --for {addressed.origin(other.api)}" in error(refused)["message"]
+        assert other.heard == []
+    open = seal(TOKEN.encode(), [convoy.recipient], None)
+    convoy.told = Told(convoy.told.ref, convoy.told.pulls.model_copy(update={"api": forge.api, "token": open}))
+    assert "is not sealed for an address" in error(convoy("PATCH", "Cluster/a", PATCH, "?mode=pull-request"))["message"]
+    assert forge.heard == []
 
 
 def test_a_forge_that_is_away_holds_up_nobody(convoy: Opening, forge: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

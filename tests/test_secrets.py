@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.addressed import addressed, origin
 from reconciler.core.kinds.sealed import Sealed
 from reconciler.core.model import Ref
 from reconciler.seams import Seams
@@ -118,3 +119,45 @@ def test_identity_and_recipient_belong_together() -> None:
     """The recipient can be had from the identity again."""
     keys = keygen()
     assert Keys(keys.identity, recipient(keys.identity)) == keys
+
+
+def test_what_is_sealed_for_an_address_is_used_for_nothing_else() -> None:
+    """Neither beside another address nor in another place; and what is sent somewhere has to be sealed for there."""
+    keys = keygen()
+    record: list[tuple[Ref, str]] = []
+    opened = opener(keys.identity, record=record)
+    bound, free = (seal(text, [keys.recipient], KEY) for text in (addressed(PLAINTEXT, "https://git.example"), PLAINTEXT))
+    assert opened.open(REF, bound, "token", "https://git.example") == PLAINTEXT
+    assert opened.open_whole(REF, bound, "edit") == b"convoy-sealed-for https://git.example\n" + PLAINTEXT
+    for sealed, to, words in (
+        (bound, "https://evil.example", "it is sealed for https://git.example; put that address back"),
+        (bound, "http://git.example", "will not send"),
+        (bound, "", "is sealed to be sent to https://git.example, and for nothing else"),
+        (free, "https://git.example", "not sealed for an address; seal it again with `convoy secret seal --for https://git"),
+    ):
+        with pytest.raises(SecretError) as raised:
+            opened.open(REF, sealed, "token", to)
+        assert words in str(raised.value)
+        assert PLAINTEXT.decode() not in str(raised.value)
+    assert record == [(REF, "token"), (REF, "edit")]
+
+
+def test_origins() -> None:
+    """As browsers compare them; what is none is not repeated, for it may be the secret itself."""
+    assert origin("https://API.github.com/v3?x#y") == "https://api.github.com"
+    assert origin("https://git.example:443/api/v1") == "https://git.example"
+    assert origin("http://[::1]:8080/") == "http://[::1]:8080"
+    assert origin("smtp://mail.example:587") == "smtp://mail.example"
+    for text in (
+        "git.example",
+        "ftp://a",
+        "https:///",
+        "https://a@b",
+        "https://[",
+        "https://a:99999",
+        "https://a b",
+        "https://ü",
+    ):
+        with pytest.raises(ValueError, match="is no address") as raised:
+            origin(text)
+        assert text not in str(raised.value)

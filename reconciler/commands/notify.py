@@ -57,7 +57,7 @@ def test(call: Call, name: str) -> None:
             tell(
                 spec.to.way,
                 {**message, "events": [], "more": 0},
-                lambda sealed, purpose: opener.open(of, sealed, purpose),
+                lambda sealed, purpose, to: opener.open(of, sealed, purpose, to),
                 Seams(),
             )
         except (NotTold, SecretError, OSError) as error:

@@ -65,19 +65,27 @@ def recipient(call: Call) -> None:
     examples=[
         ("convoy secret seal < shop.key", "put what it prints in place of a Certificate's `key`"),
         ("convoy secret seal < token.txt", "or of a Container's `environment` or `files`"),
+        ("convoy secret seal --for https://api.github.com < forge.token", "a forge's token: it is sent there and nowhere else"),
         ("convoy secret seal shop.key -r age1… -r age1…", "for others"),
     ],
     exits=[(0, "it is sealed"), (1, "it could not be")],
 )
 @click.argument("file", type=click.File("rb"), default="-")
+@click.option("--for", "address", metavar="URL", help="Whom it may be sent to, as it has to be for tokens of forges and mail.")
 @chosen
 @common()
-def seal(call: Call, file: BinaryIO, recipients: tuple[str, ...], fleet: Path | None) -> None:
+def seal(call: Call, file: BinaryIO, address: str | None, recipients: tuple[str, ...], fleet: Path | None) -> None:
     """Seal FILE (or standard input) and print the YAML that a document holds in its place.
 
     Inside a fleet's directory, for the recipients in its Settings as well as for this Convoy.
     """
     from reconciler import secrets
+    from reconciler.addressed import addressed, origin
+
+    try:
+        to = origin(address) if address is not None else ""
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
 
     if file.isatty():
         call.terminal.note("type or paste the secret, then Ctrl-D")
@@ -88,7 +96,7 @@ def seal(call: Call, file: BinaryIO, recipients: tuple[str, ...], fleet: Path | 
         raise Failure(f"the secret is longer than {MOST_BYTES} bytes: seal a key that opens it instead")
     with keys(call) as (store, opener):
         how = sealing(call, store, opener, recipients, fleet or Path())
-        sealed = secrets.seal(plaintext, how.recipients, how.hash_key)
+        sealed = secrets.seal(addressed(plaintext, to) if to else plaintext, how.recipients, how.hash_key)
     if plaintext.count(b"\n") == 1 and plaintext.endswith(b"\n"):
         call.terminal.note("the line break at its end is sealed with it (`printf %s` writes none)", "wait")
     if call.json:

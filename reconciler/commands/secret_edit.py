@@ -63,7 +63,7 @@ def edit(call: Call, file: str, field: str | None, recipients: tuple[str, ...], 
     with keys(call) as (store, opener), _ending():
         # Before anybody has worked on anything: what is wrong with the Settings would come too late afterwards.
         how = sealing(call, store, opener, recipients, fleet or path)
-        plaintexts = [opener.open(secret.ref, secret.sealed, f"edit: {secret.at.field}") for secret in wanted]
+        plaintexts = [opener.open_whole(secret.ref, secret.sealed, f"edit: {secret.at.field}") for secret in wanted]
         with scratch(os.environ, seams) as place:
             if not place.in_memory:
                 call.terminal.note(f"{place.path} is on a disk: there is no place in memory here", "wait")

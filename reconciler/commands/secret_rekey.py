@@ -105,7 +105,7 @@ def _seal_again(found: "SealedFile", how: Sealing, opener: "Opener") -> list[str
     changes, wrong = {}, []
     for secret in found.secrets:
         try:
-            plaintext = opener.open(secret.ref, secret.sealed, f"rekey: {secret.at.field}")
+            plaintext = opener.open_whole(secret.ref, secret.sealed, f"rekey: {secret.at.field}")
         except SecretError as error:
             wrong.append(f"{_where(found, secret)}: {error}")
             continue
@@ -130,7 +130,7 @@ def _check(call: Call, found: "SealedFile", how: Sealing, opener: "Opener") -> l
             said = f"is sealed for {count} and not for {len(how.recipients)} recipients"
         elif own is not None:
             try:
-                opener.open(secret.ref, secret.sealed, f"check: {secret.at.field}")
+                opener.open_whole(secret.ref, secret.sealed, f"check: {secret.at.field}")
                 if own not in how.recipients:
                     said = "can be opened with this Convoy's key, which is none of the recipients"
             except SecretError as error:

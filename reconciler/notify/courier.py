@@ -238,7 +238,7 @@ class Courier:
         spec = cast(Notification, resource.spec)
         try:
             self._seams.point("notify.tell", str(resource.ref))
-            tell(spec.to.way, body, lambda sealed, purpose: self._opener.open(resource.ref, sealed, purpose), self._seams)
+            tell(spec.to.way, body, lambda one, what, to: self._opener.open(resource.ref, one, what, to), self._seams)
         except (NotTold, SecretError) as error:
             return str(error)
         except OSError as error:

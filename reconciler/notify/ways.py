@@ -10,6 +10,7 @@ from email.utils import formatdate
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from reconciler.addressed import origin
 from reconciler.core import show_forms
 from reconciler.core.kinds.notification import ToCommitStatus, ToEmail, ToSlack, ToWebhook
 from reconciler.core.kinds.sealed import Sealed
@@ -21,8 +22,8 @@ from reconciler.notify.outbound import PATIENCE_S, NotTold, connect, post, tls, 
 from reconciler.seams import Seams
 
 Message = Mapping[str, Any]
-# What is sealed, and what for ⇒ the plaintext; raises SecretError.
-Open = Callable[[Sealed, str], bytes]
+# What is sealed, what for, and the origin that it will be sent to, "" for nowhere ⇒ the plaintext; raises SecretError.
+Open = Callable[[Sealed, str, str], bytes]
 
 
 def tell(way: ToWebhook | ToSlack | ToEmail | ToCommitStatus, message: Message, open: Open, seams: Seams) -> None:
@@ -38,9 +39,9 @@ def tell(way: ToWebhook | ToSlack | ToEmail | ToCommitStatus, message: Message, 
         _commit_status(way, message, open, seams)
 
 
-def _text(open: Open, sealed: Sealed, what: str) -> str:
+def _text(open: Open, sealed: Sealed, what: str, to: str = "") -> str:
     try:
-        return open(sealed, f"tell: {what}").decode("ascii").strip()
+        return open(sealed, f"tell: {what}", to).decode("ascii").strip()
     except UnicodeDecodeError:
         raise NotTold(f"the sealed {what} holds what no {what} can: seal it again") from None
 
@@ -51,14 +52,14 @@ def _webhook(way: ToWebhook, message: Message, open: Open, seams: Seams) -> None
         body = json.dumps(show_forms.payload(message)).encode()
         headers = {"Content-Type": "application/json"}
         if way.secret is not None:
-            headers[show_forms.SIGNATURE] = show_forms.signature(open(way.secret, "tell: secret"), body)
+            headers[show_forms.SIGNATURE] = show_forms.signature(open(way.secret, "tell: secret", ""), body)
         post(url, headers, body, way.allow_private)
         return
     body = json.dumps({**message, "title": title(message), "text": "\n".join(lines(message))}).encode()
     at = int(seams.now())
     headers = {"Content-Type": "application/json", "webhook-id": message["id"], "webhook-timestamp": str(at)}
     if way.secret is not None:
-        headers["webhook-signature"] = signature(open(way.secret, "tell: secret"), message["id"], at, body)
+        headers["webhook-signature"] = signature(open(way.secret, "tell: secret", ""), message["id"], at, body)
     post(url, headers, body, way.allow_private)
 
 
@@ -69,8 +70,8 @@ def _email(way: ToEmail, message: Message, open: Open, seams: Seams) -> None:
     mail["Date"], mail["Message-ID"] = formatdate(seams.now()), f"<{message['id']}@convoy>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content("\n".join(lines(message)) + "\n")
-    password = _text(open, way.password, "password") if way.password is not None else ""
     try:
+        password = _text(open, way.password, "password", _place(way)) if way.password is not None else ""
         with _Mail(way) as server, within(PATIENCE_S * 2, lambda: shut(server.sock)):
             if way.tls == "starttls":
                 server.starttls(context=tls())
@@ -87,6 +88,10 @@ def _email(way: ToEmail, message: Message, open: Open, seams: Seams) -> None:
         raise NotTold(f"the mail server {way.host} does not take the mail ({type(error).__name__})") from None
     except (OSError, ValueError) as error:
         raise NotTold(f"the mail server {way.host} cannot be told: {words(error)}") from None
+
+
+def _place(way: ToEmail) -> str:
+    return origin(f"smtp://{f'[{way.host}]' if ':' in way.host else way.host}:{way.port}")
 
 
 class _Mail(smtplib.SMTP):
@@ -108,7 +113,7 @@ def _commit_status(way: ToCommitStatus, message: Message, open: Open, seams: Sea
         return connect(host, port, way.allow_private, min(timeout_s, PATIENCE_S))
 
     try:
-        kind, token = FORGES[way.forge], _text(open, way.token, "token")
+        kind, token = FORGES[way.forge], _text(open, way.token, "token", origin(way.api))
         wire = Wire(way.api, token, kind.headers(token), seams, plain=way.allow_private, patience_s=PATIENCE_S * 2, dial=dial)
         client = kind.client(wire, way.repository)
         for revision, (state, description) in statuses(message).items():

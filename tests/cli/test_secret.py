@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.kinds.sealed import Sealed
+from reconciler.core.model import Ref
+from reconciler.secrets import Opener
 from tests.cli.conftest import Convoy
 
 
@@ -26,6 +29,15 @@ def test_secrets_are_sealed_for_this_convoy(convoy: Convoy, state: Path) -> None
     assert "\nhash: " in sealed.stdout
     assert not any(secret in text for text in (made.output, sealed.output) for secret in (identity, "canary"))
     assert convoy("secret", "keygen").exit_code == 1
+
+
+def test_a_token_is_sealed_for_its_address(convoy: Convoy, state: Path) -> None:
+    """`--for` is sealed in front of it, as an origin; what is no address is a mistake of whoever typed it."""
+    convoy("secret", "keygen")
+    sealed = json.loads(convoy("secret", "seal", "--for", "https://git.example/api/v1", "-o", "json", input="t0ken").stdout)
+    opener = Opener.from_file(state / "age-identity.txt", lambda *_: None)
+    assert opener.open(Ref("Settings", "fleet"), Sealed(**sealed), "test", "https://git.example") == b"t0ken"
+    assert convoy("secret", "seal", "--for", "git.example", input="t0ken").exit_code == 2
 
 
 def test_sealing_needs_somebody_to_seal_for(convoy: Convoy) -> None:

@@ -22,6 +22,7 @@ from reconciler.core.notices import signature
 from reconciler.notify import NotTold, outbound, tell
 from reconciler.notify.outbound import forbidden
 from reconciler.seams import Seams
+from reconciler.secrets import SecretError
 from reconciler.tls import self_signed
 
 SECRET = b"a-very-secret-word"
@@ -37,7 +38,7 @@ MESSAGE = {
 
 
 def opened(plaintext: bytes) -> Any:
-    return lambda sealed, purpose: plaintext
+    return lambda sealed, purpose, to: plaintext
 
 
 def to(way: str, spec: dict[str, Any]) -> Any:
@@ -262,6 +263,24 @@ def test_a_mail_goes_by_tls_alone(mailbox: int) -> None:
     assert found["Message-ID"] == "<m1@convoy>"
     assert "no luck" in text
     assert len(Mailbox.login) == 1
+
+
+def test_what_is_sent_openly_goes_where_it_was_sealed_for(receiver: str, mailbox: int) -> None:
+    """A mail's password and a forge's token are asked for with the address they will go to: nobody leads them to another."""
+    asked: list[tuple[str, str]] = []
+
+    def elsewhere(sealed: Sealed, purpose: str, to: str) -> bytes:
+        asked.append((purpose, to))
+        raise SecretError("sealed for another")
+
+    forge = {"forge": "gitea", "api": f"{receiver}/api/v1", "repository": "us/fleet", "token": SEALED, "allowPrivate": True}
+    for way in (mail(mailbox, user="convoy", password=SEALED), to("commitStatus", forge)):
+        with pytest.raises(SecretError, match="another"):
+            tell(way, MESSAGE, elsewhere, Seams())
+    assert asked == [("tell: password", f"smtp://localhost:{mailbox}"), ("tell: token", receiver)]
+    with pytest.raises(NotTold):
+        tell(mail(25, host="a:b:c", user="convoy", password=SEALED), MESSAGE, elsewhere, Seams())
+    assert (Mailbox.login, Mailbox.got, Receiver.got) == ([], [], [])
 
 
 def test_a_mail_server_that_cannot_be_trusted(mailbox: int, monkeypatch: pytest.MonkeyPatch) -> None:
