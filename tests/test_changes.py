@@ -253,6 +253,29 @@ def test_who_wrote_reads_it(convoy: Committing, monkeypatch: pytest.MonkeyPatch)
     assert time.monotonic() - began < 0.4
 
 
+def test_a_webhooks_address_is_for_those_who_may_change_it(convoy: Committing, origin: Origin) -> None:
+    """Who may only read sees its host; sent back as it was shown it stays what it is; elsewhere the words stand for nothing."""
+    url, shown = "https://hooks.example/canary?key=canary", "https://hooks.example/(hidden)"
+    spec = {"on": ["status.failed"], "to": {"webhook": {"url": url}}}
+    assert convoy("PUT", "Notification/a", {"spec": spec}).status_code == 201
+    convoy.follow()
+    writer, reader = convoy.token, convoy.store.tokens.create("reader", ("read",), None, "")[1]
+    for token, seen in ((writer, url), (reader, shown)):
+        convoy.token = token
+        one, listed = (
+            json.loads(convoy("GET", path).get_data()) for path in ("Notification/a", "/convoy/v1/resources?kind=Notification")
+        )
+        assert one["document"]["spec"]["to"]["webhook"]["url"] == seen
+        assert [each["document"] for each in listed["resources"]] == [one["document"]]
+    convoy.token = writer
+    back = {"spec": {"on": ["status"], "to": {"webhook": {"url": shown}}}}
+    assert convoy("PUT", "Notification/a", back).status_code == 200
+    assert url in git(origin.path, "show", "main:notifications/a.yaml")
+    refused = convoy("PUT", "Notification/b", back)
+    assert refused.status_code == 422
+    assert "nothing was hidden" in refused.text
+
+
 def test_what_came_after_it_counts_too(convoy: Committing, origin: Origin) -> None:
     """Of two writes only the later one is ever in force; and under a person's push nothing of ours is missed."""
     first = make(convoy, patch("a", 3)).proposal

@@ -16,6 +16,8 @@ from reconciler.core.values import (
     announces,
     folded,
     hidden_pair,
+    host_only,
+    is_address,
     is_list,
     is_open,
     is_sealed,
@@ -153,6 +155,8 @@ class _Run:
         elif type(before) is not type(after) or is_open(before) or before != after:
             # Only text can be a secret: `maxTokens: 10` is none.
             secret = hidden and any(isinstance(side, str) for side in sides)
+            if is_address(path):
+                before, after = (host_only(side) if isinstance(side, str) else side for side in (before, after))
             self.leaf(path, *(hidden_pair(before, after) if secret else folded(before, after)))
 
     def mapping(self, path: tuple[str | int, ...], before: Mapping[str, Any], after: Mapping[str, Any], hidden: bool) -> None:

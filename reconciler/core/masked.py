@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.core.patches import Unfit
-from reconciler.core.values import CLEAR, is_sealed, is_secret
+from reconciler.core.values import CLEAR, HIDDEN, host_only, is_address, is_sealed, is_secret
 
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----")
 
@@ -33,16 +33,20 @@ def _pairs(before: list[Any], after: list[Any]) -> Iterator[tuple[Any, Any, int]
         yield from ((one, other, place) for place, (one, other) in enumerate(zip(before, after, strict=False)))
 
 
-def shown(value: Any, path: tuple[str | int, ...] = (), *, hidden: bool = False) -> Any:
-    """A document as it is answered: sealed values sealed, and words in the place of secrets that stand there in the clear."""
+def shown(value: Any, path: tuple[str | int, ...] = (), *, hidden: bool = False, addresses: bool = False) -> Any:
+    """A document as it is answered: sealed values sealed, and words in the place of secrets that stand there in the clear; of
+    webhooks' addresses the host alone, unless it is for somebody who may change them (`addresses`)."""
     if isinstance(value, Mapping):
         if is_sealed(value):
             return dict(value)
-        return {key: shown(one, (*path, key), hidden=hidden or is_secret(path, key)) for key, one in value.items()}
+        inner = {key: hidden or is_secret(path, key) for key in value}
+        return {key: shown(one, (*path, key), hidden=inner[key], addresses=addresses) for key, one in value.items()}
     if isinstance(value, list):
-        return [shown(one, (*path, place), hidden=hidden) for place, one in enumerate(value)]
+        return [shown(one, (*path, place), hidden=hidden, addresses=addresses) for place, one in enumerate(value)]
     if isinstance(value, str) and (hidden or PRIVATE_KEY.search(value)):
         return CLEAR
+    if isinstance(value, str) and not addresses and is_address(path):
+        return host_only(value)
     return value
 
 
@@ -57,5 +61,9 @@ def shown_again(value: Any, before: Any) -> Any:
     if value == CLEAR:
         if not isinstance(before, str):
             raise Unfit(f"has {CLEAR} where nothing was hidden", "write the value itself, sealed")
+        return before
+    if isinstance(value, str) and value.endswith(f"/{HIDDEN}") and host_only(value) == value:
+        if value != before and not (isinstance(before, str) and host_only(before) == value):
+            raise Unfit(f"has {HIDDEN} in an address of which nothing was hidden", "write the whole address")
         return before
     return value

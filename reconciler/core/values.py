@@ -28,6 +28,9 @@ HEADERS = re.compile(r"(?i)^(proxy-)?authorization$|^(set-)?cookie$")
 # `scheme://user:password@host`, where a password may itself have an `@`. No scan passes the next `/`, so all are linear.
 USERINFO = re.compile(r"(?<=://)[^/\s'\"]*@")
 PRIVATE = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----")
+# A webhook's address: what stands behind the host opens it, in most services (Slack, Teams, Discord).
+ADDRESS = ("to", "webhook", "url")
+HOST = re.compile(r"(https?://[^\s/?#@]+)(?:/?$|[/?#])", re.IGNORECASE)
 PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -58,6 +61,19 @@ def is_secret(path: Sequence[str | int], name: str) -> bool:
 def is_sealed(value: Any) -> bool:
     """Whether this is a secret as Git holds it, by its shape alone, whatever field it stands in."""
     return isinstance(value, Mapping) and isinstance(age := value.get("age"), str) and age.lstrip().startswith(AGE)
+
+
+def is_address(path: Sequence[str | int]) -> bool:
+    """Whether a webhook's address stands at this path of a document."""
+    return tuple(path[-3:]) == ADDRESS
+
+
+def host_only(url: str) -> str:
+    """A webhook's address as those see it who have no need to know it: where it leads, without what opens it."""
+    found = HOST.match(url)
+    if found is None:
+        return f"…/{HIDDEN}"
+    return url if found.end() == len(url) and url[-1] not in "?#" else f"{found[1]}/{HIDDEN}"
 
 
 def printed(path: Iterable[str | int]) -> str:

@@ -87,6 +87,20 @@ def test_a_sealed_value_is_never_shown() -> None:
     assert told({"a": AGE}, {"a": AGE + "x"}) == ["a: (hidden) => (hidden)"]
 
 
+def test_of_a_webhooks_address_the_host_is_shown() -> None:
+    """What stands behind it opens it in most services; that it is another is told all the same."""
+
+    def change(before: str, after: str) -> list[str]:
+        return told(*({"spec": {"to": {"webhook": {"url": url}}}} for url in (before, after)))
+
+    where = "spec.to.webhook.url: "
+    assert change("https://a.example/canary", "https://b.example:8443?canary") == [
+        f"{where}https://a.example/(hidden) => https://b.example:8443/(hidden)"
+    ]
+    assert change("https://a.example/canary", "https://a.example/canary2") == [f"{where}(hidden) => (hidden)"]
+    assert change("https://a.example/", "canary") == [f"{where}https://a.example/ => …/(hidden)"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -111,3 +111,15 @@ def test_every_typing_error_in_a_recipient_is_found() -> None:
 def test_secrets_are_taken_out_of_a_text(text: str, secrets: list[str], shown: str) -> None:
     """Whole and by the line; very short ones only as words of their own; a secret is no pattern."""
     assert hide_secrets(text, secrets) == shown.replace("[x]", HIDDEN if "[x]" in secrets else "[x]")
+
+
+def test_an_address_that_is_none_is_not_repeated() -> None:
+    """Of a webhook, and of Slack where it stands in the clear: Problems are shown to many."""
+    for way in (
+        "webhook: {url: hooks.example/canary}",
+        'webhook: {url: "https://a:canary@b/"}',
+        'slack: {url: "https://a/canary"}',
+    ):
+        told = problems(document("Notification", "x", f"{{on: [status], to: {{{way}}}}}"))
+        assert any("`url`" in one for one in told)
+        assert not any("canary" in one for one in told)

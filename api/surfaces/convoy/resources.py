@@ -15,7 +15,7 @@ from reconciler.core.kinds import KINDS
 from reconciler.core.model import DEFAULT_TENANT
 from reconciler.core.proposal import Change, Refused, Verb, ref_named
 from reconciler.core.select import SelectorError, kind_named
-from reconciler.store import SORTS, Row, Which, Window
+from reconciler.store import SORTS, Row, Token, Which, Window
 from reconciler.store.pages import TIMES
 
 PAGE, LARGEST_PAGE = 100, 500
@@ -29,7 +29,8 @@ def add(flask: Flask, reach: Reach) -> None:
     @flask.get("/v1/resources")
     def every() -> Response:
         """A page of what is declared: by its number, or by a cursor, which stays where it is whatever changes meanwhile."""
-        changes.settle(reach, asker(reach.store, request, "read").id)
+        token = asker(reach.store, request, "read")
+        changes.settle(reach, token.id)
         try:
             kind = kind_named(request.args["kind"], KINDS) if request.args.get("kind") else ""
             selected = selector(request.args.getlist("selector"))
@@ -43,11 +44,11 @@ def add(flask: Flask, reach: Reach) -> None:
             limit = changes.number(request, "limit", PAGE, LARGEST_PAGE)
             window = cursors.asked(window, limit, request.args.get("cursor") or None, number=window.sort in TIMES)
             rows, ends = cursors.cut(window, fleet.listed(which, window).rows)
-            return wire.answer({"resources": _shown(rows), "next": ends.next, "previous": ends.previous})
+            return wire.answer({"resources": _shown(rows, token), "next": ends.next, "previous": ends.previous})
         page = changes.number(request, "page", 1, 1_000_000)
         size = changes.number(request, "perPage", PAGE, LARGEST_PAGE)
         listed = fleet.listed(which, replace(window, start=(page - 1) * size, most=size))
-        return wire.answer({"total": listed.total, "page": page, "perPage": size, "resources": _shown(listed.rows)})
+        return wire.answer({"total": listed.total, "page": page, "perPage": size, "resources": _shown(listed.rows, token)})
 
     def get(kind: str, name: str, tenant: str = DEFAULT_TENANT) -> Response:
         """One, with its document's digest as its ETag. `after`: not before what this proposal has changed is in force."""
@@ -63,7 +64,7 @@ def add(flask: Flask, reach: Reach) -> None:
         found = fleet.get(ref)
         if found is None:
             raise Refused("not-found", f"{ref} is not declared")
-        return wire.tagged(wire.answer(wire.resource(found)), found.declared.digest)
+        return wire.tagged(wire.answer(wire.resource(found, addresses=_writes(token))), found.declared.digest)
 
     def put(kind: str, name: str, tenant: str = DEFAULT_TENANT) -> Response:
         """The whole document, in the place of the one that is there, if any."""
@@ -102,8 +103,12 @@ def add(flask: Flask, reach: Reach) -> None:
         return wire.proposed(done.proposal, status=202 if done.late else 0)
 
 
-def _shown(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    return [wire.resource(Found(one.declared, one.status)) for one in rows]
+def _shown(rows: Iterable[Row], token: Token) -> list[dict[str, Any]]:
+    return [wire.resource(Found(one.declared, one.status), addresses=_writes(token)) for one in rows]
+
+
+def _writes(token: Token) -> bool:
+    return "write" in token.scopes
 
 
 def _sort() -> str:

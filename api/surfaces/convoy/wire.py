@@ -75,8 +75,9 @@ def answer(said: Any) -> Response:
     return Response(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"), mimetype="application/json")
 
 
-def resource(found: Found) -> dict[str, Any]:
-    """One resource: what is declared of it, as whom and where, and its status."""
+def resource(found: Found, *, addresses: bool) -> dict[str, Any]:
+    """One resource: what is declared of it, as whom and where, and its status. `addresses`: with those of webhooks whole, for
+    whoever may change them."""
     one, status = found.declared, found.status
     return {
         "ref": one.ref,
@@ -92,7 +93,7 @@ def resource(found: Found) -> dict[str, Any]:
         "created": one.created,
         "file": one.file,
         "line": one.line,
-        "document": shown(one.document),
+        "document": shown(one.document, addresses=addresses),
         "status": dict(status) if status is not None else None,
     }
 

@@ -19,7 +19,8 @@ HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9
 class ToWebhook(Part):
     """A POST with JSON, signed where there is a `secret`."""
 
-    url: Annotated[Annotated[Url, Tag(TEXT)] | Annotated[Sealed, Tag(SEALED)], told_by_shape]
+    # Whoever knows it may often write there: no message repeats it.
+    url: Annotated[Annotated[Url, Tag(TEXT)] | Annotated[Sealed, Tag(SEALED)], told_by_shape] = Field(repr=False)
     """Where to; sealed where the address itself is a secret. `http://` only with `allowPrivate`."""
     secret: Sealed | None = None
     """What signatures are made with, by HMAC-SHA256."""
@@ -33,7 +34,7 @@ class ToWebhook(Part):
 class ToSlack(Part):
     """An incoming webhook of Slack, or of what speaks its language (Mattermost, Rocket.Chat)."""
 
-    url: Sealed
+    url: Sealed = Field(repr=False)
     """Its address: whoever knows it may write there."""
     allow_private: bool = False
     """Also to addresses of this machine and of private networks."""

@@ -54,6 +54,22 @@ def test_created(telling: Telling, tmp_path: Path) -> None:
     assert dialect.refused("webhooks.create", EXAMPLE)[:2] == (409, "CONFLICT")
 
 
+def test_its_address_is_for_those_who_may_change_it(telling: Telling) -> None:
+    """Others see where it leads: what stands behind the host often opens it. In the audit it is so for everybody."""
+    dialect, url, shown = (
+        telling.dialect,
+        "https://hooks.example.com/services/T0/canary?key=canary",
+        "https://hooks.example.com/(hidden)",
+    )
+    made = dialect.made("webhooks.create", body(url=url))
+    assert made["url"] == url
+    for role, seen in (("admin", url), ("operator", shown), ("viewer", shown)):
+        (one,) = dialect.made("webhooks.list", role=role)["data"]
+        assert one["url"] == seen
+    (row,) = dialect.made("audit_logs.list", query={"action": "create", "resource_type": "webhook"})["data"]
+    assert row["changes"]["after"]["spec"]["to"]["webhook"]["url"] == shown
+
+
 def test_least(telling: Telling) -> None:
     """A name is found where none is given, and without a secret nothing is signed."""
     made = telling.dialect.made(

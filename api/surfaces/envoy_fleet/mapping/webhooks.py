@@ -13,6 +13,7 @@ from reconciler.core.near import did_you_mean, listing
 from reconciler.core.proposal import Change
 from reconciler.core.show_events import EVENT_KINDS
 from reconciler.core.show_forms import DEPLOYMENTS, HEALTH, TEST
+from reconciler.core.values import host_only
 from reconciler.store import Attempt
 
 KIND, FORM = "Notification", "envoy-fleet"
@@ -72,14 +73,15 @@ def is_active(declared: Declared) -> bool:
     return declared.spec.get("active") is not False
 
 
-def shown(declared: Declared, last: Attempt | None) -> dict[str, Any]:
+def shown(declared: Declared, last: Attempt | None, *, whole: bool) -> dict[str, Any]:
+    """`whole`: with all of its address, which often is a secret itself, for whoever may change it."""
     webhook, spec = _webhook(declared), declared.spec
     on, url = spec.get("on"), webhook.get("url")
     names = {kind: event for event, kind in EVENTS.items()}
     return {
         "id": declared.uid,
         "name": declared.name,
-        "url": url if isinstance(url, str) else None,
+        "url": (url if whole else host_only(url)) if isinstance(url, str) else None,
         "events": [names.get(str(one), str(one)) for one in on] if isinstance(on, list) else [],
         "active": is_active(declared),
         "signed": webhook.get("secret") is not None,

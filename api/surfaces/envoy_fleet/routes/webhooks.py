@@ -21,15 +21,14 @@ KNOWN_S = 5.0
 def add(served: Operations) -> None:
     @served("webhooks.list")
     def every(asked: Asked) -> dict[str, Any]:
+        whole = asked.account.may("admin")
         which = Which(KIND, asked.account.tenant, has=(Has(mapping.AT, frozenset({mapping.FORM})),))
 
         def read(window: Window) -> tuple[list[pages.Entry], int | None]:
             page = asked.reach.store.pages.page(which, window)
             last = asked.reach.store.notices().attempts.last([row.declared.ref for row in page.rows])
-            entries = [
-                pages.Entry(row.key, row.tie, mapping.shown(row.declared, last.get(row.declared.ref))) for row in page.rows
-            ]
-            return entries, page.total
+            said = (mapping.shown(row.declared, last.get(row.declared.ref), whole=whole) for row in page.rows)
+            return [pages.Entry(row.key, row.tie, one) for row, one in zip(page.rows, said, strict=True)], page.total
 
         return asked.page(read)
 
@@ -41,7 +40,7 @@ def add(served: Operations) -> None:
         name = body.get("name") or f"webhook-{asked.fresh()}"
         secret = sealed(asked.reach.run, {"secret": body["secret"]})["secret"] if "secret" in body else None
         made = asked.made(mapping.created(body, name, asked.account.tenant, secret)).declared
-        return tagged(made, mapping.shown(made, None))
+        return tagged(made, mapping.shown(made, None, whole=True))
 
     @served("webhooks.test")
     def test(asked: Asked, id: str) -> dict[str, Any]:
