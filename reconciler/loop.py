@@ -12,11 +12,12 @@ from reconciler.core.guard import fights
 from reconciler.core.handover import node_id, reached_by, running_proxies, surplus_of
 from reconciler.core.health import WELL
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.model import XDS, FleetState, Key, Observed, Outcome, Plan, Problem, Ref, Snapshot
+from reconciler.core.model import XDS, FleetState, Key, Outcome, Plan, Problem, Ref, Snapshot
 from reconciler.core.order import waiting
 from reconciler.core.place import staying, without_lost
 from reconciler.core.plan import plan
 from reconciler.core.premises import Premises
+from reconciler.core.returning import Returning
 from reconciler.core.rollout import Scene
 from reconciler.core.status import Status, status
 from reconciler.drivers import Driver
@@ -26,7 +27,7 @@ from reconciler.log import Log
 from reconciler.metrics import Metrics
 from reconciler.openings import Openings, closed
 from reconciler.proxies import Proxies
-from reconciler.record import Record
+from reconciler.record import Recalled, Record
 from reconciler.releases import Releases
 from reconciler.seams import Seams
 from reconciler.store import StoreError
@@ -86,7 +87,8 @@ class Loop:
         self._releases = releases
         self.hosts = Hosts()
         self._connector = Connector()
-        self._recalled: tuple[tuple[Observed, ...], frozenset[Key]] | None = None
+        self._recalled: Recalled | None = None
+        self._returning: Returning | None = None
         self._let_go: dict[Key, float] = {}
         self._waiting: Mapping[Waiting, float] = {}
         self._acked = ""
@@ -100,17 +102,20 @@ class Loop:
         """One round: look, plan, hand out, record. Never waits for a host, a proxy or the source."""
         now = self._seams.now()
         accepted = self.wanted.accepted
+        # Before anything is written: what is there is what the last Convoy said.
+        recalled = self._recall()
         if accepted.fleet is None:
             # No revision is in force: nothing is known to be wanted, so nothing is touched.
             self._record.nothing(accepted)
             self.view = View("", accepted.refused, accepted.problems, accepted.unreadable)
         else:
-            self.view = self._round(accepted, accepted.fleet, now)
+            self._returning = self._returning or Returning(recalled.left)
+            self.view = self._round(accepted, accepted.fleet, self._returning, now)
         self._metrics.tick_done(now)
         self.rounds += 1
         return self.view
 
-    def _round(self, accepted: Accepted, declared: FleetState, now: float) -> View:
+    def _round(self, accepted: Accepted, declared: FleetState, returning: Returning, now: float) -> View:
         self._know_hosts(declared)
         with self._metrics.stage("observe"):
             outcomes = self.hosts.outcomes()
@@ -136,6 +141,7 @@ class Loop:
                 published=self.proxies.versions(),
                 reaches=self.proxies.reaches(),
                 unopened=closed(unopened),
+                away=returning.away(self.proxies.connected, now),
             )
             running = running_proxies(seen)
             surplus = surplus_of(fleet, seen)
@@ -163,7 +169,9 @@ class Loop:
             refused = {problem.ref: str(problem) for problem in problems if problem.ref} | self.proxies.why_refused(wanted)
             rollouts = self._record.rollouts(Scene(declared, fleet, wanted, facts, refused, now))
             ends = self.certificates.ends(fleet)
-            result = status(fleet, planned, seen, facts, refused, self.view.status, now, ends, rollouts)
+            before = self.view.status or returning.statuses
+            result = status(fleet, planned, seen, facts, refused, before, now, ends, rollouts)
+            result = returning.told(fleet, result, before)
             self._count(accepted, fleet, planned, outcomes, result, wanted, fights(planned, facts), now)
             converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
             converged = converged and all(one.sync == "synced" and one.health in WELL for one in result.values())
@@ -171,7 +179,8 @@ class Loop:
             if force.withheld:
                 # What is not in force yet is declared all the same.
                 fleet = replace(fleet, resources={**fleet.resources, **declared.resources})
-            self._record.round(accepted, fleet, planned, result, seen, doing, converged, self.proxies, wanted)
+            stands = converged or returning.stands(fleet, result)
+            self._record.round(accepted, fleet, planned, result, seen, doing, stands, self.proxies, wanted)
         return View(
             fleet.revision,
             accepted.refused,
@@ -191,11 +200,15 @@ class Loop:
     def know_host(self, name: str, spec: HostSpec) -> None:
         """Give the host a worker, unless it has one."""
         if name not in self.hosts.workers:
-            if self._recalled is None:
-                self._recalled = self._record.recall()
+            recalled = self._recall()
             worker = Host(name, self._make_driver(name, spec), self._seams, self._wake.set, self._may_act)
-            worker.recall(*self._recalled)
+            worker.recall(recalled.seen, recalled.doing)
             self.hosts.add(worker)
+
+    def _recall(self) -> Recalled:
+        if self._recalled is None:
+            self._recalled = self._record.recall()
+        return self._recalled
 
     def _count(
         self,

@@ -3,14 +3,17 @@
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from reconciler.core.health import ORDER
 from reconciler.core.model import XDS, FleetState, Health, Key, Observed, ObservedState, Outcome, Plan, Ref, Snapshot
+from reconciler.core.returning import NOTHING, Left
 from reconciler.core.rollout import Progress, Scene
 from reconciler.core.show import outcome_json, plan_json, problem_json
 from reconciler.core.show_events import fared
 from reconciler.core.show_rollout import rollout_json
-from reconciler.core.status import Status, leftovers
+from reconciler.core.status import SYNC_ORDER, Status, leftovers
 from reconciler.deliveries import Deliveries
 from reconciler.log import Log
 from reconciler.proxies import Proxies
@@ -21,6 +24,15 @@ from reconciler.wanted import Accepted
 
 # Fields of an Observed that stand in the row of its resource, beside its state.
 SHOWN_FIELDS = ("address", "ports", "pid", "restarts", "exit", "log", "owner", "deletion")
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What the last Convoy saw last, what it may have been doing, and what it said of it."""
+
+    seen: tuple[Observed, ...] = ()
+    doing: frozenset[Key] = frozenset()
+    left: Left = NOTHING
 
 
 class Record:
@@ -38,8 +50,8 @@ class Record:
         self._written: dict[Ref, tuple[Status, tuple[Observed, ...]]] = {}
         self._plan: Plan | None = None
         self._written_state: dict[str, Any] | None = None
-        # What was in the store when we began: printed ref ⇒ how it fared.
-        self._left: dict[str, str] | None = None
+        # What was in the store when we began: printed ref ⇒ whether it was as declared, and how it fared.
+        self._left: dict[str, tuple[str, str]] | None = None
         self._deliveries.forget()
         self._rollouts.forget()
 
@@ -86,15 +98,20 @@ class Record:
             done()
 
     def nothing(self, accepted: Accepted) -> None:
-        """No revision is in force yet: say why."""
+        """No revision is in force yet: say why. Nobody has looked yet just after a start: then what was said before stands."""
+        if accepted == Accepted() and self._store.state():
+            return
         self._state(accepted, "", False)
 
-    def recall(self) -> tuple[tuple[Observed, ...], frozenset[Key]]:
-        """What the last Convoy saw last, and what it may have been doing: as good as known until its host is seen again."""
+    def recall(self) -> Recalled:
+        """What was seen, and may have been under way, is as good as known until its host is seen again."""
         seen: list[Observed] = []
+        statuses: dict[Ref, Status] = {}
         for row in self._store.status().values():
             with _spoiled():
                 seen += [recalled(Ref.parse(row["ref"]), one) for one in row["instances"]]
+            with _spoiled():
+                statuses |= status_in(row)
         state, plan = self._store.state() or {}, self._store.last_plan() or {}
         doing: set[Key] = set()
         with _spoiled():
@@ -104,7 +121,8 @@ class Record:
                 for action in step["actions"]:
                     if action["host"] != XDS:
                         doing.add((action["host"], Ref.parse(step["ref"]), action["instance"]))
-        return tuple(seen), frozenset(doing)
+        left = Left(str(state.get("revision", "")), state.get("converged") is True, statuses)
+        return Recalled(tuple(seen), frozenset(doing), left)
 
     def _state(
         self,
@@ -140,7 +158,8 @@ class Record:
         events: list[tuple[str, str, str]] = []
         fresh = self._left is None
         if self._left is None:
-            self._left = {name: str(row.get("health")) for name, row in self._store.status().items()}
+            rows = self._store.status().items()
+            self._left = {name: (str(row.get("sync")), str(row.get("health"))) for name, row in rows}
         left = leftovers({ref: found for ref, found in bearing.items() if ref not in result}, planned)
         for ref in result.keys() | bearing.keys():
             instances = tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance)))
@@ -150,13 +169,12 @@ class Record:
                 continue
             self._written[ref] = now
             changed[str(ref)] = status_json(fleet, ref, *now)
-            if ref in result and (before is None or before[0].sync != now[0].sync):
+            was = (before[0].sync, before[0].health) if before is not None else self._left.get(str(ref), ("", now[0].health))
+            if ref in result and was[0] != now[0].sync:
                 events.append((f"status.{now[0].sync}", str(ref), now[0].why))
             # Of proxies alone: of thousands of containers it would be all that can be read.
-            if ref.kind == "Proxy" and ref in result:
-                was = before[0].health if before is not None else self._left.get(str(ref), now[0].health)
-                if was != now[0].health:
-                    events.append((f"health.{now[0].health}", str(ref), fared(was, now[0].why)))
+            if ref.kind == "Proxy" and ref in result and was[1] != now[0].health:
+                events.append((f"health.{now[0].health}", str(ref), fared(was[1], now[0].why)))
         for ref in [ref for ref in self._written if ref not in result and ref not in bearing]:
             del self._written[ref]
             changed[str(ref)] = None
@@ -180,6 +198,15 @@ def recalled(ref: Ref, shown: Mapping[str, Any]) -> Observed:
     fields = {name: shown.get(name) for name in ("state", *SHOWN_FIELDS)}
     health = Health(shown["health"], message=shown["message"])
     return Observed(ref, shown["instance"], shown["host"], fields, health, shown["since"])
+
+
+def status_in(row: Mapping[str, Any]) -> dict[Ref, Status]:
+    """What `status_json` made of a Status; nothing where no declared thing's stands there."""
+    sync, word, since, why = row["sync"], row["health"], float(row["since"]), row["why"]
+    if sync not in SYNC_ORDER or word not in ORDER or not isinstance(why, str):
+        return {}
+    ref = Ref.parse(row["ref"])
+    return {ref: Status(ref, sync, word, since, why)}
 
 
 def status_json(fleet: FleetState, ref: Ref, status: Status, instances: tuple[Observed, ...]) -> dict[str, Any]:

@@ -120,7 +120,12 @@ def test_a_commit_moves_traffic_without_losing_a_request(fleet: Fleet) -> None:
     with Traffic([fleet.ports[0]] * 4) as traffic, fleet.convoy() as control:
         until(lambda: waits(control) or traffic.answers["red"])
         until(lambda: control.view().converged and traffic.answers["red"] > 50)
+        number = control.store.happened().last_numbers()[0]
     assert traffic.lost == []
+    # A start that changes nothing tells nothing.
+    with fleet.convoy() as control:
+        until(lambda: control.view().converged and control.connected()["edge-1"].synced)
+        assert [(one.kind, one.ref, one.message) for one in control.store.happened().events_after(number, 100)] == []
 
 
 def test_a_backend_that_never_starts_moves_nothing(fleet: Fleet) -> None:

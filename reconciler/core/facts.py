@@ -109,6 +109,8 @@ class Facts:
     withheld: Mapping[Ref, Held] = field(default_factory=dict)
     # Declared resource ⇒ why a secret of it cannot be opened here.
     unopened: Mapping[Ref, str] = field(default_factory=dict)
+    # Nodes whose stream is not back since Convoy started (core/returning.py): they are not known to have lost anything.
+    away: frozenset[str] = frozenset()
 
 
 NO_FACTS = Facts()

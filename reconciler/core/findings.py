@@ -38,8 +38,7 @@ def instance(one: Observed | None) -> health.Instance:
 
 
 def proxy(one: Observed | None, node: str, waits: str, facts: Facts) -> health.Proxy:
-    connected = facts.connected.get(node)
-    return health.Proxy(instance(one), connected is not None, not waits, waits)
+    return health.Proxy(instance(one), node in facts.connected or node in facts.away, not waits, waits)
 
 
 def application(parts: Sequence[tuple[Observed | None, Verdict]]) -> health.Application:
@@ -86,7 +85,7 @@ class Told:
         sick = [one for group in sure for one in self._clusters(ref, group)]
         return health.Traffic(
             len(nodes),
-            sum(node in self._facts.connected for node in nodes),
+            sum(node in self._facts.connected or node in self._facts.away for node in nodes),
             sum(not self._waits[node] for node in nodes),
             sum(known for _, known, _ in ends),
             sum(healthy for _, _, healthy in ends),

@@ -247,6 +247,8 @@ def _host(ref: Ref, found: health.Host, now: float) -> Status:
 def _waiting(node: str, facts: Facts) -> str:
     """What this proxy still has to do, in words; empty when it runs all it was told."""
     snapshot, connected = facts.snapshots.get(node), facts.connected.get(node)
+    if node in facts.away:
+        return ""
     if snapshot is None:
         return "nothing to tell it yet"
     if connected is None:
@@ -271,7 +273,7 @@ def _group(ref: Ref, nodes: list[str], waits: Mapping[str, str], now: float) -> 
     return Status(ref, "pending", "none", now, why[0] + (f" (and {len(why) - 1} more)" if len(why) > 1 else ""))
 
 
-_ORDER: Mapping[Sync, int] = {"synced": 0, "pending": 1, "drifted": 2, "held": 3, "failed": 4, "refused": 5}
+SYNC_ORDER: Mapping[Sync, int] = {"synced": 0, "pending": 1, "drifted": 2, "held": 3, "failed": 4, "refused": 5}
 
 
 def _worst(ref: Ref, parts: Iterable[Status], now: float) -> Status:
@@ -280,7 +282,7 @@ def _worst(ref: Ref, parts: Iterable[Status], now: float) -> Status:
         return Status(ref, "synced", "none", now, UNUSED)
     if len(listed) == 1 and listed[0].ref == ref:
         return listed[0]
-    worst = max(listed, key=lambda s: _ORDER[s.sync])
+    worst = max(listed, key=lambda s: SYNC_ORDER[s.sync])
     worst_health = max((s.health for s in listed), key=health.ORDER.index)
     why = worst.why or next((s.why for s in listed if s.why), "")
     return Status(ref, worst.sync, worst_health, now, why if worst.ref == ref or not why else f"{worst.ref}: {why}")

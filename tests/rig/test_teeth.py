@@ -17,7 +17,7 @@ from reconciler.core.ready import Ready
 from reconciler.hosts import Host, Hosts
 from reconciler.leader import Leader
 from reconciler.proxies import Proxies
-from reconciler.record import Record
+from reconciler.record import Recalled, Record
 from reconciler.store import Store
 
 from .branch import Followed
@@ -76,7 +76,7 @@ def ignores_the_budget(patch: Patch) -> None:
 
 
 def remembers_nothing_after_a_restart(patch: Patch) -> None:
-    patch.setattr(Record, "recall", lambda _: ((), frozenset()))
+    patch.setattr(Record, "recall", lambda _: Recalled())
 
 
 def loses_outcomes_when_the_store_fails(patch: Patch) -> None:
