@@ -122,7 +122,7 @@ class Acceptance:
             return accepted, state
         after = self._loaded(tree, files, texts)
         new = [words for key, words in after.problems.items() if key not in state.problems]
-        if not new and (not after.empty or state.empty):
+        if not new and (not after.empty or _each_named(state, accepted)):
             ends.update(refused)
             return accepted, after
         if len(waiting) > 1:
@@ -153,6 +153,12 @@ class Acceptance:
             files = result.files
             results.append(result)
         return tuple(results)
+
+
+def _each_named(state: State, accepted: Sequence[Accepted]) -> bool:
+    """Whether somebody has asked for the delete of each document there was, by its name: that is no emptied repository."""
+    gone = {change.ref for one in accepted for change in one.proposed.changes if change.verb == "delete"}
+    return gone >= (state.files.documents or {}).keys()
 
 
 def _digest(files: Files, ref: Ref) -> str:

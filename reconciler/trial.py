@@ -18,7 +18,6 @@ from reconciler.compare import edited
 from reconciler.core import show
 from reconciler.core.against import Answer, Moment, Question, QuestionError, answer_json, read_question
 from reconciler.core.connect import Connector
-from reconciler.core.facts import DELETES
 from reconciler.core.guard import owners
 from reconciler.core.model import XDS, FleetState, Plan, Problem, Ref, Snapshot, blob_id
 from reconciler.core.parse import Document
@@ -136,7 +135,7 @@ class Trial:
         said = heard((Said(question.revision, question.author, question.message),), orders, now)
         if loaded.fleet is None or loaded.problems:
             return None, tuple(loaded.problems), said, {}
-        if not loaded.fleet.resources and known.fleet.resources and not said.tells("confirm", DELETES):
+        if not loaded.fleet.resources and not said.empties(known.fleet.resources.keys()):
             return None, (EMPTIED,), said, {}
         held = brought_back(loaded.fleet, said.holds(), lambda blob: contents[blob])
         return loaded.fleet, held, said, loaded.documents

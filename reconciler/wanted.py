@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.certificates import Certificates
@@ -186,18 +186,21 @@ class Wanted:
 
     def _guarded(self, fleet: FleetState, said: Told) -> tuple[Problem, ...]:
         """What speaks against a revision that has nothing wrong in itself."""
-        if not fleet.resources and not said.tells("confirm", DELETES) and self._declared_before(fleet.revision):
-            return (EMPTIED,)
+        if not fleet.resources:
+            before = self._declared_before(fleet.revision)
+            # One that is lost may have declared anything.
+            if not (said.tells("confirm", DELETES) if before is None else said.empties(before)):
+                return (EMPTIED,)
         return brought_back(fleet, said.holds(), lambda blob: self._source.read([blob])[blob])
 
-    def _declared_before(self, revision: str) -> bool:
-        """Whether the last good revision, another one than this, declares anything; one that is lost may have."""
+    def _declared_before(self, revision: str) -> Collection[Ref] | None:
+        """What the last good revision, another one than this, declares; None where that is lost."""
         if self.accepted.fleet is not None:
-            return bool(self.accepted.fleet.resources)
+            return self.accepted.fleet.resources.keys()
         if self._store.last_good() in (None, revision):
-            return False
+            return ()
         good = self._last_good(revision).fleet
-        return good is None or bool(good.resources)
+        return good.resources.keys() if good is not None else None
 
     def _record(
         self,

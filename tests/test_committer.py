@@ -82,6 +82,17 @@ def test_new_and_gone(convoy: Committing) -> None:
     assert convoy("PATCH", "Cluster/b", {}).status_code == 404
 
 
+@pytest.mark.parametrize("subdirectory", ["", "fleet"])
+def test_the_last_that_is_declared_goes_too(tmp_path: Path, sockets: Path, origin: Origin, subdirectory: str) -> None:
+    """Whoever asks for the delete of one thing by its name empties no repository; and there may be others afterwards."""
+    under = f"{subdirectory}/" if subdirectory else ""
+    origin.commit({"clusters/a.yaml": None, "hosts.yaml": None, f"{under}x.yaml": cluster("a") + "---\n" + cluster("b")})
+    with closing(Committing(tmp_path, sockets, origin, subdirectory=subdirectory)) as convoy:
+        assert [convoy("DELETE", f"Cluster/{name}").status_code for name in "ab"] == [200, 200]
+        assert convoy("DELETE", "Cluster/a").status_code == 404
+        assert convoy("PUT", "Cluster/c", value("c")).status_code == 201
+
+
 def test_one_of_several_in_a_file_goes_alone(tmp_path: Path, sockets: Path, origin: Origin) -> None:
     """The others keep every byte; wherever it stands among them."""
     parts = [cluster(name) for name in "abc"]

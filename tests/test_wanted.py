@@ -124,6 +124,20 @@ def test_a_repository_is_emptied_on_purpose(tmp_path: Path, origin: Origin) -> N
         assert wanted.look().problems == ()
 
 
+def test_each_of_all_is_deleted_by_its_name(tmp_path: Path, origin: Origin) -> None:
+    """As the API does: that is no emptied repository, in one commit or in several. One that nobody has named keeps them all."""
+    origin.commit({"a.yaml": HOST, "b.yaml": OTHER, "README.md": "ours\n"})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+        one, other = (f"Delete {name}\n\nConvoy-Confirm: Host/{name}\n" for name in ("h1", "h2"))
+        origin.commit({"a.yaml": None, "b.yaml": None}, message=one)
+        assert "declares nothing" in wanted.look().problems[0].what
+        last = origin.commit({}, message=other)
+        accepted = wanted.look()
+        assert accepted.fleet is not None
+        assert (accepted.fleet.revision, accepted.problems) == (last, ())
+
+
 def digest_of(wanted: Wanted, ref: Ref) -> str:
     assert wanted.accepted.fleet is not None
     return wanted.accepted.fleet.resources[ref].digest

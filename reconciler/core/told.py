@@ -1,7 +1,7 @@
 """What commits tell Convoy in their trailers: orders to keep and to take back; and what a hold refuses."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -49,6 +49,11 @@ class Told:
 
     def tells(self, verb: str, subject: str) -> bool:
         return any((order.verb, order.subject) == (verb, subject) for order in self.put)
+
+    def empties(self, before: Collection[Ref]) -> bool:
+        """Whether a fleet of these resources may become none: a person has said so of all of them, or of each by its name."""
+        confirmed = {order.subject for order in self.put if order.verb == "confirm"}
+        return DELETES in confirmed or all(str(ref) in confirmed for ref in before)
 
     def holds(self) -> dict[str, Order]:
         """Every hold in force once this is told, by its subject."""
