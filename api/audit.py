@@ -21,9 +21,22 @@ from reconciler.store.audit import CHANGE, NOBODY, READ, Call
 # The last words of operations' names, where they are no action's name.
 ACTIONS = {"add": "CREATE", "upload": "CREATE"}
 METHODS = {"POST": "CREATE", "PUT": "UPDATE", "PATCH": "UPDATE", "DELETE": "DELETE"}
-LOOKING = ("READ", "PLAN")
+# A delivery of a forge makes Convoy look, and changes nothing.
+LOOKING = ("READ", "PLAN", "DELIVER")
 # Operations of our own surface that are actions by their names.
 ACTING = ("plan", "sync", "confirm", "suspend", "resume", "take-over", "rollback")
+BULK = "bulk."
+# What those are about whose names do not say it. What is about no one resource is about the fleet.
+TYPES: Mapping[str, str] = {
+    **dict.fromkeys(ACTING, "fleet"),
+    "bulk.proxies.update": "proxy",
+    "bulk.delete": "resource",
+    "ws.connect": "event",
+    "events": "event",
+    "every": "resource",
+    "of_all": "metric",
+    "history_of_all": "history",
+}
 # As a contract names operations: proxies.configuration.update.
 OPERATION = re.compile(r"[a-z_]+(\.[a-z_]+)+")
 # What names a resource; what stands in its place otherwise may be anything.
@@ -93,6 +106,12 @@ def about(ref: str) -> None:
         request.environ["convoy.operation"] = surface, operation, {**ids, "kind": kind, "name": name.rpartition("/")[2]}
 
 
+def named(operation: str, ids: Mapping[str, str], who: Asker) -> None:
+    """The request that is being answered is this operation on these, whatever its path holds, and who asks."""
+    surface = request.environ["convoy.operation"][0]
+    request.environ["convoy.operation"], request.environ["convoy.who"] = (surface, operation, ids), who
+
+
 def action(operation: str, method: str) -> str:
     if method not in METHODS:
         return "READ"
@@ -104,9 +123,11 @@ def action(operation: str, method: str) -> str:
 
 def resource_type(operation: str, ids: Mapping[str, Any]) -> str:
     """`proxies.configuration.update` is about a proxy_configuration; on our own surface, a path says the kind."""
+    named = str(ids.get("kind", ""))
+    if operation in TYPES and not named:
+        return TYPES[operation]
     if OPERATION.fullmatch(operation):
         return "_".join(_one_of(word) for word in operation.split(".")[:-1])
-    named = str(ids.get("kind", ""))
     if named:
         return _one_of(_kind(named)) if ID.fullmatch(named) else ""
     return operation if operation.isalpha() else ""
@@ -150,7 +171,8 @@ def rows(heard: Heard) -> Iterator[Call]:
             one,
             id=str(uuid.uuid4()),
             action=did if place == 0 else _verb(change, was),
-            resource_type=type if place == 0 and type else _kind(change.ref.kind),
+            # What many of at once are changed is told of each as what it is.
+            resource_type=type if place == 0 and type and not heard.operation.startswith(BULK) else _kind(change.ref.kind),
             resource_id=was.uid if was is not None else change.uid or str(change.ref),
             before=before,
             after=after,

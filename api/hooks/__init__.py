@@ -13,7 +13,8 @@ from typing import Any
 
 from flask import Flask, Request, Response, request
 
-from api import counts
+from api import audit, counts
+from api.audit import Asker
 from api.bodies import BodyError, read_body
 from api.hooks.delivery import Delivery, Event, Malformed
 from api.hooks.heard import Once, Recorder
@@ -22,6 +23,7 @@ from api.limits import HOOKS_AT_ONCE, Limits, TooMany
 from api.reach import Reach
 from api.surfaces.convoy import wire
 from reconciler.bell import SOURCE, ring_at
+from reconciler.core.model import DEFAULT_TENANT
 from reconciler.repository import key, same
 from reconciler.store import Heard, Hook
 
@@ -32,6 +34,8 @@ SENDING_S = 10.0
 # A repository in which so much is pushed is looked at all the time anyway.
 IN_A_MINUTE = 240
 MOST_BYTES = 64 * 1024 * 1024
+# What a delivery is called in the audit.
+DELIVER = "hooks.deliver"
 
 WORDS = {
     "woken": "the source is looked at now",
@@ -67,10 +71,14 @@ class Hooks:
         if forge is None or found is None:
             return wire.error(404, "not-found", "there is nothing here")
         hook, secret = found
-        request.environ["convoy.by"] = f"hook {hook.name}"
+        by = f"hook {hook.name}"
+        # The address is half of the secret, and stands in no row.
+        audit.named(DELIVER, {"name": hook.name}, Asker(known=False))
+        request.environ["convoy.by"] = by
         event = Event("other")
         try:
             event = self._event(hook, secret, forge, request)
+            audit.named(DELIVER, {"name": hook.name}, Asker(by=by, tenant=DEFAULT_TENANT))
         except Refused as why:
             self._reach.log.warning("hook.refused", hook=hook.name, why=why.why)
             self.recorder.add(hook.id, Heard(time.time(), "", "refused", why.why))
@@ -148,9 +156,11 @@ class App:
         self._flask = flask = Flask("convoy.hooks", static_folder=None)
         wire.envelope(flask)
         counts.listen(flask, "hooks")
+        audit.listen(flask, "hooks")
 
         @flask.post("/<provider>/<place>")
         def deliver(provider: str, place: str) -> Response:
+            audit.named(DELIVER, {}, Asker(known=False))
             return hooks.answer(provider, place, request)
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

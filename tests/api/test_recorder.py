@@ -147,7 +147,15 @@ def heard(operation: str, method: str, ids: dict[str, Any] | None = None, *chang
         ("PUT /v1/resources/<kind>/<name>", "PUT", {"kind": "virtual-hosts", "name": "web"}, "UPDATE", "virtual_host", "web"),
         ("GET /v1/resources/<kind>/<name>", "GET", {"kind": "VirtualHost", "name": "web"}, "READ", "virtual_host", "web"),
         ("DELETE /x", "DELETE", {"kind": "../x", "name": "a b"}, "DELETE", "", ""),
-        ("plan", "POST", {}, "PLAN", "plan", ""),
+        ("plan", "POST", {}, "PLAN", "fleet", ""),
+        ("take-over", "POST", {}, "TAKE_OVER", "fleet", ""),
+        ("suspend", "POST", {"kind": "Container", "name": "web"}, "SUSPEND", "container", "web"),
+        ("every", "GET", {}, "READ", "resource", ""),
+        ("history_of_all", "GET", {}, "READ", "history", ""),
+        ("ws.connect", "GET", {}, "READ", "event", ""),
+        ("bulk.proxies.update", "POST", {}, "UPDATE", "proxy", ""),
+        ("bulk.delete", "POST", {}, "DELETE", "resource", ""),
+        ("hooks.deliver", "POST", {"name": "fleet"}, "DELIVER", "hook", "fleet"),
         ("", "POST", {}, "CREATE", "", ""),
         ("x.get", "GET", {"id": "cvy_0123456789ab_" + "0" * 64}, "READ", "x", ""),
     ],
@@ -179,6 +187,8 @@ def test_changes() -> None:
     assert (third.action, third.resource_type) == ("DELETE", "proxy")
     assert len({one.id for one in rows}) == 3
     assert "hunter" not in repr([(one.before, one.after) for one in rows])
+    bulk = list(audit.rows(heard("bulk.delete", "POST", {}, (gone, declared(was)), (gone, declared(was)))))
+    assert [(one.action, one.resource_type) for one in bulk] == [("DELETE", "proxy")] * 2
 
 
 def test_agents() -> None:

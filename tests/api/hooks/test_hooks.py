@@ -2,15 +2,21 @@
 
 import json
 import time
+from contextlib import closing
 
 import pytest
 from werkzeug.test import Client
 
+from api import create_app
 from api.bodies import BodyError
 from api.hooks.table import FORGES
+from api.limits import Limits
+from api.reach import Reach
+from api.recorder import Recorder
 from reconciler.commands import hook as command
 from reconciler.core import show_hooks
-from reconciler.store import PROVIDERS, Heard
+from reconciler.log import Log
+from reconciler.store import PROVIDERS, Heard, Wanted
 from tests.api.hooks.conftest import Hooked
 from tests.api.hooks.payloads import PROVIDER, SENT
 
@@ -268,3 +274,22 @@ def test_heard_is_plain() -> None:
     """What is kept of a delivery holds nothing of its body."""
     assert Heard.__slots__ == ("at", "event", "verdict", "why")
     assert issubclass(BodyError, Exception)
+
+
+def test_each_delivery_is_in_the_audit(hooked: Hooked) -> None:
+    """Of which hook, and whether that was proved; the address, which is half of the secret, is in no row."""
+    with closing(Recorder(hooked.store, Log(level="error"))) as recorder:
+        reach = Reach(hooked.store, hooked.run, Log(level="error"), Limits(), followed=("", ""), recorder=recorder)
+        hooked.app = create_app(reach)
+        path, _ = hooked.place("github")
+        assert hooked.send("github").status_code == 202
+        assert hooked.send("github", X_Hub_Signature_256="sha256=" + "0" * 64).status_code == 401
+        assert Client(hooked.app).post("/hooks/github/nobody").status_code == 404
+        assert recorder.flush(10)
+    rows = hooked.store.audit.page(Wanted(["default", ""]), 10, rising=True)
+    assert [(one.surface, one.action, one.resource_type, one.resource_id, one.by, one.kind, one.status) for one in rows] == [
+        ("hooks", "DELIVER", "hook", "for-github", "hook for-github", "read", 202),
+        ("hooks", "DELIVER", "hook", "for-github", "", "nobody", 401),
+        ("hooks", "DELIVER", "hook", "", "", "nobody", 404),
+    ]
+    assert path.rpartition("/")[2] not in repr(rows)
