@@ -44,7 +44,7 @@ class Rollouts:
             due, progress = events(one, advance(one, known, scene))
             self._events += [(kind, str(one.ref), words) for kind, words in due]
             if progressed(known, progress):
-                self._events.append((PROGRESSED, str(one.ref), why(progress)))
+                self._events.append((PROGRESSED, str(one.ref), why(progress, counted=True)))
             self._next[one.ref] = progress
         return self._next
 

@@ -3,6 +3,7 @@
 What has ended stays as it ended: a proxy that has had the content and goes on to other content has still had it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,12 @@ OVER = frozenset({"completed", "superseded"})
 STARTED, COMPLETED, FAILED = "rollout.started", "rollout.completed", "rollout.failed"
 # And each time that more of its proxies have had their turn.
 PROGRESSED = "rollout.progress"
+SAID: Mapping[State, str] = {
+    "in_progress": "in progress",
+    "pending": "pending",
+    "failed": "failed",
+    "superseded": "superseded",
+}
 # How long the words of a proxy may be that are kept: Envoys quote what they refuse.
 LONGEST_WHY = 1000
 
@@ -113,7 +120,7 @@ def events(rollout: Resource, progress: Progress) -> tuple[list[tuple[str, str]]
     if progress.state in ("completed", "failed"):
         kind = COMPLETED if progress.state == "completed" else FAILED
         if kind not in progress.told:
-            due.append((kind, why(progress) or f"{counts['completed']} of {len(progress.turns)} proxies have it"))
+            due.append((kind, why(progress, counted=True) or f"{counts['completed']} of {len(progress.turns)} proxies have it"))
     return due, replace(progress, told=(*progress.told, *(kind for kind, _ in due)))
 
 
@@ -124,16 +131,34 @@ def progressed(before: Progress | None, now: Progress) -> bool:
     return any(before.counts[state] != now.counts[state] for state in ("completed", "failed", "superseded"))
 
 
-def why(progress: Progress) -> str:
-    """What a person is told beside the state."""
+def why(progress: Progress, *, counted: bool = False) -> str:
+    """What a person is told beside the state; `counted` in an event, which has nothing else to say how far it had got."""
     counts, total = progress.counts, len(progress.turns)
     has = f"{counts['completed']} of {total} proxies have it"
     order: tuple[State, ...] = ("failed", "in_progress", "pending", "superseded")
+    others = ", ".join(f"{counts[state]} {SAID[state]}" for state in order if counts[state])
+    has += f" ({others})" if counted and others else ""
     said = [(name, turn) for state in order for name, turn in progress.turns.items() if turn.state == state and turn.why]
     if progress.state == "completed":
         gone = next(((name, turn.why) for name, turn in progress.turns.items() if turn.why), None)
         return f"{gone[0]} has had it, and is {gone[1]}" if gone is not None else ""
     return f"{has}; {said[0][0]}: {said[0][1].why}" if said else has
+
+
+def counts_said(message: str) -> dict[str, int]:
+    """State ⇒ how many proxies, from what `why` made with `counted`; nothing from anything else."""
+    found = re.match(r"([0-9]{1,6}) of ([0-9]{1,6}) proxies have it(?: \(([^()]{1,100})\))?", message)
+    if found is None:
+        return {}
+    counts: dict[str, int] = {**dict.fromkeys(STATES, 0), "completed": int(found[1])}
+    words = {words: state for state, words in SAID.items()}
+    for part in (found[3] or "").split(", "):
+        number, _, said = part.partition(" ")
+        if said in words and number.isdecimal():
+            counts[words[said]] = int(number)
+    # Before others were counted too, they were told as under way.
+    counts["in_progress"] += max(0, int(found[2]) - sum(counts.values()))
+    return counts
 
 
 def _turn(rollout: Resource, name: str, known: Turn | None, scene: Scene) -> Turn:

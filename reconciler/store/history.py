@@ -1,9 +1,9 @@
 """Reads what changed: each change of each resource, and what each accepted revision changed in numbers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, tuple_
+from sqlalchemy import Connection, Select, func, or_, select, tuple_
 
 from reconciler.core.declared import CHANGES, Changed, Version
 from reconciler.store.database import Database
@@ -36,6 +36,21 @@ def nth(database: Database, ref: str, n: int) -> Changed | None:
 def in_force(database: Database, ref: str, at: float) -> Changed | None:
     """The last change of one resource until then, with its documents."""
     return next(iter(_changes(database, select(HISTORY).where(HISTORY.c.ref == ref, HISTORY.c.at <= at), 1, True)), None)
+
+
+def later(database: Database, number: int, kinds: Collection[str], most: int) -> list[str]:
+    """Printed refs, of these kinds, of what has changed since that change; at most so many."""
+    columns = HISTORY.c
+    named = or_(*(columns.ref.startswith(f"{kind}/") for kind in kinds))
+    query = select(columns.ref).where(columns.number > number, named).distinct().limit(most)
+    with database.reading("history") as connection:
+        return [row.ref for row in connection.execute(query)]
+
+
+def until(database: Database, ref: str, number: int) -> Changed | None:
+    """The last change of one resource up to that change of any, with its documents."""
+    query = select(HISTORY).where(HISTORY.c.ref == ref, HISTORY.c.number <= number)
+    return next(iter(_changes(database, query, 1, True)), None)
 
 
 def _changes(database: Database, query: Select[Any], most: int, documents: bool) -> list[Changed]:

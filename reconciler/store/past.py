@@ -1,6 +1,6 @@
 """What the store knows, read back: revisions, changes, plans, outcomes, events, and who may act."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from reconciler.core.declared import Changed, Version
@@ -62,6 +62,18 @@ class Past:
         any more, or the revision was never in force."""
         since = revisions.good_since(self._database, revision)
         return history.in_force(self._database, ref, since) if since is not None else None
+
+    def changed_since(self, number: int, kinds: Collection[str], most: int) -> list[str]:
+        """What of these kinds has changed since the change of that number, as printed refs; at most so many."""
+        return history.later(self._database, number, kinds, most)
+
+    def changed_until(self, ref: str, number: int) -> Changed | None:
+        """The last change of a resource up to that number, with its documents."""
+        return history.until(self._database, ref, number)
+
+    def declared_at(self, ref: str, at: float) -> Changed | None:
+        """The last change of a resource up to that time (Unix seconds), with its documents."""
+        return history.in_force(self._database, ref, at)
 
     def change_counts(self, accepted: Iterable[str]) -> dict[tuple[str, float], dict[str, int]]:
         """Accepted revision and when ⇒ how many resources it created, changed, moved, deleted."""

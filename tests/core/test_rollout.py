@@ -9,7 +9,20 @@ from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts
 from reconciler.core.model import Connected, FleetState, Held, ObservedState, Ref, Snapshot
 from reconciler.core.overdue import Wait
-from reconciler.core.rollout import COMPLETED, FAILED, STARTED, Progress, Scene, advance, as_row, events, read_row, why
+from reconciler.core.rollout import (
+    COMPLETED,
+    FAILED,
+    STARTED,
+    STATES,
+    Progress,
+    Scene,
+    advance,
+    as_row,
+    counts_said,
+    events,
+    read_row,
+    why,
+)
 from tests.core.test_pinned import past
 from tests.core.written import CONFIGURATION, EDGE, HOST, WEB, written
 
@@ -138,6 +151,12 @@ def test_what_comes_after_it() -> None:
     assert states(found) == {"edge-1": "completed", "edge-2": "superseded"}
     assert found.turns["edge-2"].why == "superseded by Rollout/second"
     assert why(found) == "1 of 2 proxies have it; edge-2: superseded by Rollout/second"
+    said = why(found, counted=True)
+    assert said == "1 of 2 proxies have it (1 superseded); edge-2: superseded by Rollout/second"
+    assert counts_said(said) == found.counts
+    # As it was said before others were counted.
+    assert counts_said(why(found)) == {**dict.fromkeys(STATES, 0), "completed": 1, "in_progress": 1}
+    assert counts_said("2 proxies") == {}
     done = step(both, None, acked={"edge-1": True, "edge-2": True})
     then = step(fleet(A, ""), done)
     assert (then.state, why(then)) == ("completed", "edge-2 has had it, and is superseded: it serves what its group does")

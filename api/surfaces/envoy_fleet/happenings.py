@@ -1,23 +1,22 @@
 """What of Convoy's events this API tells, in the document's words (16.1): a proxy's health, configurations, deployments."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from api.events import Message
 from api.surfaces.envoy_fleet.mapping import deployments
+from api.surfaces.envoy_fleet.then import KINDS, Then, was
 from api.surfaces.envoy_fleet.wire import moment
 from reconciler.core.declared import Changed, Declared, version_id
 from reconciler.core.model import Ref
 from reconciler.core.show_events import fared_before
 from reconciler.core.show_forms import HEALTH, PROXY, proxy_status
-from reconciler.store import Event, Has, Store, Which, Window
+from reconciler.store import Event, Store
 
 STATUS, CONFIGURATION, DEPLOYMENT = "proxy.status.changed", "configuration.updated", "deployment.progress"
 NAMES = (STATUS, CONFIGURATION, DEPLOYMENT)
 # Of a revision that gives more proxies something else, the Configurations are told, and not each proxy.
 MOST_PROXIES = 1_000
-EVERY = Window(most=100_000, counted=False)
 MOST_CHANGES = 1_000
 
 
@@ -38,63 +37,59 @@ class Happenings:
 
     def _status(self, event: Event) -> Iterator[Message]:
         old, new = proxy_status(fared_before(event.message)), proxy_status(event.kind.removeprefix(HEALTH))
-        found = self._store.declared([event.ref]).get(event.ref) if old != new else None
+        found = self._declared(event.ref, event.at) if old != new else None
         if found is not None:
             data = {"proxy_id": found.uid, "old_status": old, "new_status": new, "timestamp": moment(event.at)}
             yield Message(STATUS, found.tenant, frozenset({found.uid}), data)
 
     def _deployment(self, event: Event) -> Iterator[Message]:
-        found = self._store.declared([event.ref]).get(event.ref)
+        found = self._declared(event.ref, event.at)
         if found is None:
             return
         refs = [str(Ref("Proxy", name, found.tenant)) for name in deployments.proxies_of(found)]
         about = frozenset(one.uid for one in self._store.declared(refs).values())
-        yield Message(DEPLOYMENT, found.tenant, about, deployments.shown(found, self._store.status([event.ref]).get(event.ref)))
+        now = self._store.status([event.ref]).get(event.ref, {}).get("rollout")
+        began = now.get("startedAt") if isinstance(now, Mapping) else None
+        data = deployments.told(found, event.kind, event.message, event.at, began)
+        yield Message(DEPLOYMENT, found.tenant, about, data)
+
+    def _declared(self, ref: str, at: float) -> Declared | None:
+        """How it was declared at that time, also where it is not any more."""
+        now = self._store.declared([ref]).get(ref)
+        return now if now is not None and now.at <= at else was(self._store.declared_at(ref, at), None) or now
 
     def _configurations(self, event: Event) -> Iterator[Message]:
-        """Each proxy that this revision gives another version of a configuration, or another configuration."""
-        changed: dict[str, Changed] = {}
+        """Each proxy that this revision gave another version of a configuration, or another configuration."""
+        every = [one for one in self._changes(event) if Ref.parse(one.ref).kind in KINDS]
+        changed = {one.ref: one for one in every if one.change in ("created", "changed")}
+        if not changed:
+            return
+        then = Then(self._store, max(one.number for one in every))
         proxies: dict[str, Declared] = {}
-        for change in self._changes(event):
+        for change in changed.values():
             ref = Ref.parse(change.ref)
             if ref.kind == "Configuration":
-                proxies |= self._serving(ref)
+                proxies |= _serving(then, ref)
             elif ref.kind == "ProxyGroup" and _differs(change, "configuration"):
-                proxies |= self._of_group(ref)
+                proxies |= _of_group(then, ref)
             elif ref.kind == "Proxy" and any(_differs(change, name) for name in ("configuration", "revision", "group")):
-                proxies |= self._store.declared([change.ref])
-            else:
-                continue
-            changed[change.ref] = change
-        served = self._served(proxies.values(), changed)
+                proxies |= then.declared([change.ref])
+        served = _served(then, proxies.values())
         configurations = {name: one for name, one in changed.items() if Ref.parse(name).kind == "Configuration"}
-        known = self._store.declared(served.keys() | configurations.keys())
+        known = then.declared(served.keys() | configurations.keys())
         at, singly = moment(event.at), len(proxies) <= MOST_PROXIES
-        for name, every in served.items():
+        for name, those in served.items():
             if singly and name in known:
-                yield from (self._configuration(known[name], one, at, configurations.get(name)) for one in every)
-        for name, change in configurations.items():
+                yield from (self._configuration(known[name], one, at) for one in those)
+        for name in configurations:
             if name in known and not (singly and name in served):
                 about = frozenset(one.uid for one in served.get(name, ()))
-                data = _updated(None, known[name].uid, change.version, change.n, at)
+                data = _updated(None, known[name].uid, known[name].version, known[name].n, at)
                 yield Message(CONFIGURATION, known[name].tenant, about, data)
 
-    def _served(self, proxies: Collection[Declared], changed: Mapping[str, Changed]) -> dict[str, list[Declared]]:
-        """Printed ref of a Configuration ⇒ those of these that serve it."""
-        every = [_then(one, changed) for one in proxies]
-        groups = self._store.declared({str(Ref("ProxyGroup", deployments.group_of(one), one.tenant)) for one in every})
-        found: dict[str, list[Declared]] = {}
-        for one in every:
-            group = groups.get(str(Ref("ProxyGroup", deployments.group_of(one), one.tenant)))
-            name = deployments.served_by(one, _then(group, changed) if group is not None else None)
-            if name:
-                found.setdefault(str(Ref("Configuration", name, one.tenant)), []).append(one)
-        return found
-
-    def _configuration(self, configuration: Declared, proxy: Declared, at: str | None, change: Changed | None) -> Message:
-        """`change` is what the revision that is told of made of the configuration, None for nothing."""
+    def _configuration(self, configuration: Declared, proxy: Declared, at: str | None) -> Message:
         pin = str(proxy.spec.get("revision") or "")
-        id, n = (change.version, change.n) if change is not None else (configuration.version, configuration.n)
+        id, n = configuration.version, configuration.n
         if pin:
             version = self._store.version(version_id(configuration.uid, pin))
             id, n = (version.id, version.n) if version is not None else (version_id(configuration.uid, pin), 0)
@@ -113,34 +108,35 @@ class Happenings:
                 if when is not None and change.at != when:
                     return
                 when = change.at
-                if change.change in ("created", "changed"):
-                    yield change
+                yield change
             if len(page) < MOST_CHANGES:
                 return
             before = page[-1].number
 
-    def _serving(self, configuration: Ref) -> dict[str, Declared]:
-        """The proxies that serve it as it is now."""
-        found = self._where("Proxy", configuration, "configuration")
-        for group in self._where("ProxyGroup", configuration, "configuration").values():
-            found |= self._of_group(Ref(group.kind, group.name, group.tenant))
-        return {ref: one for ref, one in found.items() if not one.spec.get("revision")}
 
-    def _of_group(self, group: Ref) -> dict[str, Declared]:
-        """Those that serve what it says."""
-        found = self._where("Proxy", group, "group")
-        return {ref: one for ref, one in found.items() if not one.spec.get("configuration")}
-
-    def _where(self, kind: str, named: Ref, field: str) -> dict[str, Declared]:
-        """The resources of a kind, in its tenant, that name it there."""
-        which = Which(kind, named.tenant, has=(Has(("spec", field), frozenset({named.name})),))
-        return {row.declared.ref: row.declared for row in self._store.pages.page(which, EVERY).rows}
+def _served(then: Then, proxies: Collection[Declared]) -> dict[str, list[Declared]]:
+    """Printed ref of a Configuration ⇒ those of these that served it."""
+    groups = then.declared({str(Ref("ProxyGroup", deployments.group_of(one), one.tenant)) for one in proxies})
+    found: dict[str, list[Declared]] = {}
+    for one in proxies:
+        name = deployments.served_by(one, groups.get(str(Ref("ProxyGroup", deployments.group_of(one), one.tenant))))
+        if name:
+            found.setdefault(str(Ref("Configuration", name, one.tenant)), []).append(one)
+    return found
 
 
-def _then(one: Declared, changed: Mapping[str, Changed]) -> Declared:
-    """As the revision that is told of declares it, which may be long ago."""
-    change = changed.get(one.ref)
-    return replace(one, document=change.after) if change is not None and change.after is not None else one
+def _serving(then: Then, configuration: Ref) -> dict[str, Declared]:
+    """The proxies that served it as it was declared."""
+    found = then.naming("Proxy", configuration, "configuration")
+    for group in then.naming("ProxyGroup", configuration, "configuration").values():
+        found |= _of_group(then, Ref(group.kind, group.name, group.tenant))
+    return {ref: one for ref, one in found.items() if not one.spec.get("revision")}
+
+
+def _of_group(then: Then, group: Ref) -> dict[str, Declared]:
+    """Those that served what it said."""
+    found = then.naming("Proxy", group, "group")
+    return {ref: one for ref, one in found.items() if not one.spec.get("configuration")}
 
 
 def _updated(proxy: str | None, configuration: str, version: str, n: int | None, at: str | None) -> dict[str, object]:

@@ -52,3 +52,49 @@ def test_what_was_deployed_is_told_as_it_was(store: Store) -> None:
     assert told(store, second) == [("uid-Proxy/two", 2)]
     assert told(store, deployed) == [("uid-Proxy/one", 2)]
     assert told(store, back) == [("uid-Proxy/one", 1)]
+
+
+def test_who_served_it_then_is_told(store: Store) -> None:
+    """Not who serves it now: one proxy is gone since, one has come since, and one went with the revision that is told of."""
+    accept(store, "r1", 1, one="", two="", three="")
+    second = accept(store, "r2", 2, one="", two="")
+    accept(store, "r3", 2, two="", four="")
+    assert told(store, second) == [("uid-Proxy/one", 2), ("uid-Proxy/two", 2)]
+    accept(store, "r4", 2, two="r1", four="r1")
+    assert told(store, second) == [("uid-Proxy/one", 2), ("uid-Proxy/two", 2)]
+
+
+def test_how_a_proxy_fared_is_told_of_one_that_is_gone(store: Store) -> None:
+    """By the id that it had."""
+    accept(store, "r1", 1, one="")
+    store.event("health.unhealthy", "Proxy/one", "was healthy: it does not answer")
+    (number, _) = store.happened().last_numbers()
+    accept(store, "r2", 1)
+    (event,) = store.events(number - 1, 1)
+    (message,) = Happenings(store).told(event)
+    assert (message.data["proxy_id"], message.data["new_status"]) == ("uid-Proxy/one", "unhealthy")
+
+
+def test_a_deployment_is_told_as_far_as_it_had_got(store: Store) -> None:
+    """Each event by its own words; how far it has got since is told by the events since."""
+    specs: dict[str, dict[str, Any]] = {"Rollout/first": {"configuration": "web", "revision": "r1", "proxies": ["a", "b", "c"]}}
+    store.record_revision("r1", "good", (), declaration=declaration("r1", {ref: {"spec": specs[ref]} for ref in specs}))
+    said = {"state": "completed", "startedAt": 1.0, "endedAt": 2e9, "completed": 3}
+    store.put_status({"Rollout/first": {"ref": "Rollout/first", "sync": "synced", "why": "", "rollout": said}})
+    words = {
+        "rollout.started": "Configuration/web as commit r1 declares it, to 3 proxies",
+        "rollout.progress": "1 of 3 proxies have it (1 in progress, 1 pending); b: it has not acknowledged it yet",
+        "rollout.failed": "2 of 3 proxies have it (1 failed); b: Envoy refuses http",
+        "rollout.completed": "3 of 3 proxies have it",
+    }
+    store.add_events([(kind, "Rollout/first", message) for kind, message in words.items()])
+    found: list[Any] = [message.data for event in store.events(0, 100) for message in Happenings(store).told(event)]
+    assert [one["status"] for one in found] == ["in_progress", "in_progress", "failed", "completed"]
+    assert [one["message"] for one in found] == [*words.values()]
+    assert [[*one["progress"].values()] for one in found] == [
+        [3, 0, 0, 3, 0],
+        [3, 1, 1, 1, 0],
+        [3, 2, 0, 0, 1],
+        [3, 3, 0, 0, 0],
+    ]
+    assert [one["completed_at"] is None for one in found] == [True, True, False, False]

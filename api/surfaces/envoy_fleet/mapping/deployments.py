@@ -8,6 +8,7 @@ from reconciler.core.declared import Declared, Version
 from reconciler.core.envelope import LONGEST_NAME
 from reconciler.core.model import Ref
 from reconciler.core.proposal import MOST_CHANGES, Change
+from reconciler.core.rollout import COMPLETED, FAILED, counts_said
 
 KIND, CONFIGURATION, PROXY = "Rollout", "Configuration", "Proxy"
 # One of the changes is the Rollout itself.
@@ -90,6 +91,20 @@ def shown(declared: Declared, row: Mapping[str, Any] | None) -> dict[str, Any]:
         "created_at": moment(declared.created),
         "updated_at": moment(declared.at),
     }
+
+
+def told(declared: Declared, kind: str, message: str, at: float, began: object) -> dict[str, Any]:
+    """The same as it was when an event told of it: `kind` and `message` are the event's, `at` is when, and `began` when it
+    began (Unix seconds), as far as that is known."""
+    total, ended = len(proxies_of(declared)), kind in (COMPLETED, FAILED)
+    counts = {"completed": total} if kind == COMPLETED else counts_said(message) or {"pending": total}
+    state = kind.removeprefix("rollout.") if ended else "in_progress"
+    known = isinstance(began, float | int) and began <= at
+    row = {
+        "why": message,
+        "rollout": {"state": state, "startedAt": began if known else at, "endedAt": at if ended else None, **counts},
+    }
+    return shown(declared, row)
 
 
 def followed(
