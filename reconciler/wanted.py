@@ -12,7 +12,7 @@ from reconciler.core.facts import DELETES, Order
 from reconciler.core.model import FleetState, Problem, Ref, Where, settings_of
 from reconciler.core.parse import Document
 from reconciler.core.told import Said, Told, brought_back, heard, named
-from reconciler.earlier import earlier
+from reconciler.earlier import Earlier
 from reconciler.gate import Gates
 from reconciler.git import MOST_COMMITS, Signature, Source, SourceError
 from reconciler.load import Loaded, Loader, environment_of
@@ -81,6 +81,7 @@ class Wanted:
         self._recording = recording
         self._source, self._loader, self._gate, self._certificates = source, loader, gate, certificates
         self._store, self._metrics, self._log, self._seams, self._wake = store, metrics, log, seams, wake
+        self._earlier = Earlier(source, loader, store, log)
         self._closed = threading.Event()
         self._tried = ("", Signature())
         # The revision that was to be recorded as good last: where nobody answered, only the store knows whether it was.
@@ -158,12 +159,9 @@ class Wanted:
             )
             # What was not kept is told beside.
             orders = None if self._recording else said.every
-            before = (
-                self.accepted.before
-                if self.accepted.fleet is not None
-                else earlier(self._source, self._loader, self._store, revision, was, self._log)
-            )
-            was = was or self.accepted.was
+            last, early = self.accepted, self._earlier
+            before = early.begin(revision, was) if last.fleet is None else early.go_on(last.before, last.fleet)
+            was = was or last.was
             accepted = Accepted(fleet, noticed_at=noticed_at, signer=signature.signer, notes=said.words, orders=orders)
             self._become(replace(accepted, before=before, was=was))
             return
@@ -235,7 +233,7 @@ class Wanted:
             loaded = Loaded(None, ()) if signature.problem else self._load(revision)
             if loaded.fleet is not None and self._recording:
                 self._store.declare(self._declaration(loaded.fleet, loaded))
-            before = earlier(self._source, self._loader, self._store, revision, revision, self._log)
+            before = self._earlier.begin(revision, revision)
             return Accepted(loaded.fleet, noticed_at=self._seams.now(), signer=signature.signer, before=before, was=revision)
         except (SourceError, Unchecked) as error:
             self._log.warning("revision.lost", revision=revision, error=str(error))

@@ -11,10 +11,12 @@ import pytest
 from reconciler.certificates import Certificates
 from reconciler.core.model import Ref
 from reconciler.core.trailers import LONGEST_MESSAGE
+from reconciler.earlier import IN_FORCE
 from reconciler.git import Mirror
 from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.metrics import Metrics
+from reconciler.releases import Releases
 from reconciler.seams import Seams
 from reconciler.secrets import Opener
 from reconciler.store import Store
@@ -335,3 +337,20 @@ def test_a_store_without_declarations_is_filled(tmp_path: Path, origin: Origin) 
             "Host/h1": (good, 1),
             "Host/h2": (newer, 1),
         }
+
+
+def test_two_revisions_before_the_first_round(tmp_path: Path, origin: Origin) -> None:
+    """After a start, what was in force is known by the newest revision, also where it was the one that was found first."""
+    first = origin.commit({"a.yaml": HOST})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+        wanted._store.put_guards({IN_FORCE: {"revision": first, "withheld": {}, "told": {}}})
+    with following(tmp_path, origin) as wanted:
+        assert wanted.look().before == {}
+        for n in range(3):
+            origin.commit({"b.yaml": OTHER.replace("h2", f"h{n + 2}")})
+            accepted = wanted.look()
+            assert list(accepted.before) == [first]
+        assert accepted.fleet is not None
+        in_force = Releases(wanted._store).base(accepted, accepted.fleet)
+    assert (in_force.revision, [*map(str, in_force.resources)]) == (first, ["Host/h1"])
