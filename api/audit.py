@@ -190,22 +190,26 @@ def differences(change: Change, was: Mapping[str, Any] | None) -> tuple[dict[str
     except Refused:
         # Somebody else has changed it at the same moment; what was asked for is known all the same.
         now = dict(change.document)
-    return _differing(shown(dict(was or {})), shown(dict(now or {})))
+    before, after = dict(was or {}), dict(now or {})
+    return _differing(before, after, shown(before, variables=False), shown(after, variables=False))
 
 
-def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    old, new = dict[str, Any](), dict[str, Any]()
+def _differing(
+    before: Mapping[str, Any], after: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of `old` and `new`, which are what is shown of the other two, the fields in which those differ."""
+    was, now = dict[str, Any](), dict[str, Any]()
     for name in [*before, *(name for name in after if name not in before)]:
-        one, other = before.get(name), after.get(name)
-        if name in before and name in after and one == other:
+        one, other = old.get(name), new.get(name)
+        if name in before and name in after and before[name] == after[name]:
             continue
         if isinstance(one, Mapping) and isinstance(other, Mapping):
-            one, other = _differing(one, other)
+            one, other = _differing(before[name], after[name], one, other)
         if name in before:
-            old[name] = one
+            was[name] = one
         if name in after:
-            new[name] = other
-    return old, new
+            now[name] = other
+    return was, now
 
 
 def harmless(agent: str) -> str:

@@ -273,7 +273,7 @@ def test_a_webhooks_address_is_for_those_who_may_change_it(convoy: Committing, o
     assert url in git(origin.path, "show", "main:notifications/a.yaml")
     refused = convoy("PUT", "Notification/b", back)
     assert refused.status_code == 422
-    assert "nothing was hidden" in refused.text
+    assert "(hidden) in the place of what is not shown" in refused.text
 
 
 def test_what_came_after_it_counts_too(convoy: Committing, origin: Origin) -> None:

@@ -1,13 +1,26 @@
 """What of a document is shown to whoever reads it over the API, and what comes back from there in its place again."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.core.patches import Unfit
-from reconciler.core.values import CLEAR, HIDDEN, host_only, is_address, is_sealed, is_secret
+from reconciler.core.values import (
+    CLEAR,
+    HIDDEN,
+    PRIVATE,
+    VALUES,
+    announces,
+    host_only,
+    is_address,
+    is_sealed,
+    is_secret,
+    without_secrets,
+)
 
-PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----")
+# What a workload is started with, where passwords stand within texts as well.
+TEXTS = ("environment", "files", "command")
+# What stands for a part of such a text (core/values.py).
+PART = "***"
 
 
 def unsealed(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -19,51 +32,88 @@ def unsealed(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> Itera
         for key in before.keys() & after.keys():
             yield from unsealed(before[key], after[key], (*path, key))
     elif isinstance(before, list) and isinstance(after, list):
-        for one, other, place in _pairs(before, after):
-            yield from unsealed(one, other, (*path, place))
+        for old, new in _pairs(before, after):
+            yield from unsealed(before[old], after[new], (*path, new))
 
 
-def _pairs(before: list[Any], after: list[Any]) -> Iterator[tuple[Any, Any, int]]:
-    """The entries of two lists that are the same thing: by their names, or else by their places."""
+def _pairs(before: list[Any], after: list[Any]) -> Iterator[tuple[int, int]]:
+    """The places in two lists that are the same thing's: by their names, or else by where they stand."""
     every = [*before, *after]
     if all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in every):
-        known = {one["name"]: one for one in before}
-        yield from ((known[one["name"]], one, place) for place, one in enumerate(after) if one["name"] in known)
+        known = {one["name"]: place for place, one in enumerate(before)}
+        yield from ((known[one["name"]], place) for place, one in enumerate(after) if one["name"] in known)
     else:
-        yield from ((one, other, place) for place, (one, other) in enumerate(zip(before, after, strict=False)))
+        yield from ((place, place) for place in range(min(len(before), len(after))))
 
 
-def shown(value: Any, path: tuple[str | int, ...] = (), *, hidden: bool = False, addresses: bool = False) -> Any:
-    """A document as it is answered: sealed values sealed, and words in the place of secrets that stand there in the clear; of
-    webhooks' addresses the host alone, unless it is for somebody who may change them (`addresses`)."""
+def shown(
+    value: Any, path: tuple[str | int, ...] = (), *, hidden: bool = False, addresses: bool = False, variables: bool = True
+) -> Any:
+    """A document as it is answered: sealed values sealed, and words in the place of secrets that stand there in the clear.
+
+    Of webhooks' addresses it is the host alone, unless it is for somebody who may change them (`addresses`). Without
+    `variables` no value of an environment and no file is shown, whatever it is called.
+    """
     if isinstance(value, Mapping):
         if is_sealed(value):
             return dict(value)
-        inner = {key: hidden or is_secret(path, key) for key in value}
-        return {key: shown(one, (*path, key), hidden=inner[key], addresses=addresses) for key, one in value.items()}
+        # A header, a parameter, a variable: one entry names it, another holds it.
+        named = any(announces(value.get(key)) for key in ("key", "name"))
+        closed = not variables and tuple(path[-1:]) in VALUES
+        return {
+            key: shown(
+                one,
+                (*path, key),
+                hidden=hidden or closed or is_secret(path, key) or (named and key == "value"),
+                addresses=addresses,
+                variables=variables,
+            )
+            for key, one in value.items()
+        }
     if isinstance(value, list):
-        return [shown(one, (*path, place), hidden=hidden, addresses=addresses) for place, one in enumerate(value)]
-    if isinstance(value, str) and (hidden or PRIVATE_KEY.search(value)):
+        arguments = path[-1:] == ("command",)
+        return [
+            shown(
+                one,
+                (*path, place),
+                hidden=hidden or (arguments and place > 0 and announces(value[place - 1])),
+                addresses=addresses,
+                variables=variables,
+            )
+            for place, one in enumerate(value)
+        ]
+    return _text(value, path, hidden, addresses) if isinstance(value, str) else value
+
+
+def _text(text: str, path: tuple[str | int, ...], hidden: bool, addresses: bool) -> str:
+    if hidden or PRIVATE.search(text):
         return CLEAR
-    if isinstance(value, str) and not addresses and is_address(path):
-        return host_only(value)
-    return value
+    if not addresses and is_address(path):
+        return host_only(text)
+    return without_secrets(text) if path[-2:-1] and path[-2] in TEXTS else text
 
 
 def shown_again(value: Any, before: Any) -> Any:
     """What comes back, with what was hidden from whoever sends it in its place again. Raises Unfit."""
+    return _again(value, before, shown(before))
+
+
+def _again(value: Any, before: Any, seen: Any) -> Any:
+    """`seen` is how `before` was shown."""
     if isinstance(value, dict):
-        old = before if isinstance(before, Mapping) else {}
-        return {key: shown_again(one, old.get(key)) for key, one in value.items()}
+        old, known = (one if isinstance(one, Mapping) else {} for one in (before, seen))
+        return {key: _again(one, old.get(key), known.get(key)) for key, one in value.items()}
     if isinstance(value, list):
-        known = {place: one for one, _, place in _pairs(before, value)} if isinstance(before, list) else {}
-        return [shown_again(one, known.get(place)) for place, one in enumerate(value)]
+        places = {new: old for old, new in _pairs(before, value)} if isinstance(before, list) else {}
+        there = {new: (before[old], seen[old]) for new, old in places.items()}
+        return [_again(one, *there.get(place, (None, None))) for place, one in enumerate(value)]
+    if not isinstance(value, str) or value == before:
+        return value
+    part = isinstance(before, str) and seen != before
+    if part and value == seen:
+        return before
     if value == CLEAR:
-        if not isinstance(before, str):
-            raise Unfit(f"has {CLEAR} where nothing was hidden", "write the value itself, sealed")
-        return before
-    if isinstance(value, str) and value.endswith(f"/{HIDDEN}") and host_only(value) == value:
-        if value != before and not (isinstance(before, str) and host_only(before) == value):
-            raise Unfit(f"has {HIDDEN} in an address of which nothing was hidden", "write the whole address")
-        return before
+        raise Unfit(f"has {CLEAR} where nothing was hidden", "write the value itself, sealed")
+    if (part and PART in value) or (value.endswith(f"/{HIDDEN}") and host_only(value) == value):
+        raise Unfit(f"has {PART if PART in value else HIDDEN} in the place of what is not shown", "write the whole value")
     return value

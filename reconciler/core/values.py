@@ -114,7 +114,7 @@ def _lines(before: str, after: str) -> tuple[str, str]:
     """Of two texts, the first line that differs."""
     if _private(before) or _private(after):
         return HIDDEN, HIDDEN
-    old, new = _without_secrets(before), _without_secrets(after)
+    old, new = without_secrets(before), without_secrets(after)
     if old == new:
         return HIDDEN, HIDDEN
     start = _first_difference(old, new)
@@ -137,7 +137,7 @@ def _line(text: str, begin: int, start: int, number: int) -> str:
     return f"line {number:,}: {words}{_more(rest)}"
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
     """Passwords in URLs, and what is assigned to something that is called like a secret. Linear in the text's length."""
     return ASSIGNED.sub(r"\1***", nameless(text))
 
@@ -156,7 +156,7 @@ def _words(value: Any) -> str:
     if isinstance(value, str):
         if _private(value):
             return HIDDEN
-        text = _without_secrets(value)
+        text = without_secrets(value)
         bare = (
             text.isprintable() and text == text.strip() and text not in ("", "null", "true", "false") and text[0] not in '"[{('
         )

@@ -25,7 +25,8 @@ from tests.api.test_orders import row
 from tests.committing import HEAD, Committing
 
 VALUE, LATER, SENT = "planted-environment-4711", "planted-later-4711", "planted-in-a-body-4711"
-SPEC = "spec:\n  host: local\n  command: [sleep]\n  environment:\n    DB_PASSWORD: {}\n    LEVEL: '{}'\n"
+VARIABLES = "{{DB_PASSWORD: {0}, DB: 'postgres://me:{0}@db/x', LEVEL: '{1}'}}"
+SPEC = f"spec:\n  host: local\n  command: [sleep]\n  environment: {VARIABLES}\n"
 HOST = HEAD.format("Host", "local") + "spec: {driver: process}\n"
 ORDER = ["GET", "PATCH", "PUT", "POST", "DELETE"]
 # What stands between `<` and `>` of a route.

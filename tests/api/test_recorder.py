@@ -180,7 +180,8 @@ def test_changes() -> None:
         audit.rows(heard("clusters.update", "PUT", {"id": "a"}, (patch, declared(was)), (new, None), (gone, declared(was))))
     )
     first, second, third = rows
-    assert (first.before, first.after) == ({"spec": {"x": 1, "y": {"z": 1}}}, {"spec": {"y": {"z": 2}}})
+    hidden = {"password": "(in the clear, hidden)"}
+    assert (first.before, first.after) == ({"spec": {"x": 1, "y": {"z": 1}, **hidden}}, {"spec": {"y": {"z": 2}, **hidden}})
     assert (first.action, first.resource_type, first.resource_id) == ("UPDATE", "cluster", "uid-of-a")
     assert (second.action, second.resource_type, second.resource_id) == ("CREATE", "cluster", "uid-of-b")
     assert (second.before, third.after) == ({}, {})

@@ -20,7 +20,9 @@ from tests.api.envoy_fleet.certificates import uploaded
 from tests.api.envoy_fleet.playing import Dialect, served
 
 PASSWORD, SECRET, VALUE = "planted-password-4711", "planted-webhook-secret-4711", "planted-environment-4711"
-SPEC = f"spec:\n  host: local\n  command: [sleep]\n  environment:\n    DB_PASSWORD: {VALUE}\n"
+SPEC = (
+    f"spec:\n  host: local\n  command: [sleep]\n  environment:\n    DB_PASSWORD: {VALUE}\n    DB: postgres://me:{VALUE}@db/x\n"
+)
 CONTAINER = proxied.HEAD.format("Container", "shop") + SPEC
 
 

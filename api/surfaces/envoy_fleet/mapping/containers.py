@@ -9,7 +9,7 @@ from reconciler.core import masked
 from reconciler.core.declared import Declared
 from reconciler.core.model import Ref
 from reconciler.core.proposal import Change
-from reconciler.core.values import CLEAR, PRIVATE, SEALED, is_sealed, is_secret
+from reconciler.core.values import CLEAR, PRIVATE, SEALED, is_sealed, is_secret, without_secrets
 from reconciler.store import Has, Report
 
 KIND, MACHINE = "Container", "VirtualMachine"
@@ -38,7 +38,11 @@ def secrets(body: Mapping[str, Any]) -> dict[str, str]:
             raise Invalid("environment_vars", "names in it are of letters, digits and `_`, no digit first, at most 256")
         if value in (SEALED, CLEAR):
             raise Invalid(f"environment_vars.{name}", "this stands for a value that is not shown: give the value itself")
-    return {name: text for name, text in given.items() if is_secret(ENVIRONMENT, name) or PRIVATE.search(text)}
+    return {
+        name: text
+        for name, text in given.items()
+        if is_secret(ENVIRONMENT, name) or PRIVATE.search(text) or without_secrets(text) != text
+    }
 
 
 def created(body: Mapping[str, Any], tenant: str, machine: str, sealed: Mapping[str, Mapping[str, str]]) -> Change:

@@ -1,0 +1,62 @@
+"""What of a document is shown over the API, and that it stays what it is where it comes back as it was shown."""
+
+from typing import Any
+
+import pytest
+
+from reconciler.core.masked import shown, shown_again
+from reconciler.core.patches import Unfit
+from reconciler.core.values import CLEAR
+
+SPEC: dict[str, Any] = {
+    "command": ["run", "--password", "canary", "--db=postgres://me:canary@db/x", "--mode", "fast"],
+    "environment": {"DB_PASSWORD": "canary", "DATABASE_URL": "postgres://me:canary@db/x", "MODE": "fast", "URL": "http://a/b"},
+    "files": {"etc/app.conf": "mode = fast\npassword = canary\n", "etc/plain": "mode = fast\n"},
+    "to": {"webhook": {"url": "https://hooks.example/canary"}},
+    "headers": [{"key": "authorization", "value": "canary"}, {"key": "x-mode", "value": "fast"}],
+}
+SHOWN: dict[str, Any] = {
+    "command": ["run", "--password", CLEAR, "--db=postgres://***@db/x", "--mode", "fast"],
+    "environment": {"DB_PASSWORD": CLEAR, "DATABASE_URL": "postgres://***@db/x", "MODE": "fast", "URL": "http://a/b"},
+    "files": {"etc/app.conf": "mode = fast\npassword = ***\n", "etc/plain": "mode = fast\n"},
+    "to": {"webhook": {"url": "https://hooks.example/(hidden)"}},
+    "headers": [{"key": "authorization", "value": CLEAR}, {"key": "x-mode", "value": "fast"}],
+}
+
+
+def test_what_looks_like_a_secret_is_not_shown() -> None:
+    """As in plans: by its name, by its shape, and within a text; what does not, is shown as it is declared."""
+    assert shown({"spec": SPEC}) == {"spec": SHOWN}
+
+
+def test_of_variables_and_files_nothing_may_be_shown() -> None:
+    """For what is kept: the audit."""
+    kept = shown(SPEC, variables=False)
+    assert set(kept["environment"].values()) | set(kept["files"].values()) == {CLEAR}
+
+
+def test_it_comes_back_as_it_was_shown() -> None:
+    """And is what it was; also beside what was changed, and where entries have moved that have names."""
+    assert shown_again(SHOWN, SPEC) == SPEC
+    changed = {**SHOWN, "environment": {**SHOWN["environment"], "MODE": "slow"}}
+    assert shown_again(changed, SPEC) == {**SPEC, "environment": {**SPEC["environment"], "MODE": "slow"}}
+    named = [{"name": "a", "token": "one"}, {"name": "b", "token": "two"}]
+    assert shown_again(shown(named)[::-1], named) == named[::-1]
+    # What is new may say what it likes.
+    assert shown_again({"environment": {"X": "a***b"}}, SPEC) == {"environment": {"X": "a***b"}}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"environment": {"MODE": CLEAR}},
+        {"environment": {"DATABASE_URL": "postgres://***@other/x"}},
+        {"files": {"etc/app.conf": "mode = slow\npassword = ***\n"}},
+        {"to": {"webhook": {"url": "https://other.example/(hidden)"}}},
+        {"command": ["run", CLEAR]},
+    ],
+)
+def test_words_for_what_is_hidden_stand_for_nothing_else(sent: dict[str, Any]) -> None:
+    """Put where nothing was hidden, or with something changed around them, they would become the value."""
+    with pytest.raises(Unfit, match=r"hidden|shown"):
+        shown_again(sent, SPEC)
