@@ -6,7 +6,8 @@
 #   make lint           format, lint, strict types, who may import whom
 #   make check          that, and the fast tests
 #   make bench          figures for the budgets; QUICK=1 for the short run
-#   make soak           random worlds with faults and kills at any point: MINUTES=10, WORLDS=500, SEED=0; EACH=1 strikes at each
+#   make soak           random worlds with faults and kills at any point: MINUTES=10, WORLDS=500, SEED=0; EACH=1 strikes at each;
+#   make soak           … then a minute of many writers, and FUZZ_S=300 seconds of random requests
 #   make schemas        write schemas/ anew from reconciler/core/kinds
 #   make wheel          build dist/*.whl
 #
@@ -52,6 +53,7 @@ soak: setup
 	$(BIN)/python -m tests.rig.soak $(if $(EACH),--each,$(if $(WORLDS),--worlds $(WORLDS),--minutes $(or $(MINUTES),10))) \
 		--seed $(or $(SEED),0)
 	SOAK_S=60 $(BIN)/python -m pytest -q tests/test_writers.py
+	$(BIN)/python -m pytest -q tests/api/envoy_fleet/test_schemathesis.py --fuzz $(or $(FUZZ_S),300) --fuzz-seed $(or $(SEED),0)
 
 schemas: setup
 	$(BIN)/python -m reconciler.schemas

@@ -20,6 +20,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="write the expected files of scenario cases anew")
     parser.addoption("--fuzz", type=int, default=30, metavar="SECONDS", help="how long schemathesis goes on (30)")
+    parser.addoption("--fuzz-seed", type=int, default=5, metavar="NUMBER", help="what it begins with (5)")
     parser.addoption(
         "--all-parts", action="store_true", help="every part is here: a test that is skipped for want of one fails"
     )

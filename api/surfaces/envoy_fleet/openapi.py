@@ -49,7 +49,7 @@ TERMS: tuple[dict[str, Any], ...] = (
     {
         "name": "If-Match",
         "description": "The ETag of what is to be changed",
-        "schema": {"type": "string", "maxLength": 2000},
+        "schema": {"type": "string"},
     },
     {
         "name": "If-None-Match",

@@ -9,8 +9,6 @@ import pytest
 from tests import repos
 from tests.api.envoy_fleet.fuzzing import Quick, failures
 
-SEED = 5
-
 
 @pytest.fixture
 def quick(tmp_path: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Quick]:
@@ -25,6 +23,7 @@ def quick(tmp_path: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.mark.timeout(0)
 def test_every_check(quick: Quick, request: pytest.FixtureRequest) -> None:
     """Examples, the edges of each schema, random requests and chains of them: no failure. `--fuzz` says for how long."""
-    found, checks = failures(quick, seed=SEED, within_s=request.config.getoption("--fuzz"))
+    seed, within_s = (request.config.getoption(name) for name in ("--fuzz-seed", "--fuzz"))
+    found, checks = failures(quick, seed=seed, within_s=within_s)
     assert not found, "\n".join(found)
     assert checks > 1_000
