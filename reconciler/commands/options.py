@@ -214,6 +214,7 @@ def _for_a_person(error: Exception) -> bool:
         ("reconciler.drivers", "DriverError"),
         ("reconciler.scraped", "MetricsError"),
         ("reconciler.web", "WebError"),
+        ("reconciler.xds.listen", "ListenError"),
         ("reconciler.remote", "RemoteError"),
         ("reconciler.envoy_dump", "DumpError"),
         ("reconciler.secrets", "SecretError"),

@@ -1,5 +1,6 @@
 """Where the server may listen: until it speaks TLS, only where no other machine can hear."""
 
+import errno
 import ipaddress
 import os
 import socket
@@ -44,6 +45,24 @@ def answers(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def untaken(address: str) -> None:
+    """Raises ListenError where somebody listens on a TCP address, by any of the names that it has here."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {address}: {error.strerror}") from None
+    for family, kind, protocol, _, place in found if int(port) else ():
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(place)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                words = "another Convoy, or another program, listens there; stop it, or choose another port"
+                raise ListenError(f"cannot listen on {address}: {words}") from None
 
 
 def _loopback(host: str) -> bool:

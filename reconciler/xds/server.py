@@ -17,7 +17,7 @@ from reconciler.xds.admission import Rejected, instance
 from reconciler.xds.counters import Counters
 from reconciler.xds.identity import Identity
 from reconciler.xds.link import Link
-from reconciler.xds.listen import ListenError, answers, checked, path_of
+from reconciler.xds.listen import ListenError, answers, checked, path_of, untaken
 from reconciler.xds.pace import Pace
 from reconciler.xds.registry import Registry
 from reconciler.xds.snapshots import OpenSecret
@@ -170,14 +170,17 @@ class Server:
 
     def _bind(self, server: grpc.aio.Server, address: str) -> None:
         self._seams.point("xds.listen", address)
-        if address.startswith("unix:") and answers(address):
-            raise ListenError(f"cannot listen on {address}: another server answers there; stop it or choose another path")
+        if address.startswith("unix:"):
+            if answers(address):
+                words = "another server answers there; stop it or choose another path"
+                raise ListenError(f"cannot listen on {address}: {words}")
+        else:
+            # Of the two addresses of `localhost`, gRPC is content with one.
+            untaken(address)
         try:
             port = server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise ListenError(
-                f"cannot listen on {address}: it is taken or not allowed; stop what holds it or choose another"
-            ) from error
+        except RuntimeError:
+            raise ListenError(f"cannot listen on {address}: it is not allowed, or was just taken; choose another") from None
         if address.startswith("unix:"):
             path_of(address).chmod(0o600)
         else:

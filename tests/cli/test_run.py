@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,20 @@ def test_down(convoy: Convoy, playing: Play, state: Path) -> None:
     assert "all stopped" in convoy("down", "--yes").stdout
     playing(view(converged=False))
     assert convoy("down", "--yes").exit_code == 1
+
+
+@pytest.mark.parametrize("option", ["--xds", "--http", "--metrics"])
+def test_where_another_listens(option: str, convoy: Convoy, tmp_path: Path) -> None:
+    """Two Convoys never share a port: the second ends, and says which one it is and what to do."""
+    (tmp_path / "fleet").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = convoy("serve", "--source", str(tmp_path / "fleet"), option, place)
+    assert result.exit_code == 1
+    (said,) = (line for line in result.stderr.splitlines() if line.startswith("error: "))
+    assert place in said
+    assert re.search(r"choose another|name another", said)
+    assert "Traceback" not in result.stderr
 
 
 def test_what_control_says_is_for_a_person(
