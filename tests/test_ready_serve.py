@@ -160,3 +160,29 @@ def hello_is_new(control: Control) -> bool:
     return premises is not None and all(
         one.instance == premises.fleet.workloads[one.ref].instance for one in instances(control, "hello")
     )
+
+
+def test_a_fixed_port_is_handed_over(fleet: Fleet) -> None:
+    """The old instance is stopped before the new one is made, though a proxy sends it requests: it has the same address."""
+    fixed = APP.replace("{name: http}", f"{{name: http, port: {fleet.ports[1]}}}")
+
+    def commit(version: str) -> None:
+        words = EDGE + SITE % (fleet.ports[0], "backend: hello") + fixed % ("hello", "", version, "0")
+        (fleet.folder / "fleet.yaml").write_text(words)
+
+    commit("one")
+    with fleet.convoy() as control:
+        until(lambda: control.view().converged)
+        most = 0
+        commit("two")
+
+        def done() -> list[str]:
+            nonlocal most
+            most = max(most, len(instances(control, "hello")))
+            return [one["verb"] for one in control.store.outcomes() if one["ref"] == "Container/hello-1"][::-1]
+
+        until(lambda: len(done()) > 2 and control.view().converged)
+        assert (done(), most) == (["create", "delete", "create"], 1)
+        with Traffic([fleet.ports[0]]) as traffic:
+            until(lambda: traffic.answers["two"] > 5)
+        assert set(traffic.answers) == {"two"}

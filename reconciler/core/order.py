@@ -77,13 +77,13 @@ class Needs:
     def _why(self, need: Ref) -> Iterator[str]:
         if need not in self._wanted.resources:
             yield "which is not in force"
-        for want in self._workloads(need):
+        for want in self.workloads(need):
             yield from self._unready(want)
         if need.kind == "ProxyGroup":
             for one in self._wanted.of("Proxy"):
                 if group_of(one) == need:
                     yield from (
-                        f"whose {one.ref} is not ready" for want in self._workloads(one.ref) for _ in self._unready(want)
+                        f"whose {one.ref} is not ready" for want in self.workloads(one.ref) for _ in self._unready(want)
                     )
 
     def _unready(self, want: Want, name: str = "") -> Iterator[str]:
@@ -103,7 +103,8 @@ class Needs:
         elif want.ref.kind == "Proxy" and unready(current, found, self._facts):
             yield f"{name} has not acknowledged its configuration"
 
-    def _workloads(self, owner: Ref) -> list[Want]:
+    def workloads(self, owner: Ref) -> list[Want]:
+        """What comes of this, in order."""
         if self._works is None:
             self._works = defaultdict(list)
             for _, want in sorted(self._wanted.workloads.items()):

@@ -1,32 +1,20 @@
 """plan(): from what is wanted, what is seen and what is known, the steps to take now and the reasons for those held back."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from reconciler.core import guard, hooks
 from reconciler.core.closing import Closing
 from reconciler.core.diff import Difference, diff
 from reconciler.core.facts import NOT_YET, Facts
-from reconciler.core.handover import news, node_id, reached_by, running_proxies, some, unready, why_made
+from reconciler.core.fixed import IN_TURN, STOPPED, WAITS, Turns, holders
+from reconciler.core.handover import reached_by, running_proxies, unready, why_made
 from reconciler.core.kinds.document import PRESENCE
-from reconciler.core.model import (
-    XDS,
-    Action,
-    FleetState,
-    Held,
-    Observed,
-    ObservedState,
-    Plan,
-    Ref,
-    Resource,
-    Snapshot,
-    Verb,
-    Want,
-    settings_of,
-)
+from reconciler.core.model import Action, FleetState, Held, Observed, ObservedState, Plan, Ref, Verb, Want, settings_of
 from reconciler.core.order import Needs, heals, late
 from reconciler.core.overdue import ENDING, REACHED, SILENT, UNREADY
 from reconciler.core.place import Hosts, place
+from reconciler.core.telling import tell
 
 STARTING_S = 30.0
 TAKE_OVER_S = 60.0
@@ -41,7 +29,9 @@ def plan(wanted: FleetState, seen: ObservedState, facts: Facts, now: float) -> P
     for ref in sorted(wanted.workloads):
         draft.workload(wanted.workloads[ref], draft.bearing.get(ref, []))
     draft.undeclared(guard.undeclared(wanted, seen.resources.values(), facts))
-    draft.tell()
+    told, untold = tell(wanted, facts)
+    draft.actions += told
+    draft.held += untold
     order = {"take-over": 0, "create": 1, "update": 2, "delete": 3}
     actions = sorted(draft.actions, key=lambda a: (order[a.verb], a.host, a.ref, a.instance))
     draft.held += facts.withheld.values()
@@ -69,6 +59,7 @@ class _Draft:
         self.actions: list[Action] = []
         self.held: list[Held] = []
         self.left: dict[Ref, str] = {}
+        self.turns = Turns(self.needs.workloads, self.bearing, [ref for _, ref in self.busy])
 
     def take_over(self) -> None:
         """What bears the mark of an installation that a person said is ours to take."""
@@ -79,14 +70,15 @@ class _Draft:
     def workload(self, want: Want, bearing: list[Observed]) -> None:
         resource = self.wanted.resources.get(want.ref)
         if resource is not None and resource.hook is not None:
-            self.hook(want, resource, bearing)
+            self.hook(want, bearing)
             return
         host, open_hosts = self.somewhere(want, bearing)
         if host is not None:
             self.carry(want, host, diff(want, host, bearing), bearing, open_hosts)
 
-    def hook(self, want: Want, resource: Resource, bearing: list[Observed]) -> None:
+    def hook(self, want: Want, bearing: list[Observed]) -> None:
         """Begin a run that is due, end what should run no longer. The last run stays, for its log, until there is another."""
+        resource = self.wanted.resources[want.ref]
         run = self.facts.hooks.get(want.ref)
         for one, why in hooks.over(want, run, bearing):
             if one.host not in self.seen.blind:
@@ -164,12 +156,37 @@ class _Draft:
             else:
                 how = (drifted, found.fields, found.restarts)
                 self.act("update", want.ref, want.instance, host, want, found.changed, STARTING_S, "", *how)
+        freed = self.freed(want, host, found)
         for one in found.surplus:
             waits = unready(found.current, bearing, self.facts)
+            if one.key in freed:
+                continue
             if waits:
                 self.hold(one.ref, waits, None, one.instance, "delete", overdue=UNREADY.format(ref=one.ref))
             else:
                 self.remove(one, "replaced" if one.instance != want.instance else f"moved to host {host}")
+
+    def freed(self, want: Want, host: str, found: Difference) -> Container[object]:
+        """What is stopped before its replacement is made, since that is to have the same port; nothing where that would wait.
+
+        Whoever sends requests there goes on to: it is the same address. Of several replicas one is replaced at a time.
+        """
+        taken = holders(want, host, found.surplus)
+        made = [one for one in self.actions[-1:] if one.verb == "create" and one.ref == want.ref]
+        if not taken or not (made or found.current):
+            return ()
+        if made:
+            self.actions.pop()
+            words = WAITS.format(port=min(taken.values()))
+            self.hold(want.ref, words, None, want.instance, "create", overdue=ENDING)
+        turn = self.turns.before(want)
+        for one in (one for one in found.surplus if one.key in taken):
+            if turn is not None:
+                self.hold(one.ref, IN_TURN.format(ref=turn), None, one.instance, "delete", overdue=UNREADY.format(ref=turn))
+            else:
+                reason = STOPPED.format(port=taken[one.key])
+                self.act("delete", one.ref, one.instance, one.host, None, reason, self.grace_s(one), guard.owner_of(one))
+        return taken
 
     def closed(self, want: Want, bearing: list[Observed], current: Observed | None) -> Held | None:
         """Why a change is not begun now. What has run here and is gone is made anew at any time, as it is declared now."""
@@ -227,24 +244,6 @@ class _Draft:
         else:
             release = f"bring host {host} back; when it is gone for good, commit `state: lost` in Host/{host}"
             self.hold(ref, f"host {host} cannot be seen: {reason}", None, instance, verb, release)
-
-    def tell(self) -> None:
-        """One action for each ProxyGroup whose proxies are to be told something new; and what they are not told yet."""
-        changed: dict[Ref, dict[str, Snapshot]] = defaultdict(dict)
-        for ref, group, snapshot in news(self.wanted, self.facts):
-            order = guard.suspended(ref, str(group), XDS, self.facts)
-            if order is not None:
-                reason, until, release = guard.words_of(order)
-                self.hold(ref, reason, until, "", "update", release)
-            else:
-                changed[group][node_id(ref)] = snapshot
-        for group, told in changed.items():
-            versions = sorted({snapshot.version for snapshot in told.values()})
-            self.actions.append(
-                Action("update", group, "+".join(versions[:3]), XDS, told, f"new configuration for {some(told)}")
-            )
-        for node, wait in self.facts.awaiting.items():
-            self.hold(Ref.parse(f"Proxy/{node}"), wait.why, None, "", "update", overdue=wait.overdue)
 
     def act(
         self,

@@ -97,7 +97,8 @@ class Port(Part):
     name: Name = "http"
     """The name by which checks, clusters and `${PORT_<NAME>}` speak of it."""
     port: PortNumber | None = None
-    """A fixed number. Left out, the driver chooses a free one and tells the workload by `${PORT_<NAME>}`."""
+    """A fixed number. Left out, the driver chooses a free one and tells the workload by `${PORT_<NAME>}`. Under a fixed one,
+    what replaces an instance on its host is made after that has stopped, and requests fail in between."""
     protocol: Literal["tcp", "unix"] = "tcp"
     """`unix`: a socket path in the instance's own directory instead of a number."""
 
