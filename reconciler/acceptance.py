@@ -7,10 +7,10 @@ from typing import Any
 from reconciler.core.envelope import digest_of
 from reconciler.core.model import Problem, Ref
 from reconciler.core.parse import Document
-from reconciler.core.proposal import Proposed, Refused, read_body
+from reconciler.core.proposal import Change, Proposed, Refused, read_body
 from reconciler.core.show_layout import harmless
 from reconciler.core.told import brought_back
-from reconciler.core.written import BY_HAND, Files, Made, made
+from reconciler.core.written import BY_HAND, Files, Made, made, together
 from reconciler.git import Person, Source, SourceError, Tree
 from reconciler.load import Loader, Parses
 from reconciler.log import Log
@@ -136,22 +136,25 @@ class Acceptance:
 
     def made(self, proposed: Proposed, files: Files, tree: Tree, texts: dict[str, bytes]) -> tuple[Made, ...]:
         """Its changes, one after the other; what is new is put into `texts`. Raises Refused, and then it counts for nothing."""
-        results: list[Made] = []
+        results, rendered = list[Made](), False
         read = _reading(self._source, texts)
+        files, done = together(proposed.changes, files, lambda blob: read([blob])[blob])
+        texts.update((files.files[one.path], one.text) for one in done.values() if one.text is not None)
         for change in proposed.changes:
+            if change.ref in done:
+                results.append(done[change.ref])
+                continue
             result = made(change, files, lambda blob: read([blob])[blob])
             if result.path and result.text is not None:
                 texts[result.files.files[result.path]] = result.text
-            if result.path and result.files.documents is None:
-                loaded = self._loaded(tree, result.files, texts)
-                digest = _digest(loaded.files, change.ref)
-                if digest != result.digest and not result.created:
-                    what = f"no patch in the environment's own layer makes {change.ref} what it is to be"
-                    raise Refused("unwritable", what, BY_HAND)
-                # To what is new here, the environment may add labels.
-                result = replace(result, files=loaded.files, digest=digest)
-            files = result.files
+            # Of each other resource they are as they were; what layers make of all of it is found out once.
+            files = replace(result.files, documents=files.documents) if result.files.documents is None else result.files
+            rendered = rendered or (bool(result.path) and result.files.documents is None)
             results.append(result)
+        if rendered:
+            files = self._loaded(tree, replace(files, documents=None), texts).files
+            results = [_rendered(change, one, files) for change, one in zip(proposed.changes, results, strict=True)]
+        results[-1] = replace(results[-1], files=files)
         return tuple(results)
 
 
@@ -161,9 +164,15 @@ def _each_named(state: State, accepted: Sequence[Accepted]) -> bool:
     return gone >= (state.files.documents or {}).keys()
 
 
-def _digest(files: Files, ref: Ref) -> str:
-    found = (files.documents or {}).get(ref)
-    return digest_of(found.value) if found is not None else ""
+def _rendered(change: Change, made: Made, files: Files) -> Made:
+    """The same, as the layers have it in the end. Raises Refused."""
+    found = (files.documents or {}).get(change.ref)
+    digest = digest_of(found.value) if found is not None else ""
+    if digest != made.digest and made.path and not made.created:
+        what = f"no patch in the environment's own layer makes {change.ref} what it is to be"
+        raise Refused("unwritable", what, BY_HAND)
+    # To what is new here, the environment may add labels.
+    return replace(made, digest=digest)
 
 
 def _reading(source: Source, texts: Mapping[str, bytes]) -> Callable[[Iterable[str]], Mapping[str, bytes]]:

@@ -15,7 +15,7 @@ from api.changes import Done, Terms, Writer
 from api.fleet import SETTLING_S
 from api.written import written
 from reconciler.core.model import Ref
-from reconciler.core.proposal import MOST_CHANGES, Change, Refused
+from reconciler.core.proposal import MOST_CHANGES, MOST_TOLD, Change, Refused
 from tests.committing import HEAD, Committing, cluster, together, value
 from tests.repos import Origin, git, hermetic, make_origin
 
@@ -120,6 +120,7 @@ def test_all_or_nothing(convoy: Committing) -> None:
         ("precondition", (patch("a", 3), Change("patch", Ref("Cluster", "b"), {"spec": {}}, match=("0" * 16,)))),
         ("exists", (patch("a", 3), put("Cluster", "b", {"endpoints": ["127.0.0.1:2"]}, new=True))),
         ("bad-change", (patch("a", 3), patch("a", 4))),
+        ("too-many", tuple(Change("delete", Ref("Cluster", f"n{n}")) for n in range(MOST_TOLD + 1))),
         ("too-many", tuple(put("Cluster", f"n{n}", {"endpoints": ["127.0.0.1:2"]}) for n in range(MOST_CHANGES + 1))),
     ]
     for code, each in tries:
@@ -167,14 +168,14 @@ def test_among_others(convoy: Committing) -> None:
 
 
 def test_many_at_once(convoy: Committing) -> None:
-    """As many as one commit may be: each delete is confirmed by it, and its message is one that is read."""
-    names = [f"n{n}" for n in range(MOST_CHANGES)]
+    """As many as one commit may delete: each is confirmed by it, and its message is one that is read."""
+    names = [f"n{n}" for n in range(MOST_TOLD)]
     make(convoy, *(put("Cluster", name, {"endpoints": ["127.0.0.1:2"]}) for name in names))
     make(convoy, *(Change("delete", Ref("Cluster", name)) for name in names))
     assert len(convoy.log()) == 3
     said = convoy.log("%B")
     assert "  and 150 more" in said
-    assert sum(line.startswith("Convoy-Confirm: Cluster/n") for line in said) == MOST_CHANGES
+    assert sum(line.startswith("Convoy-Confirm: Cluster/n") for line in said) == MOST_TOLD
 
 
 def test_in_an_environment(tmp_path: Path, sockets: Path, origin: Origin) -> None:

@@ -29,8 +29,9 @@ VERBS: dict[str, str] = {
     "delete": "Delete",
 }
 LONGEST_MESSAGE, LONGEST_TITLE = 500, 72
-# As many as one commit's trailers can confirm (core/told.py), and a person can still read.
-MOST_CHANGES, MOST_LISTED = 200, 50
+# A deployment to all proxies of a fleet of 2,000; of what a trailer says, as many as count in one commit (core/told.py); and as
+# many are listed as a person can still read.
+MOST_CHANGES, MOST_TOLD, MOST_LISTED = 2_001, 200, 50
 FLEET = "fleet/"
 
 
@@ -111,9 +112,10 @@ def _read_change(body: Mapping[str, Any]) -> Change:
 
 def checked(proposed: Proposed) -> Proposed:
     """The same; raises Refused where one commit cannot be all of it."""
-    if len(proposed.changes) > MOST_CHANGES:
-        what = f"{len(proposed.changes)} changes at once are more than {MOST_CHANGES}"
-        raise Refused("too-many", what, "ask for them in several requests")
+    told = sum(one.verb in ("delete", "rollback") for one in proposed.changes)
+    if len(proposed.changes) > MOST_CHANGES or told > MOST_TOLD:
+        what = f"{len(proposed.changes)} changes at once, {told} of them to delete or roll back, are too many"
+        raise Refused("too-many", what, f"at most {MOST_CHANGES:,} go at once, {MOST_TOLD} of these: ask in several requests")
     ref, times = Counter(one.ref for one in proposed.changes).most_common(1)[0]
     if times > 1:
         raise Refused("bad-change", f"{ref} is named {times} times", "say once what is to become of it")

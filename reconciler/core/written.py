@@ -1,6 +1,6 @@
 """A fleet's files with one change made to them: in the document's own lines, in a new file, or in the environment's layer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,6 +74,52 @@ def made(change: Change, before: Files, text: Text) -> Made:
     return Made(result, path, new, digest_of(after) if after is not None else "", here is None)
 
 
+def together(changes: Sequence[Change], before: Files, text: Text) -> tuple[Files, dict[Ref, Made]]:
+    """Those of the changes that say something else within their documents' own lines, as `made` does them one after the other,
+    but at once: a file is read and written once, however many of them stand in it. Raises Refused."""
+    documents = before.documents or {}
+    edits: dict[str, dict[Ref, tuple[Document, bytes, str]]] = {}
+    texts: dict[str, bytes] = {}
+    for change in changes if len(changes) > 1 and not before.layers else ():
+        here = documents.get(change.ref)
+        after = wanted(change, here.value) if here is not None else None
+        if here is None or after is None or after == here.value:
+            continue
+        try:
+            raw = rewritten(here.raw, here.value, after)
+        except NotRewritten:
+            continue
+        path = here.source.file
+        if path not in texts:
+            texts[path] = text(before.files[path])
+        if _alone(raw, here, texts[path]):
+            edits.setdefault(path, {})[change.ref] = here, raw, digest_of(after)
+    files, known, results = dict(before.files), dict(documents), dict[Ref, Made]()
+    beside: dict[str, dict[Ref, Document]] = {}
+    for ref, one in documents.items() if edits else ():
+        if one.source.file in edits and ref not in edits[one.source.file]:
+            beside.setdefault(one.source.file, {})[ref] = one
+    for path, every in edits.items():
+        new = texts[path]
+        for here, raw, _ in sorted(every.values(), key=lambda edit: edit[0].source.start, reverse=True):
+            new = new[: here.source.start] + raw + new[here.source.end :]
+        named = ((before.ref(one), one) for one in parse(path, blob_id(new), new).documents)
+        now = {ref: one for ref, one in named if ref is not None}
+        as_meant = all(ref in now and digest_of(now[ref].value) == edit[2] for ref, edit in every.items())
+        others = beside.get(path, {})
+        kept = all(ref in now and now[ref].raw == one.raw for ref, one in others.items())
+        if not (as_meant and kept) or len(now) != len(every) + len(others):
+            # Told one by one, by whoever can say which of them it is.
+            continue
+        files[path] = blob_id(new)
+        known |= now
+        for ref, (here, _, digest) in every.items():
+            _unflawed(ref, now[ref], here)
+            results[ref] = Made(before, path, new, digest)
+    result = replace(before, files=files, documents=known) if results else before
+    return result, {ref: replace(one, files=result) for ref, one in results.items()}
+
+
 def _own(files: Files, document: Document) -> bool:
     """Whether it is just a document in the fleet's own directory."""
     return document.trail is None and root_of(document.source.file, files.roots) == files.root
@@ -108,11 +154,16 @@ def _new(ref: Ref, before: Files, after: Mapping[str, Any], text: Text) -> tuple
 def _with(old: bytes, here: Document, after: Mapping[str, Any], ref: Ref) -> bytes:
     source = here.source
     raw = rewritten(here.raw, here.value, after)
-    last = source.end == len(old)
-    if here.column == 0 and MARKER.search(raw) is None and (last or raw.endswith(b"\n")):
+    if here.column == 0 and _alone(raw, here, old):
         return old[: source.start] + raw + old[source.end :]
     there = Written(source.file, source.blob, source.line, source.start, source.end, here.raw, digest_of(here.value))
     return spliced(old, there, replace(there, raw=raw, digest=digest_of(after)), ref)
+
+
+def _alone(raw: bytes, here: Document, old: bytes) -> bool:
+    """Whether these bytes can just stand where the document stands in `old`."""
+    begun = here.column == 0 or raw.startswith((b"\n", b"\r"))
+    return begun and MARKER.search(raw) is None and (here.source.end == len(old) or raw.endswith(b"\n"))
 
 
 def _without(old: bytes, here: Document) -> bytes | None:

@@ -74,9 +74,9 @@ class Asked:
         if match and not {declared.digest, "*"} & {*match}:
             raise Refused("precondition", f"{declared.ref} is not what If-Match says", "read it again, and decide anew")
 
-    def make(self, *every: Change) -> tuple[Found | None, ...]:
+    def make(self, *every: Change) -> Found:
         """All of these changes by one commit, or none, on the terms of this request (If-Match, Idempotency-Key, `wait`, …),
-        which are about the first: each resource as it is then, None where it is gone. Raises what api/changes.py does, and
+        which are about the first, and that as it is then. Raises what api/changes.py does, NotFound where it is gone, and
         wire.Planned where only the plan was asked for."""
         done = changes.make(self.reach, every, _writer(self.account), self._terms())
         if done.proposal is None:
@@ -85,21 +85,18 @@ class Asked:
             request.environ["convoy.late"] = True
         if set(done.proposal.refs) != {str(one.ref) for one in every}:
             # Asked for before, under this key, when other names were free.
-            return tuple(self.reach.fleet.get(Ref.parse(ref)) for ref in done.proposal.refs)
-        return written(self.reach, done)
+            found = self.reach.fleet.get(Ref.parse(done.proposal.refs[0]))
+        else:
+            (found,) = written(self.reach, replace(done, proposed=replace(done.proposed, changes=done.proposed.changes[:1])))
+        if found is None:
+            raise wire.NotFound("resource any more")
+        return found
 
     def _terms(self) -> changes.Terms:
         """With one key a request has to be the same each time, secrets aside: what is kept of it must not tell them."""
         terms = changes.terms(request)
         said = [self.operation.id, request.path, terms.match, terms.new, terms.message, _without_secrets(self.body)]
         return replace(terms, asks=hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest())
-
-    def made(self, change: Change) -> Found:
-        """The same for one that is there afterwards."""
-        (found,) = self.make(change)
-        if found is None:
-            raise wire.NotFound("resource any more")
-        return found
 
     def changed(self, change: Callable[[], Change]) -> Found:
         """The same where the change depends on what is read (its `match` is what was read)."""

@@ -30,7 +30,7 @@ class Rollout(Spec):
     """The Configuration."""
     revision: Revision
     """The commit, by all its 40 digits, that declares it as it is taken to the proxies."""
-    proxies: tuple[Name, ...] = Field(min_length=1, max_length=1000)
+    proxies: tuple[Name, ...] = Field(min_length=1, max_length=2000)
     """The Proxies that it is taken to."""
     strategy: Literal["all-at-once"] = "all-at-once"
     """In which order: they are all told in the same moment."""

@@ -11,7 +11,7 @@ from reconciler.core.model import Ref
 from reconciler.core.rollout import Progress, Turn
 from reconciler.core.status import Status
 from reconciler.record import status_json
-from tests.api.envoy_fleet.edges import edge_fleet, proxy
+from tests.api.envoy_fleet.edges import edge_fleet, proxies, proxy
 from tests.api.envoy_fleet.playing import Dialect
 from tests.fleets import load_text
 
@@ -47,6 +47,23 @@ def test_one_commit(dialect: Dialect) -> None:
     again = dialect.made("deployments.create", {"proxy_ids": ["edge-1"], "version_id": second})
     newest = dialect.made("deployments.list", query={"sort_by": "created_at", "order": "desc"})["data"][0]
     assert newest["id"] == again["id"]
+
+
+def test_to_many(dialect: Dialect) -> None:
+    """One commit, also to more than a delete may be of; of what stands in one file beside them every other byte stays."""
+    edge_fleet(dialect)
+    assert dialect.origin is not None
+    names = [f"edge-{n}" for n in range(10, 220)]
+    before = "# ours\n" + proxies("edge", *range(10, 220)) + "# the last\n"
+    dialect.origin.commit({"many.yaml": before})
+    dialect.follow()
+    commits = len(dialect.log())
+    made = dialect.made("deployments.create", {"proxy_ids": names, "version": 1})
+    assert made["progress"]["total_proxies"] == len(names)
+    assert len(dialect.log()) == commits + 1
+    added = f', "configuration": "edge", "revision": "{made["revision"]}"'
+    assert dialect.file("many.yaml").replace(added, "") == before
+    assert dialect.file("many.yaml").count(added) == len(names)
 
 
 def test_names_and_numbers(dialect: Dialect) -> None:
@@ -88,7 +105,7 @@ def test_the_documented_example_is_refused_by_name(dialect: Dialect) -> None:
         ({"deployment_strategy": "quick"}, "deployment_strategy"),
         ({"canary_config": {"percentage": 10}}, "canary_config"),
         ({"proxy_ids": []}, "proxy_ids"),
-        ({"proxy_ids": ["edge-1"] * 200}, "proxy_ids"),
+        ({"proxy_ids": ["edge-1"] * 2001}, "proxy_ids"),
         ({"proxy_ids": "edge-1"}, "proxy_ids"),
         ({"proxy_ids": ["edge-1", "edge-9"]}, "proxy_ids[1]"),
         ({"proxy_ids": ["edge-1", "edge-1"]}, "proxy_ids[1]"),

@@ -7,12 +7,10 @@ from api.surfaces.envoy_fleet.wire import Invalid, moment
 from reconciler.core.declared import Declared, Version
 from reconciler.core.envelope import LONGEST_NAME
 from reconciler.core.model import Ref
-from reconciler.core.proposal import MOST_CHANGES, Change
+from reconciler.core.proposal import Change
 from reconciler.core.rollout import COMPLETED, FAILED, counts_said
 
 KIND, CONFIGURATION, PROXY = "Rollout", "Configuration", "Proxy"
-# One of the changes is the Rollout itself.
-MOST_PROXIES = MOST_CHANGES - 1
 ALL_AT_ONCE = "all_at_once"
 # As the document calls it; what came after it came instead of it.
 STATUSES = {"superseded": "failed"}

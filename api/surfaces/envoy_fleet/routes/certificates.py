@@ -34,7 +34,7 @@ def add(served: Operations) -> None:
         body = asked.body
         whole = mapping.chain(body)
         key = sealed(asked.reach.run, {"private_key": body["private_key"]})["private_key"]
-        made = asked.made(mapping.created(body["name"], asked.account.tenant, whole, key)).declared
+        made = asked.make(mapping.created(body["name"], asked.account.tenant, whole, key)).declared
         return tagged(made, _shown(asked, [made])[0])
 
 

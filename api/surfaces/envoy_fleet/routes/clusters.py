@@ -16,7 +16,7 @@ def add(served: Operations) -> None:
 
     @served("clusters.create")
     def create(asked: Asked) -> Answer:
-        made = asked.made(mapping.created(asked.body, asked.account.tenant)).declared
+        made = asked.make(mapping.created(asked.body, asked.account.tenant)).declared
         return tagged(made, mapping.shown(made))
 
     @served("clusters.update")

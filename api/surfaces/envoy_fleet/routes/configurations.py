@@ -204,7 +204,7 @@ def _added(asked: Asked, id: str, which: Any, entry_of: Any, views: Views) -> An
     declared = asked.find(KIND, id, WORD)
     entry = entry_of(asked.body, declared.tenant, ports(asked.reach.store, declared.tenant))
     ref = Ref(KIND, declared.name, declared.tenant)
-    made = asked.made(Change("append", ref, {"spec": {which: [entry]}})).declared
+    made = asked.make(Change("append", ref, {"spec": {which: [entry]}})).declared
     (one,) = _entries(made, views(made, entry, asked), which)
     return tagged(made, one.shown)
 

@@ -33,7 +33,7 @@ def add(served: Operations) -> None:
         except NotFound as why:
             raise Invalid("vm_id", str(why)) from None
         hidden = sealed(asked.reach.run, secrets) if secrets else {}
-        return _one(asked, asked.made(mapping.created(asked.body, asked.account.tenant, machine, hidden)).declared)
+        return _one(asked, asked.make(mapping.created(asked.body, asked.account.tenant, machine, hidden)).declared)
 
     @served("containers.update_status")
     def update_status(asked: Asked, id: str) -> Answer:

@@ -27,9 +27,7 @@ def add(served: Operations) -> None:
         mapping.refused(asked.body)
         proxies = _proxies(asked)
         version = _version(asked, proxies)
-        made = asked.make(*mapping.created(version, proxies, asked.fresh()))[0]
-        if made is None:
-            raise AssertionError("a Rollout is gone as soon as it was made")
+        made = asked.make(*mapping.created(version, proxies, asked.fresh()))
         return tagged(made.declared, _followed(asked, made.declared))
 
     @served("deployments.status")

@@ -45,7 +45,7 @@ def add(served: Operations) -> None:
 
     @served("virtual_machines.create")
     def create(asked: Asked) -> Answer:
-        return _one(asked, asked.made(mapping.created(asked.body, asked.account.tenant)).declared)
+        return _one(asked, asked.make(mapping.created(asked.body, asked.account.tenant)).declared)
 
     @served("virtual_machines.update")
     def update(asked: Asked, id: str) -> Answer:

@@ -39,7 +39,7 @@ def add(served: Operations) -> None:
         mapping.public(body["url"])
         name = body.get("name") or f"webhook-{asked.fresh()}"
         secret = sealed(asked.reach.run, {"secret": body["secret"]})["secret"] if "secret" in body else None
-        made = asked.made(mapping.created(body, name, asked.account.tenant, secret)).declared
+        made = asked.make(mapping.created(body, name, asked.account.tenant, secret)).declared
         return tagged(made, mapping.shown(made, None, whole=True))
 
     @served("webhooks.test")
