@@ -81,15 +81,20 @@ def get(call: Call, proxy: str, etag: bool) -> None:
             "listeners and clusters of these names are replaced, others stay",
         ),
         ("envoyctl proxy update-config proxy-001 --file config.yaml --dry-run", "what that would do"),
+        (
+            "envoyctl proxy update-config proxy-001 --file config.yaml --replace",
+            "a listener that is not in it any more is gone",
+        ),
         ("envoyctl proxy update-config proxy-001 --file - --wait < config.yaml", "until the proxy runs it"),
     ],
     exits=ends(MOVED, INVALID, LATE),
 )
 @click.argument("proxy", shell_complete=NAMES)
 @click.option("--file", "file", type=FILE, required=True, help="What to lay over it: YAML or JSON; - for standard input.")
+@click.option("--replace", is_flag=True, help="Of the lists that the file names, take away what it does not hold.")
 @changing(match=True)
 @common
-def update_config(call: Call, proxy: str, file: str, terms: Terms) -> None:
+def update_config(call: Call, proxy: str, file: str, replace: bool, terms: Terms) -> None:
     """Change what a proxy is configured with.
 
     What was read with `get -o yaml` can be edited and given back: where somebody else has changed it meanwhile, that is
@@ -98,7 +103,7 @@ def update_config(call: Call, proxy: str, file: str, terms: Terms) -> None:
     from api.client.files import document
     from api.client.wire import Request, id_path
 
-    body = document(file)
+    body = document(file) | ({"replace": True} if replace else {})
     call.change(Request("PUT", f"/proxies/{id_path(proxy)}/configuration", body=body), terms, _active)
 
 

@@ -87,6 +87,35 @@ def test_one_of_its_own_is_changed_where_it_stands(dialect: Dialect) -> None:
     assert len(dialect.log()) == commits
 
 
+def test_what_is_to_be_the_whole_takes_the_rest_away(dialect: Dialect) -> None:
+    """What was read, sent back without an entry and with the word for it; lists that are not named stay, comments too. What is
+    still in use is not taken away, nor what somebody else has added since."""
+    proxied.fleet(dialect, proxied.ONE)
+    dialect.made(PUT, put(cluster("b"), cluster("c")), ids=WEST)
+    read = dialect.made(GET, ids=WEST)
+    read["static_resources"]["clusters"] = [one for one in read["static_resources"]["clusters"] if one["name"] != "b"]
+    assert names(dialect.made(PUT, read, ids=WEST)) == ["web", "b", "c"]
+    said = dialect.made(PUT, read | {"replace": True}, ids=WEST)
+    assert (names(said), names(said, "listeners")) == (["web", "c"], ["http"])
+    assert "- name: http # where people come in" in dialect.file("fleet/edge.yaml")
+    only = {"replace": True, "static_resources": {"clusters": []}}
+    assert dialect.refused(PUT, only, ids=WEST)[0] == 422
+    said = dialect.made(PUT, {"replace": True, "static_resources": {"listeners": []}}, ids=WEST)
+    assert (names(said), names(said, "listeners")) == (["web", "c"], [])
+    commits = len(dialect.log())
+    assert dialect.refused(PUT, read | {"replace": True}, ids=WEST)[0] == 409
+    assert len(dialect.log()) == commits
+
+
+def test_what_others_serve_is_not_taken_away(dialect: Dialect) -> None:
+    """The whole of a proxy's own is another's no more."""
+    proxied.fleet(dialect)
+    before = dialect.made(GET, ids=EAST)
+    said = dialect.made(PUT, {"replace": True, "static_resources": {"listeners": []}}, ids=WEST)
+    assert (said["name"], names(said), names(said, "listeners")) == ("proxy-west-001-config", ["web"], [])
+    assert dialect.made(GET, ids=EAST) == before
+
+
 def test_a_rollback_is_a_new_version_of_old_content(dialect: Dialect) -> None:
     """Also what was added meanwhile is gone again; with the reason as its message."""
     proxied.fleet(dialect)

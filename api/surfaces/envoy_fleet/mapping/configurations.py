@@ -1,7 +1,9 @@
 """A proxy's configuration as section 6 writes it ⇔ a Configuration document.
 
 `static_resources` are Envoy's own messages; what is given is laid over what there is, listeners and clusters by their names
-(EF-C10).
+(EF-C10), so that the documented PUT of one cluster adds it and takes nothing away. Who means the whole says so, by a member of
+our own: with `replace: true` the lists that are named are all there is then, and what they leave out is gone. A list that is
+not named stays in either case.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +29,7 @@ MOST_AT_ONCE = 500
 ANSWERED = ("id", "proxy_id", "name", "active_version")
 # Answered, and another one with each answer.
 PASSING = ("delivery",)
-GIVEN = ("change_description", "static_resources", "dynamic_resources", "admin_config")
+GIVEN = ("change_description", "static_resources", "dynamic_resources", "admin_config", "replace")
 WHY_OURS = "is as Convoy starts its Envoys; leave it out, or say it as it is"
 WHY_NOT = {
     "secrets": "secrets are Certificates here (section 10), and reach a proxy by SDS alone",
@@ -37,10 +39,12 @@ WHY_NOT = {
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be laid over a Configuration: entries of its lists, by their names; and in which words."""
+    """What is to be laid over a Configuration: entries of its lists, by their names; and in which words. `whole`: of the lists
+    that are in `entries`, no others stay."""
 
     entries: Mapping[Which, Sequence[dict[str, Any]]]
     description: str
+    whole: bool = False
 
 
 def static_resources(spec: Spec, tenant: str, port_of: PortOf) -> dict[str, Any]:
@@ -86,7 +90,7 @@ def wanted(body: Mapping[str, Any], spec: Spec, answered: Mapping[str, Any], ten
     for name in body:
         if name not in (*GIVEN, *ANSWERED, *PASSING):
             raise refused((name,), f"is not known here: {did_you_mean(name, GIVEN, 'there is ' + ', '.join(GIVEN))}")
-    if not any(name in body for name in GIVEN[1:]):
+    if not any(name in body for name in GIVEN[1:-1]):
         raise Invalid("static_resources", "one of static_resources, dynamic_resources and admin_config is required")
     for name in ANSWERED:
         _as_it_is(name, body, answered)
@@ -100,8 +104,9 @@ def wanted(body: Mapping[str, Any], spec: Spec, answered: Mapping[str, Any], ten
     for name in given:
         if name not in STATIC:
             raise refused(("static_resources", name), WHY_NOT.get(name, f"there is {' and '.join(STATIC)} here"))
-    found = {which: _entries(which, given.get(which), body, spec, answered, tenant, port_of) for which in STATIC}
-    return Wanted(found, str(body.get("change_description") or ""))
+    named = [which for which in STATIC if given.get(which) is not None]
+    found = {which: _entries(which, given[which], body, spec, answered, tenant, port_of) for which in named}
+    return Wanted(found, str(body.get("change_description") or ""), body.get("replace") is True)
 
 
 def _as_it_is(name: str, body: Mapping[str, Any], answered: Mapping[str, Any]) -> None:
@@ -131,8 +136,6 @@ def _entries(
     port_of: PortOf,
 ) -> list[dict[str, Any]]:
     path: Path = ("static_resources", which)
-    if given is None:
-        return []
     if not isinstance(given, list) or len(given) > MOST_AT_ONCE:
         raise refused(path, f"must be a list of at most {MOST_AT_ONCE}")
     there = {str(one.get("name")): one for one in entries(spec, which)}

@@ -45,10 +45,13 @@ def add(served: Operations) -> None:
             spec = copied(dict(active.spec)) if active is not None else {}
             port_of = ports(asked.reach.store, one.proxy.tenant)
             wanted = configurations.wanted(asked.body, spec, said, one.proxy.tenant, port_of)
-            laid = {which: list(given) for which, given in wanted.entries.items() if given}
+            laid = {which: list(given) for which, given in wanted.entries.items() if given or wanted.whole}
             document = {"spec": laid} if laid else {}
-            whole = upserted(copied(spec), copied(laid))
-            return Change("upsert", one.ref, document), whole, wanted.description
+            if not wanted.whole:
+                return Change("upsert", one.ref, document), upserted(copied(spec), copied(laid)), wanted.description
+            # What has come meanwhile is not among what is to stay.
+            match = (active.digest,) if active is not None and active.digest else ()
+            return Change("patch", one.ref, document, match=match), spec | copied(laid), wanted.description
 
         return _changed(asked, id, make)
 
