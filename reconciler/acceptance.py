@@ -18,6 +18,8 @@ from reconciler.seams import Seams
 from reconciler.store import Proposal, Store, StoreError
 
 LONGEST_WORDS, MOST_PROBLEMS = 1000, 50
+# Of what bases say: each becomes a patch of one file, which is read anew for it.
+MOST_PATCHED = 200
 # State, revision and answer, as the store keeps them.
 End = tuple[Any, str, Mapping[str, Any]]
 
@@ -136,6 +138,9 @@ class Acceptance:
 
     def made(self, proposed: Proposed, files: Files, tree: Tree, texts: dict[str, bytes]) -> tuple[Made, ...]:
         """Its changes, one after the other; what is new is put into `texts`. Raises Refused, and then it counts for nothing."""
+        if files.layers and len(proposed.changes) > MOST_PATCHED:
+            what = f"{len(proposed.changes):,} changes at once are more than one environment.yaml takes"
+            raise Refused("too-many", what, f"in an environment at most {MOST_PATCHED} go at once: ask in several requests")
         results, rendered = list[Made](), False
         read = _reading(self._source, texts)
         files, done = together(proposed.changes, files, lambda blob: read([blob])[blob])

@@ -15,6 +15,7 @@ from api.changes import Done, Terms, Writer
 from api.fleet import SETTLING_S
 from api.written import written
 from reconciler.core.model import Ref
+from reconciler.acceptance import MOST_PATCHED
 from reconciler.core.proposal import MOST_CHANGES, MOST_TOLD, Change, Refused
 from tests.committing import HEAD, Committing, cluster, together, value
 from tests.repos import Origin, git, hermetic, make_origin
@@ -194,6 +195,9 @@ def test_in_an_environment(tmp_path: Path, sockets: Path, origin: Origin) -> Non
             found = convoy.reach.fleet.get(Ref("Cluster", name))
             assert found is not None
             assert found.declared.digest == told["digest"]
+        with pytest.raises(Refused) as refused:
+            make(convoy, *(put("Cluster", f"n{n}", {"endpoints": ["127.0.0.1:2"]}) for n in range(MOST_PATCHED + 1)))
+        assert refused.value.code == "too-many"
 
 
 def test_an_answer_shows_what_was_written(convoy: Committing) -> None:

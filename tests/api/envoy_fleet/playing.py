@@ -38,13 +38,13 @@ LIMITS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 class Dialect(Committing):
     """What it commits is in force at once, as with a loop that is quick."""
 
-    def __init__(self, directory: Path, run: Path, origin: Any) -> None:
+    def __init__(self, directory: Path, run: Path, origin: Any, **more: Any) -> None:
         self._following = threading.Lock()
         self._control: Requests | None = None
         # What else is to be closed before the store is.
         self.closing = ExitStack()
         self._bearers: dict[tuple[str | None, str], dict[str, str]] = {}
-        super().__init__(directory, run, origin)
+        super().__init__(directory, run, origin, **more)
 
     def seals(self) -> Keys:
         """From now on control's socket seals, for these keys."""
