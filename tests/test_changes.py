@@ -14,8 +14,8 @@ from api import changes
 from api.changes import Done, Terms, Writer
 from api.fleet import SETTLING_S
 from api.written import written
-from reconciler.core.model import Ref
 from reconciler.acceptance import MOST_PATCHED
+from reconciler.core.model import Ref
 from reconciler.core.proposal import MOST_CHANGES, MOST_TOLD, Change, Refused
 from tests.committing import HEAD, Committing, cluster, together, value
 from tests.repos import Origin, git, hermetic, make_origin
