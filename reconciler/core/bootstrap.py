@@ -12,6 +12,7 @@ from reconciler.core.envoy import packing
 from reconciler.core.kinds.proxygroup import ProxyGroup
 from reconciler.core.messages import Fault, Message, spelled
 from reconciler.core.pieces import Draft
+from reconciler.core.workloads import NODE
 
 # The cluster of the xDS server itself, as Envoy's own statistics show it.
 XDS_CLUSTER = "convoy-xds"
@@ -22,13 +23,12 @@ FIRST_ANSWER_S = 15
 RETRY_S, LONGEST_RETRY_S = 0.25, 5
 # What only Convoy can know, so a `bootstrap` that says otherwise is a mistake.
 OURS = (("node", "id"), ("node", "cluster"), ("admin", "address"))
-NODE = "\x00node\x00"
 
 
 def bootstrap(spec: ProxyGroup, cluster: str) -> tuple[str, frozenset[str], tuple[Fault, ...]]:
     """The bootstrap of a group's Envoys as JSON, the clusters it holds, and what is wrong with the group's own `bootstrap`.
 
-    `for_node` fills in which Envoy it is for; the host fills in ${PORT_ADMIN}, ${XDS_SOCKET},
+    `proxy_want` fills in which Envoy it is for; the host fills in ${PORT_ADMIN}, ${XDS_SOCKET},
     ${XDS_TOKEN} and ${XDS_INSTANCE} (`model.instance_on`).
     """
     draft = Draft()
@@ -50,10 +50,6 @@ def bootstrap(spec: ProxyGroup, cluster: str) -> tuple[str, frozenset[str], tupl
         return "", clusters, faults
     value = json_format.MessageToDict(message, preserving_proto_field_name=True)
     return json.dumps(value, indent=2, sort_keys=True) + "\n", clusters, ()
-
-
-def for_node(text: str, node: str) -> str:
-    return text.replace(json.dumps(NODE), json.dumps(node))
 
 
 def _unnested(path: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
-from reconciler.core.clusters import eds_target
+from reconciler.core.eds import eds_target
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Ref, Resource

@@ -5,13 +5,14 @@ from functools import lru_cache
 
 from envoy.config.cluster.v3 import cluster_pb2  # type: ignore[import-untyped]
 
+from reconciler.core.eds import eds_name
 from reconciler.core.envoy import ADS
 from reconciler.core.kinds.application import Application
 from reconciler.core.kinds.container import Container
 from reconciler.core.kinds.spec import Run
 from reconciler.core.kinds.traffic import Upstream
 from reconciler.core.messages import Fault, Message, Path
-from reconciler.core.model import Ref, Resource
+from reconciler.core.model import Resource
 from reconciler.core.near import did_you_mean
 from reconciler.core.pieces import Draft, Piece, piece
 
@@ -23,22 +24,6 @@ PANIC_PERCENT = 1.0
 
 # Stands where the real name cannot be told, so that the rest of a cluster can still be checked.
 UNKNOWN_EDS = "Application/unknown/unknown"
-
-
-def eds_name(target: Ref, port: str) -> str:
-    """The EDS name of a port of an Application or Container: `Application/web/http`."""
-    return f"{target}/{port}"
-
-
-@lru_cache(maxsize=16384)
-def eds_target(name: str) -> tuple[Ref, str] | None:
-    """What an EDS name stands for; None for a name that is not one of ours."""
-    head, _, port = name.rpartition("/")
-    try:
-        ref = Ref.parse(head)
-    except ValueError:
-        return None
-    return (ref, port) if ref.kind in ("Application", "Container") and port else None
 
 
 def port_of(target: Resource, wanted: str | None = None) -> str | None:

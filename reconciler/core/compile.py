@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 from reconciler.core import clusters
 from reconciler.core.bootstrap import bootstrap
+from reconciler.core.eds import eds_name
 from reconciler.core.group import Found, Group, Host, Part, Traffic, bound, host_of, port_parts, ports
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.kinds.proxy import Proxy
@@ -198,7 +199,7 @@ class _Run:
         port = clusters.port_of(resource)
         if port is None:
             return None
-        piece = clusters.application_cluster(resource.ref.name, clusters.eds_name(resource.ref, port))
+        piece = clusters.application_cluster(resource.ref.name, eds_name(resource.ref, port))
         return Part(piece, bound(piece, resource.ref, self._where(resource)))
 
     def _group(self, resource: Resource, hosts: Mapping[int, tuple[Host, ...]], tenant: _Tenant) -> tuple[str, frozenset[str]]:

@@ -7,7 +7,8 @@ from typing import cast
 
 from reconciler.core import envoy
 from reconciler.core.carried import told_as
-from reconciler.core.clusters import eds_target, is_address
+from reconciler.core.clusters import is_address
+from reconciler.core.eds import eds_target
 from reconciler.core.handover import node_id
 from reconciler.core.kinds.proxy import Proxy
 from reconciler.core.model import XDS_TYPES, FleetState, Observed, ObservedState, Ref, Snapshot, Want, XdsResource, digest

@@ -5,10 +5,7 @@ from functools import lru_cache
 from math import floor
 from typing import Any, cast
 
-from envoy.config.endpoint.v3 import endpoint_pb2  # type: ignore[import-untyped]
-
 from reconciler.core import health
-from reconciler.core.envoy import content
 from reconciler.core.facts import Facts
 from reconciler.core.health import Verdict
 from reconciler.core.kinds.certificate import Certificate
@@ -121,6 +118,11 @@ class Told:
 
 @lru_cache(16384)
 def _endpoints(body: bytes) -> tuple[int, int]:
+    # Here: Envoy's types take long to import, and who shows what has been judged needs none of them.
+    from envoy.config.endpoint.v3 import endpoint_pb2  # type: ignore[import-untyped]
+
+    from reconciler.core.envoy import content
+
     message = endpoint_pb2.ClusterLoadAssignment.FromString(content(body))
     words = [one.health_status for group in message.endpoints for one in group.lb_endpoints]
     # https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/health_check.proto#enum-config-core-v3-healthstatus

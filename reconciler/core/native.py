@@ -12,7 +12,7 @@ from google.protobuf import duration_pb2  # type: ignore[import-untyped]
 from reconciler.core import clusters, listeners, routes
 from reconciler.core.adopt.same import as_said, differences
 from reconciler.core.adopt.spell import spelled_cluster, spelled_listener, spelled_routes
-from reconciler.core.clusters import eds_name, eds_target
+from reconciler.core.eds import eds_name, eds_target
 from reconciler.core.envoy import content
 from reconciler.core.kinds.traffic import InlineCluster, Listener, Routes
 from reconciler.core.messages import Fault, Message, Path, message_class, parse

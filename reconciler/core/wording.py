@@ -14,6 +14,7 @@ from reconciler.core.compose import said
 from reconciler.core.kinds.container import CONTAINER_ID_PATTERN, CPU_PATTERN, IMAGE_PATTERN, MEMORY_PATTERN
 from reconciler.core.kinds.document import NEED_PATTERN, LabelName, Uid
 from reconciler.core.kinds.environment import POINTER_PATTERN, VARIABLE_PATTERN
+from reconciler.core.kinds.part import told
 from reconciler.core.kinds.proxy import Revision
 from reconciler.core.kinds.sealed import HASH_PATTERN
 from reconciler.core.kinds.sealed import SEALED as SEALED_TAG
@@ -179,6 +180,7 @@ ONE = {"entries": "entry", "characters": "character"}
 class Surroundings:
     """What the models say about a path: the fields beside its last part, what it may be, whether it must not be shown."""
 
+    model: type[BaseModel] | None
     fields: Mapping[str, FieldInfo]
     field: FieldInfo | None
     annotation: Any
@@ -187,21 +189,22 @@ class Surroundings:
     @classmethod
     def of(cls, model: type[BaseModel], path: tuple[str | int, ...]) -> "Surroundings":
         annotation: Any = model
+        beside: type[BaseModel] | None = None
         fields: Mapping[str, FieldInfo] = {}
         field: FieldInfo | None = None
         secret = False
         for part in path:
             annotation = holder(annotation)
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                fields = {one.alias or name: one for name, one in annotation.model_fields.items()}
+                beside, fields = annotation, {one.alias or name: one for name, one in annotation.model_fields.items()}
                 field = fields.get(str(part))
                 annotation = field.annotation if field else None
                 secret = secret or bool(field and not field.repr)
             else:
                 arguments = get_args(annotation)
                 annotation = arguments[-1 if get_origin(annotation) is dict else 0] if arguments else None
-                fields, field = {}, None
-        return cls(fields, field, unwrapped(annotation), secret)
+                beside, fields, field = None, {}, None
+        return cls(beside, fields, field, unwrapped(annotation), secret)
 
     @property
     def siblings(self) -> Iterable[str]:
@@ -212,8 +215,11 @@ class Surroundings:
         return list(get_args(self.annotation)) if get_origin(self.annotation) is typing.Literal else []
 
     def about(self, name: str | int) -> str:
-        field = self.fields.get(str(name))
-        return (field.description or "").partition("\n")[0] if field else ""
+        """The first line of what is told of this field."""
+        if self.model is None or str(name) not in self.fields:
+            return ""
+        texts = {self.model.model_fields[field].alias or field: text for field, text in told(self.model).items()}
+        return (self.fields[str(name)].description or texts.get(str(name), "")).partition("\n")[0]
 
     @staticmethod
     def given(value: Any) -> Iterable[str]:

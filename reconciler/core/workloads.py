@@ -1,10 +1,10 @@
 """Workloads: every Container, replica and Proxy with all that its driver needs, and the digests that tell old from new."""
 
+import json
 from functools import cache
 from math import ceil
 from typing import Any, cast
 
-from reconciler.core.bootstrap import for_node
 from reconciler.core.kinds.application import Application
 from reconciler.core.kinds.container import Container
 from reconciler.core.kinds.proxy import Proxy
@@ -12,6 +12,8 @@ from reconciler.core.kinds.proxygroup import ProxyGroup
 from reconciler.core.kinds.spec import Check, HttpRequest, Port, Run, Spec, Stop
 from reconciler.core.model import Ref, Resource, Want, digest
 
+# Stands in a group's bootstrap where each of its Envoys says which one it is.
+NODE = "\x00node\x00"
 # Where something runs and how often says nothing about what it is: none of these replaces an instance.
 PLACEMENT = frozenset({"host", "hosts", "replicas", "port"})
 # What of a group its Envoys are started with; all else reaches a running Envoy by xDS.
@@ -90,7 +92,7 @@ def proxy_want(resource: Resource, its_group: Resource, bootstrap: str) -> Want:
     admin = "admin"
     run = Run(
         command=command,
-        files={"bootstrap.json": for_node(bootstrap, node_name(resource.ref))},
+        files={"bootstrap.json": bootstrap.replace(json.dumps(NODE), json.dumps(node_name(resource.ref)))},
         ports=(Port(name=admin, protocol="unix"),),
         check=Check(http=HttpRequest(path="/ready", port=admin)),
         restart="always",

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from envoy.config.endpoint.v3 import endpoint_pb2  # type: ignore[import-untyped]
 
-from reconciler.core.clusters import eds_target
 from reconciler.core.connect import Connector
+from reconciler.core.eds import eds_target
 from reconciler.core.envoy import content, endpoints_of
 from reconciler.core.facts import Facts
 from reconciler.core.model import XDS, Action, FleetState, ObservedState, Outcome, Plan, Ref, Snapshot, XdsResource

@@ -16,7 +16,7 @@ from reconciler.core.adopt.spell import spelled_cluster, spelled_listener, spell
 from reconciler.core.adopt.start import Start
 from reconciler.core.adopt.tls import Certificates, served
 from reconciler.core.adopt.write import Draft
-from reconciler.core.clusters import eds_target
+from reconciler.core.eds import eds_target
 from reconciler.core.envoy import ADS
 from reconciler.core.messages import Message, dotted
 from reconciler.core.model import Ref

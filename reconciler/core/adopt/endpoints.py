@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from reconciler.core.adopt.inventory import Item
 from reconciler.core.adopt.ledger import Ledger
-from reconciler.core.clusters import eds_target
+from reconciler.core.eds import eds_target
 from reconciler.core.messages import Message
 
 # What a dump shows where nobody has set it, in percent:

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from reconciler.core import clusters, listeners, routes
 from reconciler.core.adopt.same import differences, overlaid
-from reconciler.core.clusters import eds_target, is_address
+from reconciler.core.clusters import is_address
+from reconciler.core.eds import eds_target
 from reconciler.core.envoy import content
 from reconciler.core.kinds.traffic import InlineCluster, Listener, Routes
 from reconciler.core.messages import Fault, Message

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.document import document_model
 from reconciler.core.kinds.environment import KIND, Environment
+from reconciler.core.kinds.part import told
 from reconciler.core.kinds.spec import Spec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -21,6 +23,16 @@ class _Plain(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        """With what stands below each field."""
+        made: dict[str, Any] = super().model_schema(schema)
+        model: type[BaseModel] = schema["cls"]
+        for name, text in told(model).items():
+            field = model.model_fields[name]
+            if field.description is None:
+                made["properties"][field.alias or name]["description"] = text
+        return made
 
 
 def schemas(kinds: Mapping[str, type[Spec]] = KINDS) -> dict[str, dict[str, Any]]:
