@@ -23,6 +23,7 @@ from reconciler.log import Log
 from reconciler.makers import makers
 from reconciler.seams import Seams
 from reconciler.store import Store
+from tests import routes as routes
 from tests.repos import Origin, git
 
 HEAD = "apiVersion: convoy/v1\nkind: {}\nmetadata:\n  name: {}\n"

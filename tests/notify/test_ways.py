@@ -201,7 +201,11 @@ class Mailbox(socketserver.StreamRequestHandler):
                 self.say("250-mailbox\r\n250 " + ("AUTH PLAIN" if secure else "STARTTLS"))
             elif word == "STARTTLS":
                 self.say("220 go on")
-                self.connection = self.context.wrap_socket(self.connection, server_side=True)
+                try:
+                    self.connection = self.context.wrap_socket(self.connection, server_side=True)
+                except (ssl.SSLError, OSError):
+                    # Who does not trust us goes, and says so where it is asked about.
+                    return
                 self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
                 secure = True
             elif word == "AUTH":

@@ -57,21 +57,23 @@ class Served:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One for all: a repository takes longer to make than most tests take."""
+    """One for all: a repository takes longer to make than most tests take. Nothing stays as it is set here: other tests come
+    in between, and after."""
     directory = tmp_path_factory.mktemp("envoyctl")
-    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as closing:
+    with contextlib.ExitStack() as closing:
         # A socket's path may have 103 bytes.
         run = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="convoy-")))
-        repos.hermetic(patch)
-        # All of these tests come from one address, and log in more often than five times a minute.
-        patch.setattr(rates, "rates", lambda: {**contract.rates(), "auth": 1000})
-        origin = repos.make_origin(directory)
-        origin.commit({"README.md": "a fleet\n"})
-        dialect = closing.enter_context(contextlib.closing(Dialect(directory, run, origin)))
-        dialect.seals()
-        proxied.fleet(dialect, proxied.FLEET | CORE)
-        for name in ("proxy-west-001", "proxy-east-001"):
-            proxied.faring(dialect, name)
+        with pytest.MonkeyPatch.context() as patch:
+            repos.hermetic(patch)
+            # All of these tests come from one address, and log in more often than five times a minute.
+            patch.setattr(rates, "rates", lambda: {**contract.rates(), "auth": 1000})
+            origin = repos.make_origin(directory)
+            origin.commit({"README.md": "a fleet\n"})
+            dialect = closing.enter_context(contextlib.closing(Dialect(directory, run, origin)))
+            dialect.seals()
+            proxied.fleet(dialect, proxied.FLEET | CORE)
+            for name in ("proxy-west-001", "proxy-east-001"):
+                proxied.faring(dialect, name)
         server = make_server("127.0.0.1", 0, dialect.app, threaded=True)
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         serving.start()
@@ -82,7 +84,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def served(shared: Served) -> Served:
+def served(shared: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
+    repos.hermetic(monkeypatch)
     return shared
 
 
