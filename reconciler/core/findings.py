@@ -35,7 +35,8 @@ def instance(one: Observed | None) -> health.Instance:
 
 
 def proxy(one: Observed | None, node: str, waits: str, facts: Facts) -> health.Proxy:
-    return health.Proxy(instance(one), node in facts.connected or node in facts.away, not waits, waits)
+    shared = _text(one.fields.get("shared")) if one is not None else ""
+    return health.Proxy(instance(one), node in facts.connected or node in facts.away, not waits, waits, shared)
 
 
 def application(parts: Sequence[tuple[Observed | None, Verdict]]) -> health.Application:

@@ -52,12 +52,14 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An Envoy: its instance, and whether it has what it is told. `waits` says in words what it still has to do."""
+    """An Envoy: its instance, and whether it has what it is told. `waits` says in words what it still has to do, `shared` who
+    listens on a port of it too."""
 
     instance: Instance = field(default_factory=Instance)
     connected: bool = False
     synced: bool = False
     waits: str = ""
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ def proxy(seen: Proxy) -> Verdict:
     under = instance(seen.instance)
     if under.status != "healthy":
         return under
+    if seen.shared:
+        return Verdict("unhealthy", seen.shared)
     if not seen.connected:
         return Verdict("healthy" if not seen.waits else "degraded", seen.waits)
     return Verdict("healthy", "" if seen.synced else seen.waits)

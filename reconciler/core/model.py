@@ -111,7 +111,8 @@ class Observed:
     of the fields that change in place, where the driver can tell them), `state` (starting | running | stopping |
     stopped | failed; lost: nothing supervises it, so an update must start it again; unknown), `address`, `ports` (name ⇒
     number or socket path), `pid`, `restarts`, `exit` (status of the last run), `log` (path of its newest output), `stop_s`
-    (the longest an orderly end may take). `since` is when its health last changed.
+    (the longest an orderly end may take), `shared` (who else listens on a port of an Envoy, in words). `since` is when its
+    health last changed.
     """
 
     ref: Ref

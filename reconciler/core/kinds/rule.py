@@ -22,9 +22,9 @@ class HealthRule(Part):
     """In CEL (https://cel.dev), true while all is well: `healthy >= replicas - 1 && restarts < 5`.
 
     Of every kind there are `name`, `tenant`, `labels`, `status` and `message`. Container: `there`, `state`, `check`, `said`,
-    `restarts`, `exit`, `ended`, `failedChecks`, `latencyMs`. Proxy: these, and `connected`, `synced`, `waits`. Application:
-    `replicas`, `healthy`, `starting`, `unhealthy`, `restarts`, `worst`. ProxyGroup, Configuration, Cluster, VirtualHost:
-    `proxies`, `connected`, `inForce`, `endpoints`, `healthyEndpoints`, `empty`, `bare`.
+    `restarts`, `exit`, `ended`, `failedChecks`, `latencyMs`. Proxy: these, and `connected`, `synced`, `waits`, `shared`.
+    Application: `replicas`, `healthy`, `starting`, `unhealthy`, `restarts`, `worst`. ProxyGroup, Configuration, Cluster,
+    VirtualHost: `proxies`, `connected`, `inForce`, `endpoints`, `healthyEndpoints`, `empty`, `bare`.
     Certificate: `known`, `daysLeft`, `madeHere`.
     Host: `seen`, `blind`, `state`, `workloads`.
     """

@@ -20,6 +20,7 @@ from reconciler.drivers.process.instance import HOME, Mark, name_of, own_mark, r
 from reconciler.drivers.process.logs import read
 from reconciler.drivers.process.look import Look, known_secrets, locked
 from reconciler.drivers.process.ports import choose
+from reconciler.drivers.process.shared import Shared
 from reconciler.drivers.process.supervise import Until, alone, end, reap, start, tell
 from reconciler.drivers.process.usage import usage
 from reconciler.rundir import run_directory
@@ -53,6 +54,7 @@ class Process:
         self._host, self._spec, self._directory = host, spec, Path(os.path.abspath(directory))
         self._installation, self._xds_socket, self._xds_token, self._seams = installation, xds_socket, xds_token, seams
         self._look = Look(host, str(self._directory), installation, spec.address, self._token)
+        self._shared = Shared(seams)
         self._looking = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
         self._bell: Bell | None = None
@@ -63,7 +65,7 @@ class Process:
         """Every instance of ours; raises DriverError."""
         with self._looking, self._told("look at", f"host {self._host}"):
             self._seams.point("process.observe", self._host)
-            return self._look()
+            return self._shared(self._look())
 
     def foreign(self) -> Mapping[tuple[Ref, str], str]:
         return self._look.foreign

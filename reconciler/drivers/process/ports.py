@@ -33,7 +33,7 @@ def choose(host: Path, sockets: Path, name: str, want: Want, span: str) -> dict[
             if not _taken(claims, port.port, name):
                 _claim(claims, port.port, name)
         else:
-            chosen[port.name] = _free(claims, name, f"{name}/{port.name}", span, set(chosen.values()), want)
+            chosen[port.name] = _free(claims, name, f"{host}/{name}/{port.name}", span, set(chosen.values()), want)
     return chosen
 
 
@@ -43,7 +43,8 @@ def _free(claims: Path, name: str, seed: str, span: str, mine: set[int | str], w
         raise DriverError(f"cannot choose a port for {want.ref}: the host's range of ports {span} is empty: mend spec.ports")
     count = last - first + 1
     fixed = {port.port for port in want.run.ports}
-    # Not the lowest free one: a number that was just given back may still be dialled by whoever has not heard of it.
+    # Not the lowest free one: a number that was just given back may still be dialled by whoever has not heard of it. Nor the
+    # same one as another Convoy on this machine, which may be choosing at this moment.
     begin = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big")
     for step in range(count):
         number = first + (begin + step) % count
