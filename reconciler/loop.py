@@ -40,7 +40,8 @@ STORE_RETRY_S = 1.0
 
 @dataclass(frozen=True)
 class View:
-    """What the loop knows after a tick. `converged`: every resource is synced and nothing is planned or held."""
+    """What the loop knows after a tick. `converged`: every resource is synced and nothing is planned or held. `asks`: nothing
+    more is done before a person says something."""
 
     revision: str = ""
     refused: str = ""
@@ -50,6 +51,7 @@ class View:
     status: dict[Ref, Status] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
     converged: bool = False
+    asks: bool = False
 
 
 class Wish(Protocol):
@@ -173,8 +175,11 @@ class Loop:
             result = status(fleet, planned, seen, facts, refused, before, now, ends, rollouts)
             result = returning.told(fleet, result, before)
             self._count(accepted, fleet, planned, outcomes, result, wanted, fights(planned, facts), now)
-            converged = not planned.actions and not planned.held and not in_flight and not accepted.unreadable
-            converged = converged and all(one.sync == "synced" and one.health in WELL for one in result.values())
+            done = not planned.actions and not in_flight and not accepted.unreadable
+            well = {ref: one.sync == "synced" and one.health in WELL for ref, one in result.items()}
+            converged = done and not planned.held and all(well.values())
+            asks = done and planned.wake_at is None and bool(planned.held) and all(one.release for one in planned.held)
+            asks = asks and all(well[ref] or one.sync == "held" for ref, one in result.items())
             doing = in_flight | {action.key for action in planned.actions if action.host != XDS}
             if force.withheld:
                 # What is not in force yet is declared all the same.
@@ -190,6 +195,7 @@ class Loop:
             result,
             tuple(outcomes),
             converged,
+            asks,
         )
 
     def _know_hosts(self, fleet: FleetState) -> None:

@@ -102,9 +102,9 @@ class _Watch:
         now = {ref: (one.sync, one.health) for ref, one in view.status.items()}
         if now != self._last:
             self._last, self._moved_at = now, self._clock()
-        if view.converged or view.refused or view.problems or view.unreadable:
+        # Where only a person can take it further, that person is told so sooner by our ending than by our waiting.
+        if view.converged or view.asks or view.refused or view.problems or view.unreadable:
             return True
-        # What is held waits for a person, who is told so sooner by our ending than by our waiting.
         return stuck(view) and self._clock() - self._moved_at > SETTLED_S
 
 

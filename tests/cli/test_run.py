@@ -109,6 +109,13 @@ def test_apply_gives_up_on_what_stays_failed() -> None:
     assert watch(failed)
 
 
+def test_apply_ends_where_only_a_person_can_take_it_further() -> None:
+    """At once: nothing else is going to happen."""
+    watch = run._Watch(options.Call(None, Terminal()), lambda *_: None, lambda: 0.0)
+    assert not watch(view("held", "healthy"))
+    assert watch(view("held", "healthy", asks=True))
+
+
 @pytest.mark.parametrize("words", [("apply", "."), ("down", "--yes")])
 def test_ctrl_c_ends_in_order(words: tuple[str, ...], convoy: Convoy, playing: Play, state: Path) -> None:
     """The loop is asked to stop, and the exit code is 130."""
