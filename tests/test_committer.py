@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.core.facts import Order
 from reconciler.seams import Seams
+from tests import people
 from tests.committing import HEAD, Committing, cluster, error, together, value
 from tests.repos import Origin, git, hermetic, make_clone, make_origin
 from tests.signing import Ssh, needs_ssh_keygen, signed_commit
@@ -465,7 +466,7 @@ def test_what_somebody_has_spoiled(convoy: Committing) -> None:
 def test_where_commits_must_be_signed(
     tmp_path: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch, signers: Path, ssh: Ssh
 ) -> None:
-    """Convoy signs what it commits, by the author who asked; and never on top of what nobody has signed."""
+    """Convoy signs what it commits, by the author who asked, on every surface; and never on top of what nobody has signed."""
     hermetic(monkeypatch)
     origin = make_origin(tmp_path)
     signed_commit(origin, ssh.sign("alice"), {**FILES})
@@ -479,6 +480,11 @@ def test_where_commits_must_be_signed(
         assert convoy.desk is not None
         signature = convoy.desk.source.signature(convoy.desk.source.fetch(), Seams().now(), "")
         assert signature.signer.startswith("alice@example.org")
+        key = people.key(convoy.store, people.account(convoy.store, "operator", email="eve@example.com"))
+        assert convoy("POST", "/api/v1/clusters", {"name": "ledger"}, token=key).status_code == 201
+        assert convoy.log("%ae, %cn")[0] == "eve@example.com, Convoy"
+        signature = convoy.desk.source.signature(convoy.desk.source.fetch(), Seams().now(), "")
+        assert (signature.problem, signature.signer.partition(" ")[0]) == (None, "alice@example.org")
         tip = origin.commit({"b.yaml": cluster("b")})
         assert convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 3}}).status_code == 503
         assert origin.tip() == tip
