@@ -60,6 +60,15 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+# What people look for under a word of another's.
+ELSEWHERE: Mapping[str, str] = {
+    "hold": "`convoy suspend` holds a resource as it is for a while, and `convoy rollback` holds content that must not come "
+    "back; `convoy status` shows what is held, and why",
+    "release": "`convoy resume` ends what `convoy suspend` began, `convoy confirm` lets held deletes go ahead, and a hold of "
+    "`convoy rollback` is released by a commit with the trailer `Convoy-Release: KIND/NAME`",
+}
+
+
 class Commands(Program):
     """Finds each command in its module when it is asked for, so that none of them pays for the others."""
 
@@ -72,6 +81,11 @@ class Commands(Program):
                 module, _, attribute = commands[cmd_name].partition(":")
                 return cast(click.Command, getattr(importlib.import_module(f"reconciler.commands.{module}"), attribute))
         return None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in ELSEWHERE:
+            ctx.fail(f"There is no `convoy {args[0]}`: {ELSEWHERE[args[0]]}.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, commands in SECTIONS.items():

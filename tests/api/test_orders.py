@@ -74,6 +74,13 @@ def test_suspended_and_resumed(served: Committing, sockets: Path) -> None:
     ]
 
 
+def test_no_order_is_called_hold(served: Committing) -> None:
+    """It is said what holds."""
+    answer = told(served, "hold", what="Application/a", reason="later")
+    assert answer.status_code == 404
+    assert "/convoy/v1/suspend" in error(answer)["hint"]
+
+
 def test_what_another_convoy_made_is_taken_over(served: Committing) -> None:
     """By its installation's id; a host that was its own machine by its short one."""
     served.store.put_state({"revision": "r1", "foreign": {"6f0e": 3}})

@@ -56,6 +56,14 @@ def test_confirm_one_and_the_lot(convoy: Convoy, held: Store) -> None:
     assert given(held) == [("confirm", "Container/a-1", "")]
 
 
+@pytest.mark.parametrize(("word", "instead"), [("hold", "`convoy suspend`"), ("release", "`convoy resume`")])
+def test_words_of_others(convoy: Convoy, word: str, instead: str) -> None:
+    """Who looks for a hold is told what it is called here."""
+    result = convoy(word, "Application/a")
+    assert result.exit_code == 2
+    assert instead in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [

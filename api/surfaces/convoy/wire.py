@@ -57,6 +57,10 @@ REFUSALS = {
     "expired": 503,
     "broken": 500,
 }
+# What is looked for under another word.
+ELSEWHERE = {
+    "/v1/hold": "POST /convoy/v1/suspend holds a resource as it is for a while, /convoy/v1/rollback what must not come back"
+}
 # Below this, packing costs more than it saves.
 WORTH_PACKING = 1400
 AGAIN_S = 5
@@ -213,7 +217,8 @@ def envelope(flask: Flask) -> None:
     def http(why: HTTPException) -> Response:
         words = {404: ("not-found", "there is nothing here"), 405: ("method", "this cannot be asked in that way")}
         code, message = words.get(why.code or 500, ("http", why.name))
-        result = error(why.code or 500, code, message, "docs/api.md says what there is")
+        hint = ELSEWHERE.get(request.path, "docs/api.md says what there is")
+        result = error(why.code or 500, code, message, hint)
         allowed = dict(why.get_headers()).get("Allow")
         if allowed:
             result.headers["Allow"] = allowed
