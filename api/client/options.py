@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from api.client.exits import LATE, REFUSED, USAGE, ClientError
+from api.client.exits import ABSENT, LATE, REFUSED, USAGE, ClientError
 from api.client.kept import Kept
 from api.client.terms import Paging, Terms
 from reconciler.terminal import Terminal
@@ -23,6 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 OUTPUTS = ("table", "json", "yaml")
 FILE = click.Path(dir_okay=False, allow_dash=True)
 PER_PAGE = 100
+# In which one thing is looked for that no path of its own leads to; and as few digits as may stand for an id.
+MOST_LOOKED_AT, SHORTEST_ID = 10_000, 8
 
 
 class Failure(click.ClickException):
@@ -132,6 +134,18 @@ class Call:
                 self.terminal.raw(answer.etag)
             return
         self.answer(answer.said, details(said, answer.etag))
+
+    def among(self, path: str, id: str, what: str) -> None:
+        """One thing of a list that is asked for by no path of its own: by its name, its id, or how only its id begins."""
+        from api.client.show import details
+
+        rows = self.every(path, MOST_LOOKED_AT, {})
+        found = [one for one in rows if id in (one.get("name"), one.get("id"))]
+        if not found and len(id) >= SHORTEST_ID:
+            found = [one for one in rows if str(one.get("id")).startswith(id.lower())]
+        if len(found) != 1:
+            raise ClientError(ABSENT, f"there is no such {what}" if not found else f"several {what}s have ids that begin so")
+        self.answer(found[0], details(found[0], ""))
 
     def change(self, request: "Request", terms: "Terms", done: Callable[["Answer"], "Page"] | None = None) -> "Answer | None":
         """Make a change, and show what came of it: `done` makes the page. None where it was only tried or proposed."""

@@ -19,6 +19,7 @@ from api.limits import Limits, TooMany
 from api.reach import Reach
 from reconciler.ask import AskError
 from reconciler.core.against import LARGEST_SENT
+from reconciler.core.facts import Order
 from reconciler.core.model import Problem, Where
 from reconciler.log import Log
 from reconciler.metrics import Metrics
@@ -150,14 +151,18 @@ def test_tokens_that_do_not_count(served: Served) -> None:
 def test_status_is_for_those_who_may_read(served: Served) -> None:
     """What `convoy status -o json` says, from the store alone."""
     reader = served.store.tokens.create("reader", ("read",), None)[1]
-    served.store.put_state({"revision": "r1", "converged": True})
+    served.store.put_state({"revision": "r1", "converged": True, "foreign": {"6f0e": 3}})
     client = Client(served.app)
 
     def get(token: str) -> TestResponse:
         return client.get("/convoy/v1/status", headers={"Authorization": f"Bearer {token}"})
 
     assert get(served.token).status_code == 403
-    assert json.loads(get(reader).get_data())["revision"] == "r1"
+    said = json.loads(get(reader).get_data())
+    assert (said["revision"], said["orders"], said["foreign"], said["untold"]) == ("r1", [], {"6f0e": 3}, [])
+    served.store.put_order(Order("suspend", "fleet", "maintenance", "ada", 1.0))
+    (order,) = json.loads(get(reader).get_data())["orders"]
+    assert (order["verb"], order["subject"], order["reason"]) == ("suspend", "fleet", "maintenance")
 
 
 @pytest.mark.parametrize(

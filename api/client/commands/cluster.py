@@ -43,6 +43,21 @@ def every(call: Call, type_: str | None, paging: Paging) -> None:
     call.listed("/clusters", columns, "there are no clusters", paging, type=type_)
 
 
+@cluster.command(
+    cls=Command,
+    examples=[
+        ("envoyctl cluster get ledger", "its endpoints, health checks and limits"),
+        ("envoyctl cluster get 990e8400 -o json", "by how its id begins; for scripts"),
+    ],
+    exits=ends(),
+)
+@click.argument("cluster", shell_complete=NAMES)
+@common
+def get(call: Call, cluster: str) -> None:
+    """Show a cluster."""
+    call.among("/clusters", cluster, "cluster")
+
+
 def _given(function: Any) -> Any:
     for option in (
         click.option("--lb-policy", metavar="POLICY", help="ROUND_ROBIN, LEAST_REQUEST, …"),

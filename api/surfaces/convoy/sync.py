@@ -54,7 +54,9 @@ def add(flask: Flask, reach: Reach) -> None:
 def standing(store: Store) -> dict[str, Any]:
     """Where the fleet stands, as `convoy status -o json` says it."""
     state, rows, acting = store.state() or {}, store.status(), store.holder(LEASE) or ""
-    return show.status_json(show.standing(state, bool(acting), "", acting), state, rows)
+    fleet, foreign = show.standing(state, bool(acting), "", acting), state.get("foreign", {})
+    beside = {**show.orders_json(store.orders(), foreign), "untold": store.notices().troubled()}
+    return show.status_json(fleet, state, rows) | beside
 
 
 def _waits() -> bool:

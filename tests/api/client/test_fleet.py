@@ -106,6 +106,10 @@ def test_clusters(envoyctl: Envoyctl, served: Served) -> None:
     (row,) = [line.split() for line in envoyctl("cluster", "list").stdout.splitlines() if line.startswith("ledger")]
     assert row[1:3] == ["STRICT_DNS", "RANDOM"]
     assert row[-1] == "10.0.2.10:9000"
+    found = [value(envoyctl, "cluster", "get", word) for word in ("ledger", made["id"], made["id"][:8])]
+    assert [one["id"] for one in found] == [made["id"]] * 3
+    assert "10.0.2.10" in envoyctl("cluster", "get", "ledger").stdout
+    assert "no such cluster" in envoyctl("cluster", "get", "ledge").stderr
     assert envoyctl("cluster", "create", "ledger").exit_code == MOVED
     assert envoyctl("cluster", "update", "ledger").exit_code == USAGE
     assert value(envoyctl, "cluster", "metrics", "ledger")["metrics"] is not None
