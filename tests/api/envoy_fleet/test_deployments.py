@@ -1,19 +1,21 @@
 """Deployments: one commit that pins the proxies that are named, and progress as it is."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from api.surfaces.envoy_fleet.contract import operations
+from reconciler.core.declared import Declaration
 from reconciler.core.model import Ref
 from reconciler.core.rollout import Progress, Turn
 from reconciler.core.status import Status
 from reconciler.record import status_json
-from tests.api.envoy_fleet.edges import edge_fleet, proxies, proxy
+from tests.api.envoy_fleet.edges import configuration, document, edge_fleet, proxies, proxy
 from tests.api.envoy_fleet.playing import Dialect
-from tests.fleets import load_text
+from tests.fleets import load_text, loaded
 
 EXAMPLE: dict[str, Any] = dict(operations()["deployments.create"].said["request"])
 
@@ -76,6 +78,24 @@ def test_names_and_numbers(dialect: Dialect) -> None:
     assert dialect.refused("deployments.create", {"proxy_ids": ["edge-1"], "version": 3})[2]["field"] == "version"
     mixed = dialect.refused("deployments.create", {"proxy_ids": ["edge-1", "core-3"], "version": 1})
     assert (mixed[0], mixed[2]["field"]) == (422, "version")
+
+
+def test_what_no_commit_declares(dialect: Dialect, tmp_path: Path) -> None:
+    """A version of the days when the fleet was a plain folder: no proxy could name it, and that is said."""
+    (tmp_path / "plain").mkdir()
+    old = document("Cluster", "old", '{endpoints: ["127.0.0.1:1"]}') + configuration("edge", "old")
+    (tmp_path / "plain" / "fleet.yaml").write_text(old)
+    known = loaded(tmp_path / "plain")
+    assert known.fleet is not None
+    revision, documents = known.fleet.revision, known.documents
+    said = Declaration(revision, known.fleet.resources, lambda ref: documents[ref].value, lambda *_: {})
+    dialect.store.record_revision(revision, "good", (), declaration=said)
+    edge_fleet(dialect)
+    body = {"proxy_ids": ["edge-1"], "version": 1}
+    status, _, details = dialect.refused("deployments.create", body)
+    assert (status, details["field"]) == (422, "version")
+    assert "plain folder" in details["reason"]
+    assert dialect.made("deployments.create", body | {"version": 2})["version_number"] == 2
 
 
 def test_the_same_key_is_the_same_deployment(dialect: Dialect) -> None:

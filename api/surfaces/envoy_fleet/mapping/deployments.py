@@ -1,5 +1,6 @@
 """Deployments of the document ⇔ Rollout documents, and the pins of the proxies that they name."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from reconciler.core.rollout import COMPLETED, FAILED, counts_said
 
 KIND, CONFIGURATION, PROXY = "Rollout", "Configuration", "Proxy"
 ALL_AT_ONCE = "all_at_once"
+# A commit's whole name, by which proxies are pinned (Proxy.revision).
+REVISION = re.compile(r"[0-9a-f]{40}")
 # As the document calls it; what came after it came instead of it.
 STATUSES = {"superseded": "failed"}
 COUNTS = ("completed", "in_progress", "pending", "failed")
@@ -27,6 +30,16 @@ def refused(body: Mapping[str, Any]) -> None:
         raise Invalid("canary_config", "it belongs to the strategy canary, which is not served: leave it out")
     if ("version_id" in body) == ("version" in body):
         raise Invalid("version_id", "say which version is deployed: by version_id, or by its number in version")
+
+
+def pinnable(version: Version, field: str) -> None:
+    """Raises Invalid where no proxy can name what declares it."""
+    if not REVISION.fullmatch(version.commit):
+        reason = (
+            f"version {version.n} was read from a plain folder, and no commit declares it: commit what it said again, "
+            "or roll back to it, and deploy the version that comes of that"
+        )
+        raise Invalid(field, reason)
 
 
 def created(version: Version, proxies: Sequence[Declared], word: str) -> tuple[Change, ...]:

@@ -27,6 +27,7 @@ def add(served: Operations) -> None:
         mapping.refused(asked.body)
         proxies = _proxies(asked)
         version = _version(asked, proxies)
+        mapping.pinnable(version, "version_id" if "version_id" in asked.body else "version")
         made = asked.make(*mapping.created(version, proxies, asked.fresh()))
         return tagged(made.declared, _followed(asked, made.declared))
 
