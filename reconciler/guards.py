@@ -116,6 +116,8 @@ class Guards:
         self, fleet: FleetState, seen: ObservedState, facts: Facts, gone: Iterable[Observed], noticed_at: float
     ) -> list[tuple[str, str]]:
         """The orders that have had their effect."""
+        if not facts.orders:
+            return []
         names = {str(one.ref) for one in gone} | {guard.owner_of(one) for one in gone}
         declared = {str(ref) for ref in (*fleet.resources, *fleet.workloads)}
         installations = set(seen.foreign.values())

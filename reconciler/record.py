@@ -162,9 +162,12 @@ class Record:
             self._left = {name: (str(row.get("sync")), str(row.get("health"))) for name, row in rows}
         left = leftovers({ref: found for ref, found in bearing.items() if ref not in result}, planned)
         for ref in result.keys() | bearing.keys():
+            before = self._written.get(ref)
+            if before is not None and before[0] is result.get(ref) and not before[1] and ref not in bearing:
+                # Of thousands nearly all.
+                continue
             instances = tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance)))
             now = (result.get(ref) or left[ref], instances)
-            before = self._written.get(ref)
             if before == now:
                 continue
             self._written[ref] = now

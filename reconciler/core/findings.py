@@ -14,6 +14,7 @@ from reconciler.core.kinds.virtualhost import VirtualHost
 from reconciler.core.model import FleetState, Observed, ObservedState, Ref
 
 DAY_S = 86400
+UNUSED = health.Traffic()
 
 
 def instance(one: Observed | None) -> health.Instance:
@@ -76,6 +77,8 @@ class Told:
     def traffic(self, ref: Ref, carried: Iterable[Ref]) -> health.Traffic:
         """`carried` are the groups whose proxies carry something of it."""
         groups = sorted(group for group in carried if group in self._groups)
+        if not groups:
+            return UNUSED
         nodes = [node for group in groups for node in self._groups[group]]
         # Where a proxy waits for backends to become healthy, requests still go elsewhere: nothing is wrong with that.
         sure = [group for group in groups if self._facts.awaiting.keys().isdisjoint(self._groups[group])]

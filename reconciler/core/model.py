@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, cast
 
 from reconciler.core.kinds.document import Hook
@@ -67,7 +68,7 @@ class Want:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FleetState:
     """What one revision declares: every resource, and every workload that follows from them. Complete."""
 
@@ -79,7 +80,15 @@ class FleetState:
     traffic: Mapping[Ref, Mapping[str, Mapping[str, "XdsResource"]]] = field(default_factory=dict)
 
     def of(self, kind: str) -> Iterator[Resource]:
-        return (resource for ref, resource in self.resources.items() if ref.kind == kind)
+        return iter(self._kinds.get(kind, ()))
+
+    @cached_property
+    def _kinds(self) -> Mapping[str, list[Resource]]:
+        """Asked for dozens of times in a round, of thousands of resources."""
+        found: dict[str, list[Resource]] = {}
+        for ref, resource in self.resources.items():
+            found.setdefault(ref.kind, []).append(resource)
+        return found
 
 
 def settings_of(fleet: FleetState) -> Settings:

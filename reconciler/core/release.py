@@ -67,13 +67,13 @@ def changed(base: FleetState, wanted: FleetState) -> frozenset[Ref]:
     """What these two declare differently. Documents that say the same are the same, wherever they stand."""
     if base.resources is wanted.resources:
         return frozenset()
-    both = base.resources.keys() & wanted.resources.keys()
-    differing = {ref for ref in both if not _same(base.resources[ref], wanted.resources[ref])}
-    return frozenset(differing | (base.resources.keys() ^ wanted.resources.keys()))
+    then, now = base.resources, wanted.resources
+    differing = {ref for ref, one in now.items() if (was := then.get(ref)) is not one and (was is None or not _same(was, one))}
+    return frozenset(differing | (then.keys() - now.keys()))
 
 
 def _same(one: Resource, other: Resource) -> bool:
-    return one is other or (one.digest == other.digest and (bool(one.digest) or one.spec == other.spec))
+    return one.digest == other.digest and (bool(one.digest) or one.spec == other.spec)
 
 
 # Windows, and words of people

@@ -71,6 +71,8 @@ def status(
         elif ref.kind == "Host":
             found = findings.host(ref, wanted, seen, bearing)
             result[ref] = _faring(_host(ref, found, now), found, wanted, rules)
+        elif ref.kind in TRAFFIC_KINDS and ref not in carried and ref.kind != "Certificate" and ref.kind not in rules:
+            result[ref] = Status(ref, "synced", "none", now, UNUSED)
         elif ref.kind in TRAFFIC_KINDS:
             sync = _worst(ref, [told[g] for g in carried.get(ref, ()) if g in told], now)
             if ref.kind == "Certificate":
@@ -86,10 +88,12 @@ def status(
         words = f"{held.reason}; to go on: {held.release}" if held.release else held.reason
         known = result.get(ref)
         result[ref] = Status(ref, "held", known.health if known else "none", now, words, known.rollout if known else None)
-    for ref in [*result]:
+    for ref, one in result.items():
         old = before.get(ref)
-        if old is not None and (old.sync, old.health) == (result[ref].sync, result[ref].health):
-            result[ref] = replace(result[ref], since=old.since)
+        if old is not None and (old.sync, old.health) == (one.sync, one.health):
+            # Of thousands nearly all are as they were: the same object, which nobody has to compare.
+            same = (old.why, old.rollout) == (one.why, one.rollout)
+            result[ref] = old if same else replace(one, since=old.since)
     return result
 
 
@@ -146,7 +150,7 @@ def _faring(one: Status, found: health.Seen | None, wanted: FleetState, rules: M
     if found is None:
         return one
     verdict = judged(found, rules.get(one.ref.kind, ()), one.ref, _labels(wanted, one.ref, one.ref))
-    return replace(one, health=verdict.status, why=one.why or verdict.message)
+    return Status(one.ref, one.sync, verdict.status, one.since, one.why or verdict.message, one.rollout)
 
 
 def _holding(plan: Plan) -> dict[Ref, Held]:
