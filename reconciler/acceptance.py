@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.core.envelope import digest_of
+from reconciler.core.laid import whole
 from reconciler.core.model import Problem, Ref
 from reconciler.core.parse import Document
 from reconciler.core.proposal import Change, Proposed, Refused, read_body
@@ -82,6 +83,7 @@ class Acceptance:
         if self._judged is not None and self._judged.files.files is files.files:
             return replace(self._judged, texts=texts)
         read = _reading(self._source, texts)
+        files = replace(files, files=whole(files.files))
         there = replace(tree, files=files.files)
         loaded = self._loader.load(there, read, self._source)
         problems: tuple[Problem, ...] = loaded.problems
@@ -151,7 +153,9 @@ class Acceptance:
                 continue
             result = made(change, files, lambda blob: read([blob])[blob])
             if result.path and result.text is not None:
-                texts[result.files.files[result.path]] = result.text
+                blob = result.files.files[result.path]
+                texts[blob] = result.text
+                self._loader.know(blob, result.parsed, len(result.text))
             # Of each other resource they are as they were; what layers make of all of it is found out once.
             files = replace(result.files, documents=files.documents) if result.files.documents is None else result.files
             rendered = rendered or (bool(result.path) and result.files.documents is None)

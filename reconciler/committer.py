@@ -16,6 +16,7 @@ from reconciler.acceptance import LONGEST_WORDS, Acceptance, Accepted, End, auth
 from reconciler.ask import AskError
 from reconciler.bell import PROPOSED, Bell
 from reconciler.core.against import Answer, Question, answer_json
+from reconciler.core.laid import whole
 from reconciler.core.proposal import Proposed, Refused, message, read_body
 from reconciler.core.show_layout import harmless
 from reconciler.git import Branch, Conflict, Declined, Person, Source, SourceError, Tree, Words
@@ -42,8 +43,6 @@ NO_GIT = Refused(
     "this fleet is followed as a folder, and a change is a commit",
     "edit its files, or let `convoy serve` follow a repository (--source, --branch)",
 )
-
-
 EXPIRED = Refused("expired", "this has waited too long for the repository", "ask again")
 
 
@@ -233,11 +232,15 @@ class Committer:
 
     def _made(self, desk: Desk, tip: str, accepted: Sequence[Accepted]) -> list[str]:
         """The commit of each; of one that changes nothing, the one before."""
+        commits = [
+            (one.files, Words(message(one.proposed, one.proposal.id), author_of(one.proposed), CONVOY, desk.sign))
+            for one in accepted
+            if one.files
+        ]
+        made = iter(desk.branch.chain(commits, tip) if commits else ())
         head, revisions = tip, list[str]()
         for one in accepted:
-            if one.files:
-                words = Words(message(one.proposed, one.proposal.id), author_of(one.proposed), CONVOY, desk.sign)
-                head = desk.branch.make(one.files, head, words)
+            head = next(made) if one.files else head
             revisions.append(head)
         return revisions
 
@@ -267,7 +270,7 @@ class Committer:
                 tree, state = self._accepting.based(source.fetch())
                 results = self._accepting.made(proposed, state.files, tree, texts)
             # No longer among those who commit: a large fleet takes its time, and so it is read in pieces.
-            blobs, contents = results[-1].files.files, dict(texts)
+            blobs, contents = whole(results[-1].files.files), dict(texts)
             left = list(set(blobs.values()) - texts.keys())
             for start in range(0, len(left), BATCH):
                 contents |= source.read(left[start : start + BATCH])

@@ -105,6 +105,10 @@ class Loader:
         with _undisturbed(len(tree.files) - len(self._files) > MANY_FILES):
             return self._load(tree, read, past)
 
+    def know(self, blob: str, parsed: Parsed, size: int) -> None:
+        """What a file of so many bytes says, from whoever has parsed it already."""
+        self._parses.blobs.setdefault(blob, _File(blob, parsed, size))
+
     def render(self, tree: Tree, read: Read) -> Written:
         """The documents of this revision as they are after bases, variables and patches; raises what `read` raises."""
         files, parsed, problems = self._all(tree, read)

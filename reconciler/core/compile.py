@@ -25,7 +25,7 @@ from reconciler.core.workloads import node_name, proxy_want, wants
 
 MOST_PLACES = 2000
 # So many documents are looked at again when one of them has changed.
-AT_A_TIME = 200
+AT_A_TIME = 32
 
 
 class Locate(Protocol):

@@ -7,15 +7,17 @@ from typing import Any
 from reconciler.core.as_yaml import as_yaml
 from reconciler.core.envelope import check, digest_of, ref_of, tenant_of
 from reconciler.core.kinds import KINDS
+from reconciler.core.laid import laid, whole
 from reconciler.core.layers import ENVIRONMENT, Layer, declared, root_of
 from reconciler.core.model import DEFAULT_TENANT, Ref, blob_id
 from reconciler.core.own_layer import NotWritten, literal, patch_between, with_patch
-from reconciler.core.parse import MARKER, Document, chunks, parse
+from reconciler.core.parse import MARKER, Document, Parsed, chunks, parse
 from reconciler.core.proposal import Change, Refused, file_of, wanted
 from reconciler.core.rewrite import NotRewritten, rewritten
 from reconciler.core.splice import NotSpliced, Written, spliced
 
 Text = Callable[[str], bytes]
+NOTHING = Parsed(())
 BY_HAND = "change the file by a pull request"
 
 
@@ -42,13 +44,15 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The files after a change. `path` got `text` (None: it is gone); both are empty where nothing changes."""
+    """The files after a change. `path` got `text` (None: it is gone), which says what is `parsed`; all are empty where nothing
+    changes."""
 
     files: Files
     path: str = ""
     text: bytes | None = b""
     digest: str = ""
     created: bool = False
+    parsed: Parsed = NOTHING
 
 
 def made(change: Change, before: Files, text: Text) -> Made:
@@ -62,16 +66,13 @@ def made(change: Change, before: Files, text: Text) -> Made:
         path, new = _changed(ref, before, here, after, text)
     except (NotRewritten, NotSpliced, NotWritten) as error:
         raise Refused("unwritable", f"{ref} cannot be written: {error}", BY_HAND) from None
-    files = dict(before.files)
-    if new is None:
-        del files[path]
-    else:
-        files[path] = blob_id(new)
-    known = None if before.layers else _known(ref, before, documents, path, files.get(path, ""), new)
+    blob = blob_id(new) if new is not None else None
+    parsed = parse(path, blob, new) if blob is not None and new is not None else NOTHING
+    known = None if before.layers else _known(ref, before, documents, parsed)
     if known is not None:
         _unflawed(ref, known.get(ref), here)
-    result = Files(files, before.root, before.layers, known)
-    return Made(result, path, new, digest_of(after) if after is not None else "", here is None)
+    result = Files(laid(before.files, {path: blob}), before.root, before.layers, known)
+    return Made(result, path, new, digest_of(after) if after is not None else "", here is None, parsed)
 
 
 def together(changes: Sequence[Change], before: Files, text: Text) -> tuple[Files, dict[Ref, Made]]:
@@ -94,9 +95,11 @@ def together(changes: Sequence[Change], before: Files, text: Text) -> tuple[File
             texts[path] = text(before.files[path])
         if _alone(raw, here, texts[path]):
             edits.setdefault(path, {})[change.ref] = here, raw, digest_of(after)
-    files, known, results = dict(before.files), dict(documents), dict[Ref, Made]()
+    if not edits:
+        return before, {}
+    files, known, results = dict[str, str | None](), dict[Ref, Document | None](), dict[Ref, Made]()
     beside: dict[str, dict[Ref, Document]] = {}
-    for ref, one in documents.items() if edits else ():
+    for ref, one in whole(documents).items():
         if one.source.file in edits and ref not in edits[one.source.file]:
             beside.setdefault(one.source.file, {})[ref] = one
     for path, every in edits.items():
@@ -116,7 +119,7 @@ def together(changes: Sequence[Change], before: Files, text: Text) -> tuple[File
         for ref, (here, _, digest) in every.items():
             _unflawed(ref, now[ref], here)
             results[ref] = Made(before, path, new, digest)
-    result = replace(before, files=files, documents=known) if results else before
+    result = replace(before, files=laid(before.files, files), documents=laid(documents, known)) if results else before
     return result, {ref: replace(one, files=result) for ref, one in results.items()}
 
 
@@ -233,24 +236,23 @@ def _both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def _known(
-    ref: Ref, before: Files, documents: Mapping[Ref, Document], path: str, blob: str, text: bytes | None
-) -> dict[Ref, Document]:
-    """What the resources are made from now; only this file is read."""
-    known = dict(documents)
-    known.pop(ref, None)
-    for one in parse(path, blob, text).documents if text is not None else ():
+def _known(ref: Ref, before: Files, documents: Mapping[Ref, Document], parsed: Parsed) -> Mapping[Ref, Document]:
+    """What the resources are made from now; only their file is read."""
+    changes: dict[Ref, Document | None] = {ref: None}
+    for one in parsed.documents:
         named = before.ref(one)
         if named is not None:
-            known[named] = one
-    return known
+            changes[named] = one
+    return laid(documents, changes)
 
 
 def _unflawed(ref: Ref, now: Document | None, before: Document | None) -> None:
     """What is wrong with the document by itself is said at once. Raises Refused."""
     if now is None:
         return
-    was = {problem.what for problem in check(before, ref.tenant, KINDS).problems} if before is not None else set[str]()
-    problems = [one for one in check(now, ref.tenant, KINDS).problems if one.what not in was]
+    problems = check(now, ref.tenant, KINDS).problems
+    if problems and before is not None:
+        was = {problem.what for problem in check(before, ref.tenant, KINDS).problems}
+        problems = tuple(one for one in problems if one.what not in was)
     if problems:
         raise Refused("invalid", str(problems[0]), problems[0].hint, tuple(map(str, problems)))

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +15,7 @@ from reconciler.core.trailers import LONGEST_MESSAGE, REQUEST, trailers
 from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
 from reconciler.git.checkout import checked_out
 from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_settings
-from reconciler.git.edit import NotEditable, edited
+from reconciler.git.edit import Editing, NotEditable
 from reconciler.git.history import REVISION
 from reconciler.git.names import checked_branch
 from reconciler.git.person import Person
@@ -65,6 +65,7 @@ class Branch:
         self._url, self._seams = url, seams
         self._git = Git(deadline_s)
         self._bare = Bare(directory, seams, deadline_s)
+        self._editing: Editing | None = None
 
     def commit(self, changes: Mapping[str, bytes | None], parent: str, words: Words) -> str:
         """Make the commit and push it; the new revision."""
@@ -74,18 +75,33 @@ class Branch:
 
     def make(self, changes: Mapping[str, bytes | None], parent: str, words: Words) -> str:
         """A commit on `parent` with these files (None: gone) in our mirror alone; its revision."""
+        return self.chain([(changes, words)], parent)[0]
+
+    def chain(self, commits: Iterable[tuple[Mapping[str, bytes | None], Words]], parent: str) -> list[str]:
+        """The same, of several, each on the one before: the revision of each."""
+        revisions: list[str] = []
         with self._bare.alone(), self._failing(f"make a commit for branch {self.name} of {self.shown}"):
-            self._seams.point("git.commit", parent)
-            found = self._bare.opened().get(parent) if REVISION.fullmatch(parent) else None
+            repository = self._bare.opened()
+            if self._editing is None or self._editing.repository is not repository:
+                self._editing = Editing(repository)
+            found = repository.get(parent) if REVISION.fullmatch(parent) else None
             if not isinstance(found, pygit2.Commit):
                 raise SourceError(f"revision {parent[:12]} is not in the mirror of {self.shown}: fetch first")
-            tree = edited(self._bare.opened(), str(found.tree_id), changes)
-            message = checked(words.message)
-            if words.sign:
-                return self._signed(tree, parent, words, message)
-            stamp = f"{int(self._seams.now())} +0000"
-            header = f"tree {tree}\nparent {parent}\nauthor {words.author} {stamp}\ncommitter {words.committer} {stamp}\n"
-            return str(self._bare.opened().odb.write(ObjectType.COMMIT, f"{header}\n{message}".encode()))
+            tree = str(found.tree_id)
+            for changes, words in commits:
+                self._seams.point("git.commit", parent)
+                tree = self._editing.edited(tree, changes)
+                parent = self._written(repository, tree, parent, words)
+                revisions.append(parent)
+        return revisions
+
+    def _written(self, repository: pygit2.Repository, tree: str, parent: str, words: Words) -> str:
+        message = checked(words.message)
+        if words.sign:
+            return self._signed(tree, parent, words, message)
+        stamp = f"{int(self._seams.now())} +0000"
+        header = f"tree {tree}\nparent {parent}\nauthor {words.author} {stamp}\ncommitter {words.committer} {stamp}\n"
+        return str(repository.odb.write(ObjectType.COMMIT, f"{header}\n{message}".encode()))
 
     def _signed(self, tree: str, parent: str, words: Words, message: str) -> str:
         """The same by `git commit-tree`, which knows the user's keys and programs (gpg.format, user.signingKey)."""
@@ -179,6 +195,7 @@ class Branch:
 
     def close(self) -> None:
         self._git.stop()
+        self._editing = None
         self._bare.free()
 
     def _is(self, ref: str) -> bool:

@@ -1,8 +1,10 @@
 """Runs the `git` program without prompts, hooks or surprises, and gives its errors without secrets."""
 
 import base64
+import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import tempfile
@@ -91,7 +93,7 @@ class Git:
                     f"cannot run git ({error.strerror or error}): install it, and see that it is on PATH"
                 ) from error
             try:
-                status = process.wait(self._deadline_s)
+                status = ended(process, self._deadline_s)
             except subprocess.TimeoutExpired:
                 raise SourceError(f"git {arguments[0]} was given up after {self._deadline_s:g} s without an end") from None
             finally:
@@ -114,6 +116,20 @@ class Git:
             self._stopped = True
             if self._running is not None:
                 kill(self._running)
+
+
+def ended(process: "subprocess.Popen[bytes]", deadline_s: float) -> int:
+    """Its status, once it has ended; raises TimeoutExpired. `Popen.wait` sleeps and looks again, up to 50 ms late."""
+    with contextlib.suppress(AttributeError, OSError):
+        file = os.pidfd_open(process.pid)
+        try:
+            ends = select.poll()
+            ends.register(file, select.POLLIN)
+            ends.poll(deadline_s * 1000)
+        finally:
+            os.close(file)
+        deadline_s = 0 if process.poll() is None else deadline_s
+    return process.wait(deadline_s)
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:

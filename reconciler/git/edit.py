@@ -1,38 +1,146 @@
-"""Writes the trees of a new commit: the named files as they should be, everything else byte for byte as it was."""
+"""Writes the trees of new commits: the named files as they should be, everything else byte for byte as it was."""
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
 
 import pygit2
 from pygit2.enums import ObjectType
 
 from reconciler.git.source import DEEPEST, LARGEST_FILE
-from reconciler.git.trees import DIRECTORY, FILES, entries, starts_of
+from reconciler.git.trees import DIRECTORY, FILES, ID_BYTES, entries, starts_of
 
 # Names that git, or a file system that a clone may stand on, takes for the repository itself.
 GITS = re.compile(r"\.git[ .]*|git~\d+", re.IGNORECASE)
-Entry = tuple[bytes, bytes, str]
+# Trees kept in memory from one commit to the next, the last that were written.
+MOST_KEPT = 256
 
 
 class NotEditable(Exception):
     """This change cannot be made in this tree; the message goes on from the path."""
 
 
-def edited(repository: pygit2.Repository, tree: str, changes: Mapping[str, bytes | None]) -> str:
-    """The id of the tree that has these contents (None: no such file). Raises NotEditable and pygit2's errors.
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """A tree object, and where in it the entry of each name begins. With other contents under the same names these stay."""
 
-    Objects come before what names them. A new file is plain, one that was there keeps its mode.
-    """
-    for path, content in changes.items():
-        flaw = _flaw(path, content)
-        if flaw:
-            raise NotEditable(f"{path!r} {flaw}")
-    split = {tuple(path.split("/")): content for path, content in changes.items()}
-    for parts in split:
-        for depth in range(1, len(parts)):
-            if parts[:depth] in split:
-                raise NotEditable(f"{'/'.join(parts[:depth])!r} cannot be a file and a directory")
-    return _edited(repository, tree, split, ()) or str(repository.odb.write(ObjectType.TREE, b""))
+    raw: bytes
+    places: Mapping[bytes, int]
+
+    def entry(self, name: bytes) -> tuple[bytes, str] | None:
+        """Its mode and id."""
+        start = self.places.get(name)
+        if start is None:
+            return None
+        mode = self.raw[start : self.raw.index(b" ", start)]
+        at = start + len(mode) + len(name) + 2
+        return mode, self.raw[at : at + ID_BYTES].hex()
+
+    def put(self, mode: bytes, name: bytes, id: str) -> "_Tree":
+        old = self.entry(name)
+        if old is None or old[0] != mode:
+            return self._with(name, mode + b" " + name + b"\0" + bytes.fromhex(id), mode)
+        at = self.places[name] + len(mode) + len(name) + 2
+        return _Tree(self.raw[:at] + bytes.fromhex(id) + self.raw[at + ID_BYTES :], self.places)
+
+    def without(self, name: bytes) -> "_Tree":
+        return self._with(name, b"", b"") if name in self.places else self
+
+    def _with(self, name: bytes, entry: bytes, mode: bytes) -> "_Tree":
+        """With this in the place of what has the name, where git sorts it: a directory as if a slash followed its name."""
+        found = [(_order(mode, name), entry)] if entry else []
+        bounds = [*starts_of(self.raw), len(self.raw)]
+        for start, end in pairwise(bounds):
+            written = self.raw[start:end]
+            head, _, other = written[: -ID_BYTES - 1].partition(b" ")
+            if other != name:
+                found.append((_order(head, other), written))
+        return _opened(b"".join(written for _, written in sorted(found)))
+
+
+def _order(mode: bytes, name: bytes) -> bytes:
+    return name + b"/" if mode == DIRECTORY else name
+
+
+def _opened(raw: bytes) -> _Tree:
+    starts = starts_of(raw)
+    return _Tree(raw, {name: start for start, (_, name, _) in zip(starts, entries(raw, starts), strict=True)})
+
+
+class Editing:
+    """Trees of one repository, of which the last ones are kept: the next commit's are these with a few entries changed."""
+
+    def __init__(self, repository: pygit2.Repository) -> None:
+        self.repository = repository
+        self._kept: dict[str, _Tree] = {}
+
+    def edited(self, tree: str, changes: Mapping[str, bytes | None]) -> str:
+        """The id of the tree that has these contents (None: no such file). Raises NotEditable and pygit2's errors.
+
+        Objects come before what names them. A new file is plain, one that was there keeps its mode.
+        """
+        for path, content in changes.items():
+            flaw = _flaw(path, content)
+            if flaw:
+                raise NotEditable(f"{path!r} {flaw}")
+        split = {tuple(path.split("/")): content for path, content in changes.items()}
+        for parts in split:
+            for depth in range(1, len(parts)):
+                if parts[:depth] in split:
+                    raise NotEditable(f"{'/'.join(parts[:depth])!r} cannot be a file and a directory")
+        return self._edited(tree, split, ()) or str(self.repository.odb.write(ObjectType.TREE, b""))
+
+    def _edited(self, id: str, changes: Mapping[tuple[str, ...], bytes | None], above: tuple[str, ...]) -> str:
+        """The new tree's id, or "" when nothing is left in it. `id` "" is a directory that is not there."""
+        tree = self._read(id)
+        below: dict[str, dict[tuple[str, ...], bytes | None]] = {}
+        for parts, content in changes.items():
+            if len(parts) > 1:
+                below.setdefault(parts[0], {})[parts[1:]] = content
+                continue
+            shown, name = "/".join((*above, parts[0])), parts[0].encode()
+            old = tree.entry(name)
+            if old is not None and old[0] not in FILES:
+                raise NotEditable(f"{shown!r} is a directory, a link or a submodule there, not a file")
+            if content is not None:
+                blob = str(self.repository.odb.write(ObjectType.BLOB, content))
+                tree = tree.put(old[0] if old else FILES[0], name, blob)
+            elif old is None:
+                raise NotEditable(f"{shown!r} is not there, so it cannot be removed")
+            else:
+                tree = tree.without(name)
+        for directory, inner in below.items():
+            shown, name = "/".join((*above, directory)), directory.encode()
+            old = tree.entry(name)
+            if old is not None and old[0] != DIRECTORY:
+                raise NotEditable(f"{shown!r} is a file, a link or a submodule there, not a directory")
+            new = self._edited(old[1] if old else "", inner, (*above, directory))
+            tree = tree.put(DIRECTORY, name, new) if new else tree.without(name)
+        if not tree.raw:
+            return ""
+        written = str(self.repository.odb.write(ObjectType.TREE, tree.raw))
+        # The one before is nobody's parent any more, save where this commit comes to nothing.
+        self._kept.pop(id, None)
+        self._keep(written, tree)
+        return written
+
+    def _read(self, id: str) -> _Tree:
+        if not id:
+            return _Tree(b"", {})
+        found = self._kept.get(id)
+        if found is None:
+            kind, raw = self.repository.odb.read(pygit2.Oid(hex=id))
+            if kind != ObjectType.TREE:
+                raise ValueError(f"{id} is not a tree")
+            found = _opened(raw)
+            self._keep(id, found)
+        return found
+
+    def _keep(self, id: str, tree: _Tree) -> None:
+        self._kept[id] = tree
+        while len(self._kept) > MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
 
 
 def _flaw(path: str, content: bytes | None) -> str:
@@ -44,46 +152,3 @@ def _flaw(path: str, content: bytes | None) -> str:
     if content is not None and len(content) > LARGEST_FILE:
         return f"would be {len(content)} bytes long; the most is {LARGEST_FILE}"
     return ""
-
-
-def _edited(
-    repository: pygit2.Repository, tree: str, changes: Mapping[tuple[str, ...], bytes | None], above: tuple[str, ...]
-) -> str:
-    """The new tree's id, or "" when nothing is left in it. `tree` "" is a directory that is not there."""
-    kind, raw = repository.odb.read(pygit2.Oid(hex=tree)) if tree else (ObjectType.TREE, b"")
-    if kind != ObjectType.TREE:
-        raise ValueError(f"{tree} is not a tree")
-    there: dict[bytes, Entry] = {name: (mode, name, id) for mode, name, id in entries(raw, starts_of(raw))}
-    below: dict[str, dict[tuple[str, ...], bytes | None]] = {}
-    for parts, content in changes.items():
-        if len(parts) > 1:
-            below.setdefault(parts[0], {})[parts[1:]] = content
-            continue
-        shown, name = "/".join((*above, parts[0])), parts[0].encode()
-        old = there.get(name)
-        if old is not None and old[0] not in FILES:
-            raise NotEditable(f"{shown!r} is a directory, a link or a submodule there, not a file")
-        if content is not None:
-            there[name] = (old[0] if old else FILES[0], name, str(repository.odb.write(ObjectType.BLOB, content)))
-        elif there.pop(name, None) is None:
-            raise NotEditable(f"{shown!r} is not there, so it cannot be removed")
-    for directory, inner in below.items():
-        shown, name = "/".join((*above, directory)), directory.encode()
-        old = there.get(name)
-        if old is not None and old[0] != DIRECTORY:
-            raise NotEditable(f"{shown!r} is a file, a link or a submodule there, not a directory")
-        new = _edited(repository, old[2] if old else "", inner, (*above, directory))
-        if new:
-            there[name] = (DIRECTORY, name, new)
-        else:
-            there.pop(name, None)
-    if not there:
-        return ""
-    written = b"".join(mode + b" " + name + b"\0" + bytes.fromhex(id) for mode, name, id in sorted(there.values(), key=_order))
-    return str(repository.odb.write(ObjectType.TREE, written))
-
-
-def _order(entry: Entry) -> bytes:
-    """As git sorts a tree: a directory's name counts as if a slash followed it."""
-    mode, name, _ = entry
-    return name + b"/" if mode == DIRECTORY else name

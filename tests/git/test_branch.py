@@ -289,3 +289,30 @@ def test_a_remote_by_url(origin: Origin, mirror: Open, write: Write) -> None:
     for wrong in ("ext::sh -c id", "--upload-pack=id", ""):
         with pytest.raises(SourceError):
             write(wrong)
+
+
+def test_a_chain_is_one_commit_on_the_other(origin: Origin, mirror: Open, write: Write) -> None:
+    """Each has what those before it have written and what it writes itself, in the trees that git would have made."""
+    origin.commit({f"dir/{n}.yaml": f"{n}\n" for n in range(20)} | {"dir.yaml": "d\n", "gone/c.yaml": "c\n"})
+    source = mirror()
+    parent = source.fetch()
+    steps: list[dict[str, bytes | None]] = [
+        {"dir/3.yaml": b"three\n"},
+        {"dir/3.yaml": b"again\n", "dir/12.yaml": b"twelve\n"},
+        {"gone/c.yaml": None, "dir/new/e.yaml": b"e\n"},
+        {"gone": b"a file now\n", "dir/3.yaml": None, "dir-a/f.yaml": b"f\n"},
+        {"dir/3.yaml": b"back\n"},
+    ]
+    branch = write()
+    revisions = branch.chain([(step, WORDS) for step in steps], parent)
+    branch.push(revisions[-1], parent)
+
+    files = {path: git(origin.path, "show", f"{parent}:{path}").encode() + b"\n" for path in contents(source, parent)}
+    assert source.fetch() == origin.tip() == revisions[-1]
+    for step, revision in zip(steps, revisions, strict=True):
+        files = {path: text for path, text in {**files, **step}.items() if text is not None}
+        assert git(origin.path, "rev-parse", f"{revision}^") == parent
+        listed = git(origin.path, "ls-tree", "-r", "--name-only", revision).splitlines()
+        assert {path: git(origin.path, "show", f"{revision}:{path}").encode() + b"\n" for path in listed} == files
+        parent = revision
+    git(origin.path, "fsck", "--strict")

@@ -1,0 +1,56 @@
+"""A large mapping with a few entries changed: what that costs follows the changes, and the one before stays as it is."""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+# So many changes are carried along before a new whole is made of them.
+MOST_OVER = 250
+
+
+class Laid(Mapping[K, V]):
+    """`over` (None: gone) laid over `under`. Neither may change any more."""
+
+    __slots__ = ("_over", "_under")
+
+    def __init__(self, under: Mapping[K, V], over: Mapping[K, V | None]) -> None:
+        self._under, self._over = under, over
+
+    def __getitem__(self, key: K) -> V:
+        if key not in self._over:
+            return self._under[key]
+        found = self._over[key]
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self.whole())
+
+    def __len__(self) -> int:
+        return len(self.whole())
+
+    def whole(self) -> dict[K, V]:
+        """All of it; what is new comes last."""
+        result = dict(self._under)
+        for key, value in self._over.items():
+            if value is None:
+                result.pop(key, None)
+            else:
+                result[key] = value
+        return result
+
+    def changed(self, changes: Mapping[K, V | None]) -> "Laid[K, V]":
+        over = {**self._over, **changes}
+        return Laid(self._under, over) if len(over) <= MOST_OVER else Laid(self.whole(), changes)
+
+
+def laid(before: Mapping[K, V], changes: Mapping[K, V | None]) -> Laid[K, V]:
+    """`before` with these entries (None: without)."""
+    return before.changed(changes) if isinstance(before, Laid) else Laid(before, changes)
+
+
+def whole(mapping: Mapping[K, V]) -> Mapping[K, V]:
+    """The same, to be gone through."""
+    return mapping.whole() if isinstance(mapping, Laid) else mapping
