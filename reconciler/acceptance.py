@@ -13,7 +13,7 @@ from reconciler.core.show_layout import harmless
 from reconciler.core.told import brought_back
 from reconciler.core.written import BY_HAND, Files, Made, made, together
 from reconciler.git import Person, Source, SourceError, Tree
-from reconciler.load import Loader, Parses
+from reconciler.load import BATCH, Loader, Parses
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Proposal, Store, StoreError
@@ -137,6 +137,14 @@ class Acceptance:
         words = new or ["nothing would be declared any more, and an emptied repository never empties a fleet"]
         ends[waiting[0].id] = refused_by(Refused("invalid", words[0], "", tuple(words)))
         return [], state
+
+    def contents(self, files: Files, texts: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Path ⇒ what the file holds, of all; in pieces, so that others can read the repository meanwhile."""
+        blobs, found = whole(files.files), dict(texts)
+        left = list(set(blobs.values()) - texts.keys())
+        for start in range(0, len(left), BATCH):
+            found |= self._source.read(left[start : start + BATCH])
+        return {path: found[blob] for path, blob in blobs.items() if blob in found}
 
     def made(self, proposed: Proposed, files: Files, tree: Tree, texts: dict[str, bytes]) -> tuple[Made, ...]:
         """Its changes, one after the other; what is new is put into `texts`. Raises Refused, and then it counts for nothing."""

@@ -16,11 +16,10 @@ from reconciler.acceptance import LONGEST_WORDS, Acceptance, Accepted, End, auth
 from reconciler.ask import AskError
 from reconciler.bell import PROPOSED, Bell
 from reconciler.core.against import Answer, Question, answer_json
-from reconciler.core.laid import whole
 from reconciler.core.proposal import Proposed, Refused, message, read_body
 from reconciler.core.show_layout import harmless
 from reconciler.git import Branch, Conflict, Declined, Person, Source, SourceError, Tree, Words
-from reconciler.load import BATCH, Parses
+from reconciler.load import Parses
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Proposal, Store, StoreError
@@ -29,6 +28,8 @@ from reconciler.store import Proposal, Store, StoreError
 MOST_AT_ONCE = 100
 # How often it looks without being rung for; and how long it leaves a remote alone that could not be reached, up to the longest.
 LOOK_S, AGAIN_S, LONGEST_AGAIN_S = 2.0, 0.5, 30.0
+# After a batch of several, so much of the time that it took is left for the next to gather.
+GATHER_SHARE, MOST_GATHER_S = 0.25, 0.2
 # How often a batch is made anew because others push meanwhile, before it is left for the next look.
 MOST_TRIES, FEWER = 5, 4
 # Pushes after which what they have made is packed although others wait; else that is done when nobody does.
@@ -124,35 +125,45 @@ class Committer:
         while not self._closed.is_set():
             self._rung.clear()
             try:
-                more = self.drain()
+                self._turn()
                 again_s = AGAIN_S
-                if self._desk is not None and self._untidied >= (MOST_UNTIDIED if more else 1):
-                    self._untidied = 0
-                    self._desk.branch.tidy()
-                if not more:
-                    self._seams.wait(self._rung, LOOK_S)
+                continue
             except (SourceError, StoreError) as error:
                 self._log.warning("committer.waits", error=str(error), again_in_s=again_s)
-                self._seams.wait(self._closed, again_s)
-                again_s = min(2 * again_s, LONGEST_AGAIN_S)
             except Exception as error:  # noqa: BLE001 - one proposal that we cannot bear must not end the committing of others
                 self._log.error("committer.broken", error=f"{type(error).__name__}: {error}")
-                self._seams.wait(self._closed, again_s)
-                again_s = min(2 * again_s, LONGEST_AGAIN_S)
+            self._seams.wait(self._closed, again_s)
+            again_s = min(2 * again_s, LONGEST_AGAIN_S)
 
-    def drain(self) -> bool:
-        """Take what waits, as one batch; whether there was anything. Raises SourceError and StoreError: it waits then."""
+    def _turn(self) -> None:
+        """One batch, and what comes before the next."""
+        begun = self._seams.monotonic()
+        taken = self.drain()
+        took_s = self._seams.monotonic() - begun
+        if self._desk is not None and self._untidied >= (MOST_UNTIDIED if taken else 1):
+            self._untidied = 0
+            self._desk.branch.tidy()
+        if not taken:
+            self._seams.wait(self._rung, LOOK_S)
+        elif taken > 1:
+            # Who has been answered asks again, beside those who came meanwhile: so they are one push, where else halves wait
+            # for each other in turns. A writer alone waits for nobody.
+            self._seams.wait(self._closed, min(GATHER_SHARE * took_s, MOST_GATHER_S))
+
+    def drain(self) -> int:
+        """Take what waits, as one batch; how many that were. Raises SourceError and StoreError: it waits then."""
         waiting = self._store.proposals.waiting(MOST_AT_ONCE)
+        taken = len(waiting)
         if not waiting or not self._may_act():
-            return False
+            return 0
         if self._desk is None or self._accepting is None:
             self._store.proposals.decide({one.id: refused_by(NO_GIT) for one in waiting})
-            return True
+            return taken
         with self._lock:
             for _ in range(MOST_TRIES):
                 try:
                     self._batch(self._desk, self._accepting, waiting)
-                    return True
+                    return taken
                 except Conflict as moved:
                     # Nothing of it is there, or all of it and more behind it: the next look at the branch tells.
                     self._unsure = True
@@ -162,7 +173,7 @@ class Committer:
                 except (SourceError, StoreError):
                     self._unsure = True
                     raise
-        return True
+        return taken
 
     def _batch(self, desk: Desk, accepting: Acceptance, waiting: Sequence[Proposal]) -> None:
         tip = desk.source.fetch()
@@ -265,16 +276,11 @@ class Committer:
             proposed = read_body(json.loads(body))
             author_of(proposed)
             texts: dict[str, bytes] = {}
-            source = self._desk.source
             with self._lock:
-                tree, state = self._accepting.based(source.fetch())
+                tree, state = self._accepting.based(self._desk.source.fetch())
                 results = self._accepting.made(proposed, state.files, tree, texts)
-            # No longer among those who commit: a large fleet takes its time, and so it is read in pieces.
-            blobs, contents = whole(results[-1].files.files), dict(texts)
-            left = list(set(blobs.values()) - texts.keys())
-            for start in range(0, len(left), BATCH):
-                contents |= source.read(left[start : start + BATCH])
-            files = {path: contents[blob] for path, blob in blobs.items() if blob in contents}
+            # No longer among those who commit: a large fleet takes its time.
+            files = self._accepting.contents(results[-1].files, texts)
             said = message(proposed, "")
             answer = trial(Question(files, tree.root, tree.revision, said, proposed.author, form="json"), deadline)
         except Refused as error:
@@ -287,13 +293,7 @@ class Committer:
 def _answer(one: Accepted) -> dict[str, Any]:
     """What became of each resource, in the order in which it was asked for."""
     changes = [
-        {
-            "ref": str(change.ref),
-            "digest": made.digest,
-            "file": made.path,
-            "changed": bool(made.path),
-            "created": made.created,
-        }
+        {"ref": str(change.ref), "digest": made.digest, "file": made.path, "changed": bool(made.path), "created": made.created}
         for change, made in zip(one.proposed.changes, one.made, strict=True)
     ]
     return {"changes": changes}
