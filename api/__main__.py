@@ -25,7 +25,13 @@ def main() -> None:
         sys.exit("this is started by `convoy serve --http ADDRESS`")
     from api.serve import Application
 
-    Application(told).run()
+    try:
+        Application(told).run()
+    except SystemExit as end:
+        # All that had to be closed is: to take the rest of us apart, thing by thing, takes a second of two processes' time, and
+        # would wait for threads that nobody waits for any more.
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1 if end.code else 0)
 
 
 if __name__ == "__main__":

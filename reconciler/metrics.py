@@ -71,6 +71,12 @@ class Metrics:
             "convoy_request_seconds", "Time of one request, by how it ended.", named, buckets=SECONDS, registry=self.registry
         )
         self._web = Total("convoy_web_starts", "Starts of the process that serves HTTP.", registry=self.registry)
+        self._replaced = Total(
+            "convoy_web_replacements",
+            "Replacements of that process that were asked for, by how they ended.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._notices = Total(
             "convoy_notifications", "Messages told, failed and given up.", ["outcome"], registry=self.registry
         )
@@ -110,6 +116,10 @@ class Metrics:
 
     def web_started(self) -> None:
         self._web.inc()
+
+    def web_replaced(self, outcome: str) -> None:
+        """`done`; or `failed`, and the old process serves on."""
+        self._replaced.labels(outcome).inc()
 
     def fleet(
         self, revision: str, status: Mapping[Ref, Status], plan: Plan, problems: Sequence[Problem], fights: int = 0

@@ -1,20 +1,15 @@
-"""Starts the process that serves HTTP, starts it again when it dies, and ends it with us.
+"""Has a process that serves HTTP, starts it again when it dies, replaces it by a new one when asked, and ends it with us.
 
-It is started by exec and never by a fork: grpc has threads in here that no child of a fork would have. It gets the listening
-socket, so that a port that is taken is known at once and nobody is refused while it starts again; and what it must know comes
-over a pipe, since the store's URL may hold a password. When the pipe closes we are gone, however that came about, and so is it.
+The listening socket is ours, so that a port that is taken is known at once, and nobody is refused while it starts again: who
+has connected waits there for whichever process comes next. See docs/decisions/0030-the-web-process-is-replaced.md.
 """
 
 import contextlib
 import ipaddress
-import json
-import os
+import queue
 import re
 import socket
 import ssl
-import subprocess
-import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,17 +17,21 @@ from typing import Any
 from reconciler.log import Log
 from reconciler.metrics import Metrics
 from reconciler.seams import Seams
+from reconciler.web_process import WebProcess
 
 # One that dies at once would die at once again: it is started this long after, then twice that, up to the longest.
 AGAIN_S, LONGEST_AGAIN_S = 0.5, 30.0
 # One that has lived so long was well: the next is started soon.
 WELL_S = 60.0
-# What it may take to finish the requests that it has; api/serve.py gives itself less.
-ENDING_S = 10.0
+# What it may take to finish the requests that it has when we end, and where another answers already and nobody is in a hurry;
+# api/serve.py gives itself less.
+ENDING_S, FINISHING_S = 15.0, 300.0
+# How long a new one may take until it answers; and so many are replaced at once, before the next waits for one to have ended.
+COMING_S, MOST_FINISHING = 60.0, 3
+# How often is looked whether one that finishes what it has is overdue.
+LOOK_S = 5.0
 BACKLOG = 128
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[1-9][0-9]{0,4})?")
-# What gunicorn, or a service manager's protocol, would read from the environment; and what may hold passwords of ours.
-KEPT_BACK = ("CONVOY_", "FORWARDED_ALLOW_IPS", "GUNICORN_", "LISTEN_", "NOTIFY_SOCKET", "WEB_CONCURRENCY")
 
 
 class WebError(Exception):
@@ -43,7 +42,8 @@ class WebError(Exception):
 class Http:
     """Where to serve: HOST:PORT, or a port alone on loopback; port 0 takes a free one. With `certificate` and `key` (PEM
     files) by TLS; `plaintext` says that a proxy in front does that, and that this may be reached from elsewhere. `followed` are
-    the URL, without a password, and the branch that forges' webhooks are about; "" for a folder."""
+    the URL, without a password, and the branch that forges' webhooks are about; "" for a folder. Where another process follows,
+    it writes them into the file `source`."""
 
     address: str
     certificate: Path | None = None
@@ -53,91 +53,138 @@ class Http:
     # Proxies (addresses or networks) that are believed in X-Forwarded-For and -Proto; pages of others that may read answers.
     trusted: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    source: Path | None = None
 
 
 class Web:
     """Listens at once, and has one process that answers. Raises WebError."""
 
     def __init__(self, http: Http, store: str, run: Path, metrics: Metrics, log: Log, seams: Seams) -> None:
-        self._metrics, self._log, self._seams = metrics, log, seams
+        self._http, self._metrics, self._log, self._seams = http, metrics, log, seams
         _check_tls(http)
-        about = told(http, store, run, log)
+        self._told = told(http, store, run, log)
         self._socket = _listening(http)
         host, port = self._socket.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._told = {**about, "listen": self._socket.fileno()}
-        self._closed = threading.Event()
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        # What follows is one thread's, woken by this; others only set these two.
+        self._bell = queue.SimpleQueue[None]()
+        self._closed = self._asked = False
+        self._answering: WebProcess | None = None
+        self._finishing: list[WebProcess] = []
         self._thread = seams.thread(self._watch, "web")
         self._thread.start()
 
     @property
     def pid(self) -> int:
         """Of the process that answers; 0 while there is none."""
-        with self._lock:
-            return self._process.pid if self._process is not None else 0
+        answering = self._answering
+        return answering.pid if answering is not None and not answering.ended else 0
+
+    def replace(self) -> None:
+        """Soon another process answers, with the code and the certificate that are there then; nobody is dropped. One that does
+        not come up changes nothing. Safe in a signal handler."""
+        self._asked = True
+        self._ring()
+
+    def close(self) -> None:
+        """Whoever connects is refused from now on; requests under way are finished, for a while."""
+        self._closed = True
+        self._ring()
+        self._thread.join()
+
+    def _ring(self) -> None:
+        self._bell.put(None)
+
+    def _hear(self, until: float) -> None:
+        """Wait for anything to happen, at most until then."""
+        now = self._seams.monotonic()
+        for one in self._finishing:
+            if now >= one.due:
+                self._log.warning("web.cut", pid=one.pid, why=f"it has not finished within {FINISHING_S:g} s")
+                one.cut()
+        left_s = min(until - now, LOOK_S if self._finishing else float("inf"))
+        with contextlib.suppress(queue.Empty):
+            self._bell.get(timeout=max(0.0, left_s) if left_s < float("inf") else None)
+        self._finishing = [one for one in self._finishing if not one.ended]
 
     def _watch(self) -> None:
         again_s = AGAIN_S
-        while not self._closed.is_set():
+        while not self._closed:
             begun = self._seams.monotonic()
-            why = self._run()
-            if self._closed.is_set():
-                return
-            if self._seams.monotonic() - begun >= WELL_S:
+            why = self._serve()
+            if self._closed:
+                break
+            ended = self._seams.monotonic()
+            if ended - begun >= WELL_S:
                 again_s = AGAIN_S
             self._log.error("web.ended", why=why, again_in_s=again_s)
-            self._seams.wait(self._closed, again_s)
+            while not (self._closed or self._asked) and self._seams.monotonic() < ended + again_s:
+                self._hear(ended + again_s)
             again_s = min(2 * again_s, LONGEST_AGAIN_S)
+        self._end()
 
-    def _run(self) -> str:
-        """One life of it; how it ended."""
+    def _serve(self) -> str:
+        """From one that is started until the last of those that replace each other has ended; how it did."""
+        self._asked = False
         try:
-            with self._lock:
-                if self._closed.is_set():
-                    return ""
-                # -P: whatever lies in the directory that we were started in is not what is meant by `api`.
-                self._process = process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "api"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=(self._socket.fileno(),),
-                    env={name: value for name, value in os.environ.items() if not name.startswith(KEPT_BACK)},
-                    # Ctrl-C in a terminal is for us to hear, and then to tell it.
-                    start_new_session=True,
-                )
+            self._answering = self._started()
         except OSError as error:
             return f"cannot be started: {error.strerror or error}"
-        self._metrics.web_started()
-        self._log.info("web.started", address=self.address, pid=process.pid)
-        # It may be dead already, or never read what it is told.
-        with contextlib.suppress(OSError), process.stdin or contextlib.nullcontext() as pipe:
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.write(json.dumps(self._told).encode() + b"\n")
-                    pipe.flush()
-            # A worker that outlives its master ends when the pipe does.
-            code = process.wait()
-        with self._lock:
-            self._process = None
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+        while not (self._closed or self._answering.ended):
+            self._hear(float("inf"))
+            if self._asked and not self._closed and len(self._finishing) < MOST_FINISHING:
+                self._answering = self._replaced(self._answering)
+        return self._answering.ended
 
-    def close(self) -> None:
-        """Requests under way are finished, for a while."""
-        with self._lock:
-            self._closed.set()
-            process = self._process
-            if process is not None:
-                with contextlib.suppress(OSError):
-                    process.terminate()
-        if process is not None:
-            try:
-                process.wait(ENDING_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        self._thread.join()
+    def _started(self) -> WebProcess:
+        made = WebProcess(self._told, self._socket, self._ring, self._seams)
+        self._metrics.web_started()
+        self._log.info("web.started", address=self.address, pid=made.pid)
+        return made
+
+    def _replaced(self, old: WebProcess) -> WebProcess:
+        """Who answers then: the new one, or the old one where that has not come up."""
+        self._asked = False
+        try:
+            _check_tls(self._http)
+            new = self._started()
+        except (OSError, WebError) as error:
+            return self._kept(old, str(error))
+        begun = self._seams.monotonic()
+        while not (self._closed or new.answers or new.ended) and self._seams.monotonic() < begun + COMING_S:
+            self._hear(begun + COMING_S)
+        if self._closed or new.answers:
+            self._finishing.append(old)
+            old.hand_over(self._seams.monotonic() + FINISHING_S)
+            self._metrics.web_replaced("done")
+            self._log.info("web.replaced", pid=new.pid, old=old.pid)
+            return new
+        why = f"the new one has ended: {new.ended}" if new.ended else f"the new one has not answered within {COMING_S:g} s"
+        new.kill()
+        new.join()
+        return self._kept(old, why)
+
+    def _kept(self, old: WebProcess, why: str) -> WebProcess:
+        self._metrics.web_replaced("failed")
+        self._log.error("web.not_replaced", pid=old.pid, why=why)
+        return old
+
+    def _end(self) -> None:
+        # Who has it last, takes what waits there to be accepted: whoever comes later is refused, and does not wait for nobody.
         self._socket.close()
+        every = [*self._finishing]
+        for one in every:
+            one.cut()
+        if self._answering is not None:
+            every.append(self._answering)
+            # One that is still coming has nothing to finish.
+            (self._answering.end if self._answering.answers else self._answering.kill)()
+        until = self._seams.monotonic() + ENDING_S
+        while not all(one.ended for one in every) and self._seams.monotonic() < until:
+            self._hear(until)
+        for one in every:
+            one.kill()
+            one.join()
 
 
 def told(http: Http, store: str, run: Path, log: Log) -> dict[str, Any]:
@@ -148,6 +195,7 @@ def told(http: Http, store: str, run: Path, log: Log) -> dict[str, Any]:
         "certificate": str(http.certificate or ""),
         "key": str(http.key or ""),
         "followed": http.followed,
+        "source": str(http.source or ""),
         "trusted": [*map(_network, http.trusted)],
         "origins": [*map(_origin, http.origins)],
         **log.told(),

@@ -5,7 +5,6 @@ source at most. In this order: the address, the rate, the headers, the body up t
 and only then what it says.
 """
 
-import atexit
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -60,10 +59,9 @@ class Hooks:
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
         self.recorder = Recorder(reach.store, reach.log)
-        atexit.register(self.recorder.settle)
+        reach.closing.callback(self.recorder.settle)
         self._limits = Limits(IN_A_MINUTE, HOOKS_AT_ONCE, MOST_BYTES)
         self._once = Once()
-        self._followed = (key(reach.followed[0]), reach.followed[1])
 
     def answer(self, provider: str, place: str, request: Request) -> Response:
         forge = FORGES.get(provider)
@@ -107,8 +105,8 @@ class Hooks:
     def _verdict(self, hook: Hook, event: Event) -> str:
         if event.kind != "push":
             return "ping" if event.kind == "ping" else "ignored"
-        followed, branch = self._followed
-        followed = key(hook.repository) if hook.repository else followed
+        url, branch = self._reach.followed()
+        followed = key(hook.repository or url)
         if branch not in event.branches or not any(same(one, followed) for one in event.repositories):
             return "elsewhere"
         now = time.monotonic()

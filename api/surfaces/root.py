@@ -46,7 +46,8 @@ def app(reach: Reach, counted: counts.Counts) -> Flask:
     def ready() -> Response:
         """Of use: what is asked of it can be read, and what is proposed will be carried out. 503 where that is not so."""
         said = standing()
-        well = all(said.values()) and not reach.ending.is_set()
+        # With a successor, it is the port that is asked about, and that is served.
+        well = all(said.values()) and (reach.succeeded.is_set() or not reach.ending.is_set())
         result = wire.answer({"ready": well, **said})
         result.status_code = 200 if well else 503
         return result

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from api.serve import HEAD_S, THREADS
+from api.serve import THREADS
+from api.worker import HEAD_S
 from reconciler.log import Log
 from reconciler.metrics import Metrics
 from reconciler.seams import Seams

@@ -33,7 +33,7 @@ class Hooked:
         self.follow("https://git.example/ops/fleet")
 
     def follow(self, url: str, branch: str = "main") -> None:
-        self.app: Any = create_app(Reach(self.store, self.run, Log(level="error"), Limits(), followed=(url, branch)))
+        self.app: Any = create_app(Reach(self.store, self.run, Log(level="error"), Limits(), followed=lambda: (url, branch)))
 
     @property
     def hooks(self) -> Any:

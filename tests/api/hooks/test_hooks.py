@@ -279,7 +279,7 @@ def test_heard_is_plain() -> None:
 def test_each_delivery_is_in_the_audit(hooked: Hooked) -> None:
     """Of which hook, and whether that was proved; the address, which is half of the secret, is in no row."""
     with closing(Recorder(hooked.store, Log(level="error"))) as recorder:
-        reach = Reach(hooked.store, hooked.run, Log(level="error"), Limits(), followed=("", ""), recorder=recorder)
+        reach = Reach(hooked.store, hooked.run, Log(level="error"), Limits(), recorder=recorder)
         hooked.app = create_app(reach)
         path, _ = hooked.place("github")
         assert hooked.send("github").status_code == 202
