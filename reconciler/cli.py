@@ -24,7 +24,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Making it so": {
         "apply": "run:apply",
-        "serve": "run:serve",
+        "serve": "serve:serve",
         "sync": "sync:sync",
         "rollback": "rollback:rollback",
         "down": "run:down",

@@ -11,7 +11,6 @@ from types import TracebackType
 from reconciler import envoy_binary
 from reconciler.bell import SOURCE, Bell
 from reconciler.certificates import Certificates
-from reconciler.committer import Desk
 from reconciler.core.facts import FLEET, RETAINED, Order
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.model import Connected, FleetState
@@ -29,14 +28,13 @@ from reconciler.preview import Preview, look_once, preview
 from reconciler.proxies import Proxies
 from reconciler.record import Record
 from reconciler.releases import Releases
-from reconciler.rundir import XDS_SOCKET, point_to, run_directory
+from reconciler.rundir import XDS_SOCKET, point_to, run_directory, state_directory
 from reconciler.scraped import serve
 from reconciler.seams import Seams
 from reconciler.secrets import IDENTITY_FILE, Opener
-from reconciler.serving import Serving
+from reconciler.serving import Asked, Serving
 from reconciler.store import Store, default_url
 from reconciler.wanted import Accepted, Wanted
-from reconciler.web import Http
 from reconciler.xds.identity import Identity
 from reconciler.xds.server import Server
 
@@ -57,8 +55,7 @@ class Control:
         log: Log,
         metrics_address: str | None,
         xds_addresses: tuple[str, ...],
-        http: Http | None = None,
-        desk: Desk | None = None,
+        asked: Asked | None = None,
     ) -> None:
         self.state = state
         self._source, self._seams, self._log = source, seams, log
@@ -91,8 +88,7 @@ class Control:
             self.store,
             store,
             source,
-            http,
-            desk,
+            asked,
             self._run,
             self._opener,
             self._parses,
@@ -156,6 +152,10 @@ class Control:
         """End `run` or `down` soon; safe in a signal handler."""
         self._stopped.set()
         self._wake.set()
+
+    def replace_web(self) -> None:
+        """Soon a new process serves HTTP, where one does; safe in a signal handler."""
+        self._serving.replace_web()
 
     @property
     def taken_by(self) -> str:
@@ -271,18 +271,15 @@ def open_control(
     log: Log | None = None,
     metrics_address: str | None = None,
     xds_addresses: tuple[str, ...] = (),
-    http: Http | None = None,
-    desk: Desk | None = None,
+    asked: Asked | None = None,
 ) -> Control:
     """Open a state directory, made with mode 0700 where it is missing, and the store (a URL; "" for the directory's own).
+    `asked`: what others may ask of it, while it follows.
 
     Raises ControlError, StoreError; where something is to be served and cannot be, MetricsError and WebError once it starts.
     """
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state = state.resolve()
-        if state.stat().st_mode & 0o077:
-            raise ControlError(f"{state} can be read by others, and it holds keys: chmod 700 it")
+        state = state_directory(state)
         return Control(
             state,
             store or default_url(state),
@@ -291,8 +288,7 @@ def open_control(
             log or Log(),
             metrics_address,
             xds_addresses,
-            http,
-            desk,
+            asked,
         )
     except OSError as error:
         raise ControlError(f"cannot use {state} for Convoy's state: {error.strerror or error}") from error

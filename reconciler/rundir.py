@@ -12,6 +12,15 @@ XDS_SOCKET = "xds.sock"
 LONGEST_DIRECTORY = 64
 
 
+def state_directory(state: Path) -> Path:
+    """The state directory, resolved, made with mode 0700 where it is missing; raises OSError where others can read it."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = state.resolve()
+    if state.stat().st_mode & 0o077:
+        raise OSError(f"{state} can be read by others, and it holds keys: chmod 700 it")
+    return state
+
+
 def run_directory(state: Path) -> Path:
     """The directory for sockets of this state directory, made with mode 0700; raises OSError when it cannot be ours."""
     run = run_path(state)

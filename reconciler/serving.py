@@ -31,6 +31,15 @@ from reconciler.wanted import Wanted
 from reconciler.web import Http, Web
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What others may ask of a Convoy that follows, over HTTP: `http` is where it is served from here; without, by processes
+    that serve it alone. `desk` is where what is proposed is committed; without, it is told that nothing can be."""
+
+    http: Http | None
+    desk: Desk | None
+
+
 @dataclass(slots=True)
 class Serving:
     """Of one Convoy that acts. What is begun here ends with `closing`, the last of it first; the loop does not notice."""
@@ -38,8 +47,7 @@ class Serving:
     store: Store
     store_url: str
     source: Source | None
-    http: Http | None
-    desk: Desk | None
+    asked: Asked | None
     run: Path
     opener: Opener
     parses: Parses
@@ -51,6 +59,7 @@ class Serving:
     seams: Seams
     closing: contextlib.ExitStack
     _carrying: Courier | None = None
+    _web: Web | None = None
 
     def carry(self, wanted: Wanted) -> None:
         """Whoever a Notification names is told what happens."""
@@ -96,8 +105,8 @@ class Serving:
         answers = dict(trial.requests())
         if wanted is not None:
             answers["sync"] = Syncs(wanted.look_now, lambda: wanted.accepted, loop, self.wake, self.seams).asked
-            if self.http is not None:
-                answers |= self._committing(trial, lambda: wanted.accepted.fleet)
+            if self.asked is not None:
+                answers |= self._committing(trial, self.asked.desk, lambda: wanted.accepted.fleet)
                 answers[TELL] = self._tell
                 answers[SEAL] = Seals(lambda: wanted.accepted.fleet, self.opener, self.store).asked
         try:
@@ -107,22 +116,28 @@ class Serving:
             self.log.warning("requests.none", error=str(error))
             return
         self.closing.callback(requests.close)
-        if self.http is None:
+        if self.asked is None:
             return
         self.metrics.hooks(self.store.hooks.counts)
-        web = Web(self.http, self.store_url, self.run, self.metrics, self.log, self.seams)
-        self.closing.callback(web.close)
+        if self.asked.http is not None:
+            self._web = web = Web(self.asked.http, self.store_url, self.run, self.metrics, self.log, self.seams)
+            self.closing.callback(web.close)
 
-    def _committing(self, trial: Trial, fleet: Callable[[], FleetState | None]) -> dict[str, Answering]:
+    def replace_web(self) -> None:
+        """Where HTTP is served from here."""
+        if self._web is not None:
+            self._web.replace()
+
+    def _committing(self, trial: Trial, desk: Desk | None, fleet: Callable[[], FleetState | None]) -> dict[str, Answering]:
         """What is proposed over HTTP is committed, in a thread of its own; and what a change would do can be asked."""
         hint = self.source.hint if self.source is not None else self.wake.set
         acts, where = self.acts, (self.log, self.seams)
         told = partial(told_by, fleet)
-        committer = Committer(self.store, self.desk, acts, hint, *where, lambda: opens(told()), self.parses)
+        committer = Committer(self.store, desk, acts, hint, *where, lambda: opens(told()), self.parses)
         self.closing.callback(committer.close)
         self.closing.callback(committer.start(self.run).close)
-        if self.desk is not None:
-            pulls = Pulls(self.store, self.desk, committer, told, self.opener, acts, *where)
+        if desk is not None:
+            pulls = Pulls(self.store, desk, committer, told, self.opener, acts, *where)
             self.closing.callback(pulls.close)
             pulls.start()
         shown = partial(trial.answer, reads=True)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# In the state directory: what is followed from it.
+REMEMBERED = "source.json"
 SIGNERS = {"--signers": "ssh", "--revoked-signers": "revoked", "--gpg-keyring": "gpg"}
 
 # A file's text is shown around at most this many Problems' files; each is read again for it.
@@ -146,9 +148,9 @@ class Place:
 
         signers = {name: str(path) for name, path in self.signers.items()}
         kept = {"url": redacted(self.url), "branch": self.branch, "subdirectory": self.subdirectory, "signers": signers}
-        new = state / "source.json.new"
+        new = state / f"{REMEMBERED}.new"
         new.write_text(json.dumps(kept))
-        new.replace(state / "source.json")
+        new.replace(state / REMEMBERED)
 
 
 def _needed(state: Path | None) -> Path:
@@ -160,7 +162,7 @@ def _needed(state: Path | None) -> Path:
 def remembered(state: Path) -> Place | None:
     """What was followed here last; good for reading what is in the mirror, not for fetching."""
     try:
-        kept = json.loads((state / "source.json").read_text())
+        kept = json.loads((state / REMEMBERED).read_text())
         signers = {name: Path(path) for name, path in kept.get("signers", {}).items()}
         return Place(kept["url"], kept["branch"], kept["subdirectory"], signers)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

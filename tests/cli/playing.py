@@ -16,7 +16,7 @@ class FakeControl:
 
     def __init__(self, views: list[Any], preview: Any = None) -> None:
         self.views, self.planned = views, preview
-        self.stopped, self.taken_by = False, ""
+        self.stopped, self.taken_by, self.replaced = False, "", 0
         self.store = self
 
     def good(self, node: str) -> Snapshot | None:
@@ -45,6 +45,9 @@ class FakeControl:
 
     def stop(self) -> None:
         self.stopped = True
+
+    def replace_web(self) -> None:
+        self.replaced += 1
 
 
 WEB = Ref("Container", "web")

@@ -5,13 +5,14 @@ import os
 import re
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reconciler import control
-from reconciler.commands import options, run
+from reconciler.commands import options, run, serve
 from reconciler.commands.sources import Place, remembered
 from reconciler.core.model import Outcome, Plan, Problem, Where
 from reconciler.seams import Seams
@@ -173,14 +174,34 @@ def test_what_control_says_is_for_a_person(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_serve_until_it_is_asked_to_end(number: int, code: int, convoy: Convoy, playing: Play, tmp_path: Path) -> None:
-    """A service manager's SIGTERM is a good end; Ctrl-C is told apart from it. What is followed is remembered."""
-    fake = playing(view(), lambda: os.kill(os.getpid(), number), view())
+    """A service manager's SIGTERM is a good end; Ctrl-C is told apart from it, and SIGHUP ends nothing. What is followed is
+    remembered."""
+    fake = playing(view(), *(partial(os.kill, os.getpid(), one) for one in (signal.SIGHUP, number)), view())
     result = convoy("serve", "--source", str(tmp_path), "--log", "json")
 
-    assert fake.stopped
+    assert (fake.stopped, fake.replaced) == (True, 1)
     assert result.exit_code == code
     assert [json.loads(line)["event"] for line in result.stderr.splitlines()] == ["serve.started", "serve.ended"]
     assert remembered(tmp_path / "state") == Place(str(tmp_path.resolve()))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "Say it with --source"),
+        (("--only", "web"), "say where, with --http"),
+        (("--only", "web", "--http", "0", "--branch", "live", "--standby"), "--branch and --standby: not with --only web"),
+        (("--only", "web", "--http", "0", "--signers", "signers"), "--signers: not with --only web"),
+        (("--only", "control", "--source", ".", "--http", "0"), "--http: not with --only control"),
+    ],
+)
+def test_parts_that_do_not_fit(words: tuple[str, ...], said: str, convoy: Convoy, playing: Play) -> None:
+    """What one part does not heed is not to be given to it."""
+    playing(view())
+    result = convoy("serve", *words)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
 
 
 def test_serve_that_lost_its_place(convoy: Convoy, playing: Play, tmp_path: Path) -> None:
@@ -210,7 +231,9 @@ def test_what_serve_follows(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "clone" / ".git").mkdir(parents=True)
 
-    assert run.followed(str(tmp_path / "plain"), None, "").branch == ""
-    assert run.followed(str(tmp_path / "plain"), "live", "").branch == "live"
-    assert run.followed(str(tmp_path / "clone"), None, "").branch == "main"
-    assert run.followed("https://git.example/fleet.git", None, "prod") == Place("https://git.example/fleet.git", "main", "prod")
+    assert serve.followed(str(tmp_path / "plain"), None, "").branch == ""
+    assert serve.followed(str(tmp_path / "plain"), "live", "").branch == "live"
+    assert serve.followed(str(tmp_path / "clone"), None, "").branch == "main"
+    assert serve.followed("https://git.example/fleet.git", None, "prod") == Place(
+        "https://git.example/fleet.git", "main", "prod"
+    )
