@@ -1,6 +1,7 @@
 """What every test shares."""
 
 import contextlib
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.rundir import run_path
 from tests import postgres as postgresql
 from tests.signing import Ssh
 
@@ -29,6 +31,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Documents are played one at a time on a machine: first, by one of several workers, so that none waits for another."""
     items.sort(key=lambda item: "alone" not in getattr(item, "fixturenames", ()))
+
+
+def clear_sockets(directory: Path) -> None:
+    """Below pytest's own directories paths are too long for sockets, which then stand beside them: those of the state
+    directories in this one are removed."""
+    places = (place for below in ("*/", "*/*/", "*/hosts/*/") for place in (directory, *directory.glob(below)))
+    names = {run_path(place).name for place in places if not place.is_symlink()}
+    for name in names:
+        # What a test starts may have no TMPDIR. (A short path has its sockets below it.)
+        for temporary in {tempfile.gettempdir(), "/tmp"} if name.startswith("convoy-") else ():
+            shutil.rmtree(Path(temporary, name), ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def without_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Nothing of a test is left outside its directory."""
+    directory: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if directory is not None:
+        clear_sockets(directory)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def without_shared_sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nor of what several tests share."""
+    yield
+    for directory in tmp_path_factory.getbasetemp().glob("*/"):
+        if not directory.name.startswith("test_"):
+            clear_sockets(directory)
 
 
 @pytest.fixture(scope="session")

