@@ -141,7 +141,7 @@ class Loop:
                 snapshots=snapshots,
                 awaiting=self.proxies.awaiting,
                 published=self.proxies.versions(),
-                reaches=self.proxies.reaches(),
+                reaches=self.proxies.reaches(snapshots),
                 unopened=closed(unopened),
                 away=returning.away(self.proxies.connected, now),
             )

@@ -194,15 +194,22 @@ class Proxies:
     def versions(self) -> dict[str, str]:
         return {node: snapshot.version for node, snapshot in self.published.items()}
 
-    def reaches(self) -> dict[str, frozenset[Endpoint] | None]:
-        """Node ⇒ the endpoints that requests may go to by what it has acknowledged or is taking in; None where not known."""
+    def reaches(self, next: Mapping[str, Snapshot]) -> dict[str, frozenset[Endpoint] | None]:
+        """Node ⇒ the endpoints that requests may go to by what it has acknowledged, is taking in, or is told `next`; None where
+        not known."""
         result: dict[str, frozenset[Endpoint] | None] = {}
+        coming: dict[int, frozenset[Endpoint]] = {}
         for node, state in self.connected.items():
             if node in self.published and self._runs(node, self.published[node]):
                 self._under_way.pop(node, None)
             versions = state.acked.get("eds", {}).values()
             known = [self._ends[version] for version in versions if version in self._ends]
-            taking = self._under_way.get(node, NOWHERE)
+            taking, told = self._under_way.get(node, NOWHERE), self.published.get(node)
+            if node in next and (told is None or told.version != next[node].version):
+                ends = next[node].resources.get("eds", {})
+                if id(ends) not in coming:
+                    coming[id(ends)] = NOWHERE.union(*(self._ends_of(one) for one in ends.values()))
+                taking |= coming[id(ends)]
             result[node] = taking.union(*known) if len(known) == len(versions) else None
         return result
 

@@ -123,11 +123,13 @@ def test_what_a_proxy_that_is_away_was_told_fills_nothing(world: World) -> None:
     assert proxies._under_way["a"] is proxies._under_way["b"]
     one = Connected("a", "1.40", 0.0, "", False, {})
     proxies.connected = {"a": one}
-    assert proxies.reaches() == {"a": every}
+    assert proxies.reaches({}) == {"a": every}
     proxies.connected = {
         "a": replace(one, sent=told.version, synced=True, acked={"eds": {"x": told.resources["eds"]["x"].version}})
     }
-    assert proxies.reaches() == {"a": every - {("127.0.0.1", 9009)}}
+    assert proxies.reaches({}) == {"a": every - {("127.0.0.1", 9009)}}
+    # What it is told next in the same round counts already.
+    assert proxies.reaches({"a": snapshot([assignment("x", 9009)])}) == {"a": every}
 
 
 def test_ends_of_what_nobody_runs_any_more_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +145,6 @@ def test_ends_of_what_nobody_runs_any_more_are_forgotten(world: World, monkeypat
         world.proxies.connected = {"a": behind}
     assert len(world.proxies._ends) < 20
     assert first.version in world.proxies._ends
-    reached = world.proxies.reaches()["a"]
+    reached = world.proxies.reaches({})["a"]
     assert reached is not None
     assert {("127.0.0.1", 1), ("127.0.0.1", 59)} <= reached

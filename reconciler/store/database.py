@@ -147,6 +147,8 @@ class Database:
                     self._check_fence(connection)
                 yield connection
                 self._seams.point("store.commit", what)
+            # It is written, and nobody has heard of it yet.
+            self._seams.point("store.committed", what)
 
     def _check_fence(self, connection: Connection) -> None:
         lease = self.fence

@@ -14,6 +14,9 @@ from .turns import Killed, Turns
 TURNING = ("driver.", "memory.", "source.", "rig.")
 DEADLINE_S = 30.0
 SLOW_S = (0.2, 1.0, 3.0, 8.0)
+# Where something has had its effect, and its answer can be lost.
+COMMITTED = "store.committed"
+DONE = (COMMITTED, "memory.applied")
 NONSENSE = ("nothing", "none in it", "of elsewhere", "a surprise")
 
 
@@ -32,6 +35,11 @@ def failure(name: str, late: bool) -> Exception | None:
     if room in ("memory", "store", "process"):
         return OSError(errno.ETIMEDOUT if late else errno.EIO, words)
     return None
+
+
+def _struck(name: str, point: str) -> bool:
+    """What has happened already is struck by its whole name alone: worlds of before there was this point are what they were."""
+    return name == point if COMMITTED in (name, point) else name.startswith(point)
 
 
 @dataclass
@@ -64,7 +72,7 @@ class Faults:
         self.passed[name] += 1
         due: Armed | None = None
         for one in self.armed:
-            if name.startswith(one.point) and (one.kind != "nonsense" or name.startswith("rig.")):
+            if _struck(name, one.point) and (one.kind != "nonsense" or name.startswith("rig.")):
                 if one.skip:
                     one.skip -= 1
                 elif due is None:
@@ -95,5 +103,5 @@ class Faults:
             self.struck[armed.kind] += 1
         if raised is not None:
             # A step that had its effect before its answer was lost.
-            self.struck["partial"] += name == "memory.applied"
+            self.struck["partial"] += name in DONE
             raise raised

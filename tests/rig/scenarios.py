@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from .faults import COMMITTED
 from .play import play
 from .worlds import Event, World
 
@@ -50,15 +51,17 @@ STRIKES = ("kill", "error", "timeout")
 SEED = 1
 
 
-def points(name: str) -> int:
-    """How many I/O points the scenario passes where they are struck."""
+def points(name: str) -> dict[str, int]:
+    """How many I/O points the scenario passes where they are struck: of all that do something, and where it is done."""
     before, during = SCENARIOS[name]
-    short = play({"seed": SEED, "events": before, "heal": False}).points.total()
-    return play({"seed": SEED, "events": [*before, *during], "heal": False}).points.total() - short
+    short = play({"seed": SEED, "events": before, "heal": False}).points
+    passed = play({"seed": SEED, "events": [*before, *during], "heal": False}).points - short
+    return {"": passed.total() - passed[COMMITTED], COMMITTED: passed[COMMITTED]}
 
 
 def struck_at_each(name: str, strike: str, step: int = 1, start: int = 0) -> Iterator[World]:
     """One world for each point (or each so manieth) at which this happens."""
     before, during = SCENARIOS[name]
-    for skip in range(start, points(name), step):
-        yield {"seed": SEED, "events": [*before, {"do": "fault", "kind": strike, "point": "", "skip": skip}, *during]}
+    for point, number in points(name).items():
+        for skip in range(start, number, step):
+            yield {"seed": SEED, "events": [*before, {"do": "fault", "kind": strike, "point": point, "skip": skip}, *during]}

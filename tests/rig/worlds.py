@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from .events import HOSTS
+from .faults import COMMITTED
 from .play import Report, play
 
 World = dict[str, Any]
@@ -43,14 +44,16 @@ def random_world(seed: int) -> World:
     """The same for the same seed."""
     return {
         "seed": seed,
-        "events": _Maker(Random(seed), Random(f"order {seed}"), Random(f"moves {seed}"), Random(f"pins {seed}")).events(),
+        "events": _Maker(seed).events(),
     }
 
 
 class _Maker:
-    def __init__(self, rng: Random, order: Random, moves: Random, pins: Random) -> None:
-        # What is said of order, of moves and of pins has a randomness of its own: a world is what it was before, and more.
-        self.rng, self.order, self.moves, self.pins = rng, order, moves, pins
+    def __init__(self, seed: int) -> None:
+        self.rng = Random(seed)
+        # What came later has a randomness of its own: a world is what it was before, and more.
+        self.order, self.moves, self.pins = Random(f"order {seed}"), Random(f"moves {seed}"), Random(f"pins {seed}")
+        self.commits = Random(f"commits {seed}")
         self.made: list[Event] = []
         self.refs: set[str] = set()
 
@@ -94,6 +97,7 @@ class _Maker:
             rng.choices([*weights], [*weights.values()])[0]()
             self.move()
             self.pin()
+            self.lose_the_answer()
             if rng.random() < 0.7:
                 self.wait(rng.choice((0.05, 0.3, 1, 1, 3, 8, 20)))
         return self.made
@@ -196,6 +200,12 @@ class _Maker:
             point, most = self.rng.choice(ROOMS)
             kind = "nonsense" if point.startswith("rig.") else self.rng.choice(KINDS[:-1])
             self.made.append({"do": "fault", "kind": kind, "point": point, "skip": self.rng.randrange(most)})
+
+    def lose_the_answer(self) -> None:
+        """Of a commit of the store that has happened."""
+        if self.commits.random() < 0.2:
+            kind, skip = self.commits.choice(("kill", "kill", "error", "error", "timeout")), self.commits.randrange(30)
+            self.made.append({"do": "fault", "kind": kind, "point": COMMITTED, "skip": skip})
 
     def kill(self) -> None:
         point, most = self.rng.choice(ROOMS)
