@@ -6,6 +6,7 @@ from typing import Any
 
 from reconciler.core.envelope import digest_of
 from reconciler.core.laid import whole
+from reconciler.core.layers import ENVIRONMENT
 from reconciler.core.model import Problem, Ref
 from reconciler.core.parse import Document
 from reconciler.core.proposal import Change, Proposed, Refused, read_body
@@ -151,28 +152,33 @@ class Acceptance:
         if files.layers and len(proposed.changes) > MOST_PATCHED:
             what = f"{len(proposed.changes):,} changes at once are more than one environment.yaml takes"
             raise Refused("too-many", what, f"in an environment at most {MOST_PATCHED} go at once: ask in several requests")
-        results, rendered = list[Made](), False
         read = _reading(self._source, texts)
         files, done = together(proposed.changes, files, lambda blob: read([blob])[blob])
-        texts.update((files.files[one.path], one.text) for one in done.values() if one.text is not None)
+        # Path ⇒ what stands there in the end; several changes may be of one file.
+        last = {one.path: one.text for one in done.values()}
+        texts.update((files.files[path], text) for path, text in last.items() if text is not None)
         for change in proposed.changes:
             if change.ref in done:
-                results.append(done[change.ref])
                 continue
-            result = made(change, files, lambda blob: read([blob])[blob])
-            if result.path and result.text is not None:
-                blob = result.files.files[result.path]
-                texts[blob] = result.text
-                self._loader.know(blob, result.parsed, len(result.text))
-            # Of each other resource they are as they were; what layers make of all of it is found out once.
-            files = replace(result.files, documents=files.documents) if result.files.documents is None else result.files
-            rendered = rendered or (bool(result.path) and result.files.documents is None)
-            results.append(result)
-        if rendered:
+            result = done[change.ref] = made(change, files, lambda blob: read([blob])[blob])
+            if result.path:
+                last[result.path] = result.text
+                if result.text is not None:
+                    blob = result.files.files[result.path]
+                    texts[blob] = result.text
+                    self._loader.know(blob, result.parsed, len(result.text))
+            if result.files.documents is not None:
+                files = result.files
+            elif result.path == files.root + ENVIRONMENT:
+                # No other resource stands elsewhere for that; what the layers make of all patches is found out once.
+                files = replace(result.files, documents=files.documents)
+            else:
+                files = self._loaded(tree, result.files, texts).files
+        if files.layers and any(one.path for one in done.values()):
             files = self._loaded(tree, replace(files, documents=None), texts).files
-            results = [_rendered(change, one, files) for change, one in zip(proposed.changes, results, strict=True)]
-        results[-1] = replace(results[-1], files=files)
-        return tuple(results)
+            done = {change.ref: _rendered(change, done[change.ref], files) for change in proposed.changes}
+        every = (done[change.ref] for change in proposed.changes)
+        return tuple(replace(one, files=files, text=last[one.path] if one.path else one.text) for one in every)
 
 
 def _each_named(state: State, accepted: Sequence[Accepted]) -> bool:

@@ -112,6 +112,32 @@ def test_a_new_document_is_written_as_people_write_them(convoy: Committing, orig
     assert old.index("endpoints") < old.index("connectTimeoutSeconds")
 
 
+@pytest.mark.parametrize("own", ["", "environments/production/"])
+def test_several_of_one_file(own: str, tmp_path: Path, sockets: Path, origin: Origin) -> None:
+    """Whichever comes first: one is deleted, others are changed, and every other byte stays; also beside a base's."""
+    every = "# ours\n" + "---\n".join(cluster(name, more="  # its end\n") for name in ("one", "two", "three", "four"))
+    files: dict[str, str | None] = {f"{own}many.yaml": every}
+    if own:
+        environment = HEAD.format("Environment", "production") + "spec:\n  bases: [../../base]\n"
+        files |= {f"{own}environment.yaml": environment, "base/a.yaml": cluster("a")} | dict.fromkeys(FILES)
+    origin.commit(files)
+    with closing(Committing(tmp_path, sockets, origin, subdirectory=own)) as convoy:
+        make(convoy, Change("delete", Ref("Cluster", "two")), patch("three", 3), patch("a", 5), patch("one", 4))
+        said = convoy.file(f"{own}many.yaml").rstrip("\n")
+        one, three = (said.index(f"name: {name}") for name in ("one", "three"))
+        assert said.startswith("# ours\n")
+        assert said.index("connectTimeoutSeconds: 4") in range(one, three)
+        assert said.index("connectTimeoutSeconds: 3") > three
+        assert "name: two" not in said
+        assert said.endswith(cluster("four", more="  # its end\n").rstrip("\n"))
+        assert said.count("# its end") == 3
+        convoy.follow()
+        for name, seconds in {"one": 4, "three": 3, "a": 5}.items():
+            found = convoy.reach.fleet.get(Ref("Cluster", name))
+            assert found is not None
+            assert found.declared.spec["connectTimeoutSeconds"] == seconds
+
+
 def test_all_or_nothing(convoy: Committing) -> None:
     """One that cannot be, and none of them is: told alone, by what the fleet would be then, or by what its sender has read."""
     tries: list[tuple[str, tuple[Change, ...]]] = [
