@@ -111,7 +111,7 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> bool:
+def eventually(holds: Callable[[], bool], within_s: float = 60.0) -> bool:
     ends = time.monotonic() + within_s
     while not holds() and time.monotonic() < ends:
         time.sleep(0.01)

@@ -46,7 +46,7 @@ def test_a_forge_that_drips(dripping: str) -> None:
     begun = time.monotonic()
     with pytest.raises(ForgeError, match="timed out"):
         Wire(dripping, "token", {}, Seams(), patience_s=0.5).send("GET", "/x")
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20
 
 
 def test_a_convoy_that_drips(dripping: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_a_convoy_that_drips(dripping: str, monkeypatch: pytest.MonkeyPatch) -> 
     begun = time.monotonic()
     with pytest.raises(RemoteError, match="has not answered within"):
         remote.post(Remote(dripping, "cvy_x"), "/plan", b"{}", Seams())
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.api.hooks.payloads import hexed
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 CONVOY = (sys.executable, "-m", "reconciler")
 FLEET = "apiVersion: convoy/v1\nkind: Host\nmetadata: {name: local}\nspec: {driver: process}\n"
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 
 
 class Serving:

@@ -44,7 +44,7 @@ from tests.repos import Origin, git, make_origin
 HASH_KEY, XDS_KEY = b"canary-hash-key-0123456789abcdef", b"canary-xds--key-0123456789abcdef"
 SIGNING_KEY, HOOK_SECRET = b"canary-sign-key-0123456789abcdef", "canary-hook-secret-4711-hunter2"
 GIT_PASSWORD, DATABASE_PASSWORD = "canary-git-pass-4711", "canary-sql-pass-4711"
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 def document(kind: str, name: str, spec: Any) -> str:

@@ -91,7 +91,7 @@ class World:
         return sorted((thing.want.ref.name, thing.want.instance) for thing in things)
 
 
-def until(loop: Loop, holds: Callable[[View], bool], within_s: float = 10.0) -> View:
+def until(loop: Loop, holds: Callable[[View], bool], within_s: float = 60.0) -> View:
     over = time.monotonic() + within_s
     last = View()
 

@@ -138,7 +138,7 @@ def test_more_than_can_wait_are_told_so(sockets: Path, monkeypatch: pytest.Monke
     assert (answers, raised.value.code) == ([b"x"] * 3, "busy")
 
 
-def until(true: Callable[[], bool], within_s: float = 10) -> None:
+def until(true: Callable[[], bool], within_s: float = 60) -> None:
     end = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < end

@@ -144,8 +144,8 @@ def test_who_was_stopped_finds_that_another_acts(convoy: Callable[[str], One], d
     time.sleep(0.2)
     first.seams.stop()
     begun = time.monotonic()
-    waiting.join(10)
-    assert time.monotonic() - begun < LEASE_S + 2.5
+    waiting.join(30)
+    assert time.monotonic() - begun < LEASE_S + 20
     assert second.leader.may_act()
     assert not first.lost.is_set()
     first.seams.go_on()
@@ -294,7 +294,7 @@ def test_late_actions_are_refused_at_their_start(convoy: Callable[[str], One], t
         assert len(world.running()) <= len(begun) + 2 * AT_ONCE
 
 
-def eventually(so: Callable[[], bool], within_s: float = 10.0) -> None:
+def eventually(so: Callable[[], bool], within_s: float = 60.0) -> None:
     end = time.monotonic() + within_s
     while not so():
         assert time.monotonic() < end

@@ -53,7 +53,7 @@ def envoy(binary: Path, config: Path, admin: Path, base_id: int = 0) -> Iterator
         process.wait(10)
 
 
-def wait_for(admin: Path, seconds: float = 15) -> None:
+def wait_for(admin: Path, seconds: float = 60) -> None:
     """Until the Envoy behind this socket serves."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

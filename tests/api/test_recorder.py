@@ -91,7 +91,7 @@ def test_what_is_too_much_is_counted(store: Store, monkeypatch: pytest.MonkeyPat
             written.hear(call("GET"), 200)
         for _ in range(3):
             written.hear(call("PUT"), 200)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 15
         disk.go.set()
         assert written.flush(10)
         assert written.flush(10)

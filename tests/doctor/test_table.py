@@ -58,7 +58,7 @@ def test_a_check_that_hangs_or_fails_is_alone() -> None:
     checks = [Check(f.__name__, "", f) for f in (hangs, raises, forbidden, nothing)]
     begun = time.monotonic()
     found = {one.name: one for one in diagnose(Ground(Path("/nowhere"), "sqlite:////nowhere", None, Seams()), checks, 0.3)}
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 4.5
     assert [one.what for one in found["hangs"].findings] == ["not looked at to the end within 0.3 s"]
     assert found["raises"].findings[0].what == "so far"
     assert "ZeroDivisionError: a mistake of ours" in found["raises"].findings[1].what

@@ -68,7 +68,7 @@ def seen(driver: Driver) -> Mapping[tuple[str, str], Observed]:
     return {(str(one.ref), one.instance): one for one in driver.observe()}
 
 
-def eventually(driver: Driver, wanted: Want, holds: Callable[[Observed], bool], within_s: float = 15.0) -> Observed:
+def eventually(driver: Driver, wanted: Want, holds: Callable[[Observed], bool], within_s: float = 60.0) -> Observed:
     """Look until it holds of this instance, woken by the driver."""
     until = time.monotonic() + within_s
     last: Observed | None = None

@@ -132,7 +132,7 @@ def test_whoever_closes_the_driver_is_not_kept(envoys: Envoys) -> None:
     over.set()
     begun = time.monotonic()
     assert set(envoys.look(over).values()) == {None}
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 2 * usages.PATIENCE_S
 
 
 def test_how_old_a_process_is(envoys: Envoys) -> None:

@@ -190,7 +190,7 @@ def test_unix_ports_under_a_long_path() -> None:
         os.kill(pid, 9)
         begun = time.monotonic()
         assert driver.changed(5.0)
-        assert time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun < 4.0
         # The socket that the killed run has left is not in the way of the next.
         eventually(driver, app, lambda o: healthy(o) and o.fields["pid"] != pid)
         path = seen(driver)["Container/app", "i1"].fields["ports"]["http"]
@@ -228,4 +228,4 @@ def test_a_real_envoy_on_a_unix_admin(world: ProcessWorld) -> None:
     assert second.fields["restarts"] == 1
     act(driver, "delete", proxy)
     assert seen(driver) == {}
-    soon(lambda: not belonging(world.root), 2.0)
+    soon(lambda: not belonging(world.root))

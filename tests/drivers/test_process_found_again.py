@@ -126,7 +126,7 @@ def test_a_dead_shim_is_seen_and_replaced(world: ProcessWorld) -> None:
     act(driver, "create", app)
     before = eventually(driver, app, healthy)
     os.kill(world.shim("app"), 9)
-    soon(lambda: not alive(before.fields["pid"]), 2.0)
+    soon(lambda: not alive(before.fields["pid"]))
     lost = eventually(driver, app, lambda o: o.fields["state"] == "lost")
     assert lost.health.status == "unhealthy"
     act(driver, "update", app)
@@ -152,7 +152,7 @@ os.kill(os.getpid(), 9)
     driver = world.driver()
     eventually(driver, want("app"), healthy)
     act(driver, "delete", want("app"))
-    soon(lambda: not belonging(world.root), 2.0)
+    soon(lambda: not belonging(world.root))
 
 
 def test_an_ordinary_user(world: ProcessWorld) -> None:

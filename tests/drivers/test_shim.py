@@ -169,10 +169,10 @@ def test_health_follows_the_check(world: ProcessWorld) -> None:
     assert seen(driver)["Container/app", "i1"].health.status == "starting"
     well = world.directory("app") / "home" / "well"
     well.touch()
-    up = eventually(driver, app, healthy, 5.0)
+    up = eventually(driver, app, healthy)
     assert up.health.passed >= 2
     well.unlink()
-    down = eventually(driver, app, failing, 5.0)
+    down = eventually(driver, app, failing)
     assert down.health.failed >= 2
     assert "test exited with status 1" in down.health.message
 

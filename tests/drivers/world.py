@@ -56,7 +56,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def soon(holds: Callable[[], object], within_s: float = 10.0) -> None:
+def soon(holds: Callable[[], object], within_s: float = 60.0) -> None:
     """Wait until calling `holds` gives something true."""
     until = time.monotonic() + within_s
     while not holds():

@@ -218,7 +218,7 @@ def test_closing_ends_every_session(shared: Place) -> None:
     eventually(lambda: shared.rows(ours) == [(0,)])
 
 
-def eventually(so: Callable[[], bool], within_s: float = 10.0) -> None:
+def eventually(so: Callable[[], bool], within_s: float = 60.0) -> None:
     end = time.monotonic() + within_s
     while not so():
         assert time.monotonic() < end

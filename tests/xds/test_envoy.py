@@ -50,7 +50,7 @@ class Rig:
         self.now = snapshot(resources)
         self.server.publish("edge", self.now)
 
-    def until(self, what: Callable[[Connected], bool], timeout_s: float = 8.0) -> Connected:
+    def until(self, what: Callable[[Connected], bool], timeout_s: float = 40.0) -> Connected:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             self.woken.clear()
