@@ -17,6 +17,7 @@ from reconciler.core.model import Observed
 from reconciler.drivers import Driver
 from reconciler.drivers.process import Process
 from reconciler.drivers.process.driver import OpenSecret
+from reconciler.rundir import run_path
 
 from .contract import Faults
 
@@ -116,6 +117,8 @@ class ProcessWorld:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         shutil.rmtree(self.root, ignore_errors=True)
+        # Where the host is too deep for sockets, they stand elsewhere.
+        shutil.rmtree(run_path(self.host), ignore_errors=True)
 
 
 @contextlib.contextmanager
