@@ -181,3 +181,5 @@ def test_killed_among_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert theirs, "the person got nothing through"
     assert fire.again, "it was not killed while anybody wrote"
     repos.git(origin.path, "fsck", "--connectivity-only")
+    # Shown by `pytest -rP`.
+    sys.stderr.write(f"{len(fire.acknowledged)} writes, {len(fire.again)} asked again; {len(theirs)} pushes of a person\n")
