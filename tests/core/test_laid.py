@@ -1,6 +1,6 @@
 """A mapping with changes laid over it is what a dict with the same changes is."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core import laid as module
@@ -10,6 +10,7 @@ NAMES = st.integers(0, 8)
 CHANGES = st.dictionaries(NAMES, st.one_of(st.none(), st.integers(1, 99)), max_size=4)
 
 
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(NAMES, st.integers(1, 99)), st.lists(CHANGES, max_size=12), st.integers(1, 6))
 def test_as_a_dict(first: dict[int, int], steps: list[dict[int, int | None]], most: int) -> None:
     """After each step, and none of those before it has changed."""
