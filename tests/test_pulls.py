@@ -13,6 +13,7 @@ from reconciler import addressed
 from reconciler.committer import Opens
 from reconciler.core.kinds.pulls import PullRequests
 from reconciler.core.model import Ref
+from reconciler.core.proposal import Change, Proposed, message
 from reconciler.core.trailers import REQUEST
 from reconciler.log import Log
 from reconciler.pulls import Pulls, Told, opens
@@ -177,6 +178,9 @@ def test_what_becomes_of_it(convoy: Opening, forge: StandIn, origin: Origin, mon
         return origin.commit({f"clusters/{name}.yaml": cluster(name)}, message=message)
 
     first, pull = opened("b")
+    # A change that somebody has called so is not that.
+    called = Proposed((Change("patch", Ref("Cluster", "a")),), "eve", "", f"{REQUEST}: {first['proposal']}")
+    origin.commit({"clusters/a.yaml": cluster("a", 7)}, message=message(called, "0" * 32))
     tip = squashed("b", f"A (#1)\n\n* Set\n  {REQUEST}: {first['proposal']}\n\nCo-authored-by: Eve <eve@example.com>\n")
     second, pull = opened("c")
     pull.open, pull.merged = False, squashed("c", "In other words")

@@ -178,7 +178,8 @@ class Branch:
                 if REQUEST.encode() not in commit.raw_message:
                     continue
                 message = commit.raw_message[:LONGEST_MESSAGE].decode("utf-8", "replace")
-                said = LINE.findall(message) if anywhere else _said(message)
+                # In a commit of ours, whoever asked for it may have said anything before the trailers.
+                said = _said(message) or (LINE.findall(message) if anywhere else ())
                 found.update((id, str(commit.id)) for id in said if id in ids)
                 if len(found) == len(ids):
                     break
