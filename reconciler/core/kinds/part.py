@@ -20,8 +20,7 @@ def broken(what: str, hint: str = "", *at: str | int) -> PydanticCustomError:
 class Part(BaseModel):
     """A piece of a spec: frozen, unknown fields refused, camelCase in YAML and snake_case in Python."""
 
-    # Made whole when it is first used: most commands ask about few kinds, and many about none.
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 @cache
