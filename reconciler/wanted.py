@@ -26,8 +26,7 @@ from reconciler.store import Store, StoreError
 RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 # How often whoever waits for a look asks for it: each begins only when the one before has ended.
 HINT_S = 0.05
-NOTHING = Told()
-
+NOTHING, UNTRIED = Told(), ("", Signature())
 
 EMPTIED = Problem(
     Where("."),
@@ -83,7 +82,7 @@ class Wanted:
         self._store, self._metrics, self._log, self._seams, self._wake = store, metrics, log, seams, wake
         self._earlier = Earlier(source, loader, store, log)
         self._closed = threading.Event()
-        self._tried = ("", Signature())
+        self._tried = UNTRIED
         # The revision that was to be recorded as good last: where nobody answered, only the store knows whether it was.
         self._begun = ""
         self.accepted = Accepted()
@@ -111,8 +110,7 @@ class Wanted:
             noticed_at = self._seams.now()
             signature = self._signature(revision)
             if (revision, signature) != self._tried:
-                self._try(revision, signature, noticed_at)
-                self._tried = (revision, signature)
+                self._tried = (revision, signature) if self._try(revision, signature, noticed_at) else UNTRIED
             elif self.accepted.unreadable:
                 self._become(replace(self.accepted, unreadable=""))
         except (SourceError, StoreError, Unchecked) as error:
@@ -133,14 +131,15 @@ class Wanted:
         if mine.fleet is not None and (self._begun == mine.fleet.revision or self._store.last_good() != self._begun):
             return mine
         kept = self._last_good(refused)
-        return mine if kept.fleet is None else kept
+        return mine if kept.fleet is None and mine.fleet is not None else kept
 
     def _signature(self, revision: str) -> Signature:
         """Who answers for it. Keys that were valid when a revision came into force need not be so for ever."""
         at = self._store.good_since(revision) or self._seams.now()
         return self._source.signature(revision, at, (self._store.last_good() or "") if self._recording else "")
 
-    def _try(self, revision: str, signature: Signature, noticed_at: float) -> None:
+    def _try(self, revision: str, signature: Signature, noticed_at: float) -> bool:
+        """Whether it is known now what is in force; where what was good before could not be read, it is tried again."""
         loaded = Loaded(None, (signature.problem,)) if signature.problem else self._load(revision)
         fleet, problems = loaded.fleet, loaded.problems
         # Nothing is heard from whoever does not count.
@@ -164,13 +163,15 @@ class Wanted:
             was = was or last.was
             accepted = Accepted(fleet, noticed_at=noticed_at, signer=signature.signer, notes=said.words, orders=orders)
             self._become(replace(accepted, before=before, was=was))
-            return
+            return True
         first = str(problems[0]) if problems else ""
         self._record(revision, problems, first)
         self._log.warning("revision.refused", revision=revision, problems=len(problems), first=first)
         good = self._in_force(revision)
-        seen = replace(good, refused=revision, problems=tuple(problems), unreadable="", notes=said.words)
+        lost = "" if good.fleet is not None else good.unreadable
+        seen = replace(good, refused=revision, problems=tuple(problems), unreadable=lost, notes=said.words)
         self._become(replace(seen, noticed_at=good.noticed_at or noticed_at))
+        return not lost
 
     def _told(self, revision: str, noticed_at: float) -> Told:
         """What the trailers of the commits since the last accepted revision say."""
@@ -236,8 +237,9 @@ class Wanted:
             before = self._earlier.begin(revision, revision)
             return Accepted(loaded.fleet, noticed_at=self._seams.now(), signer=signature.signer, before=before, was=revision)
         except (SourceError, Unchecked) as error:
-            self._log.warning("revision.lost", revision=revision, error=str(error))
-            return Accepted()
+            if self.accepted.unreadable != str(error):
+                self._log.warning("revision.lost", revision=revision, error=str(error))
+            return Accepted(unreadable=str(error))
 
     def _declaration(self, fleet: FleetState, loaded: Loaded) -> Declaration:
         layers = self._layers

@@ -12,7 +12,7 @@ from reconciler.certificates import Certificates
 from reconciler.core.model import Ref
 from reconciler.core.trailers import LONGEST_MESSAGE
 from reconciler.earlier import IN_FORCE
-from reconciler.git import Mirror
+from reconciler.git import Mirror, SourceError, Tree
 from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.metrics import Metrics
@@ -354,3 +354,27 @@ def test_two_revisions_before_the_first_round(tmp_path: Path, origin: Origin) ->
         assert accepted.fleet is not None
         in_force = Releases(wanted._store).base(accepted, accepted.fleet)
     assert (in_force.revision, [*map(str, in_force.resources)]) == (first, ["Host/h1"])
+
+
+def test_what_was_good_is_read_until_it_can_be(tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a start on a revision that is refused: what could not be read of the one before is no reason to follow nothing."""
+    good = origin.commit({"a.yaml": HOST})
+    with following(tmp_path, origin) as wanted:
+        wanted.look()
+    bad = origin.commit({"a.yaml": HOST.replace("driver", "drivers")})
+    with following(tmp_path, origin) as wanted:
+        tree = wanted._source.tree
+
+        def failing(revision: str) -> Tree:
+            if revision == good:
+                raise SourceError("cannot read it: no space")
+            return tree(revision)
+
+        monkeypatch.setattr(wanted._source, "tree", failing)
+        for _ in range(2):
+            accepted = wanted.look()
+            assert (accepted.fleet, accepted.refused, accepted.unreadable) == (None, bad, "cannot read it: no space")
+        monkeypatch.undo()
+        accepted = wanted.look()
+        assert accepted.fleet is not None
+        assert (accepted.fleet.revision, accepted.refused, accepted.unreadable) == (good, bad, "")

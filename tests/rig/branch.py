@@ -48,7 +48,11 @@ def spec_of(ref: str, words: Mapping[str, Any]) -> dict[str, Any]:
         return {"group": "edge", "port": 8080, "domains": [f"{name}.{domain}"], "backend": words["backend"]}
     if kind == "Settings":
         budget = {"deleteBudget": {"count": 20, "share": 0.3, "always": words["budget"]}} if "budget" in words else {}
-        return {"validateWithEnvoy": False, "drainSeconds": words.get("drain", 2)} | budget
+        synced = {"sync": words["sync"]} if "sync" in words else {}
+        # For a minute, every other minute.
+        window = {"kind": words.get("window"), "schedule": "*/2 * * * *", "durationSeconds": 60}
+        said = budget | synced | ({"windows": [window]} if words.get("window") else {})
+        return {"validateWithEnvoy": False, "drainSeconds": words.get("drain", 2)} | said
     return dict(words)
 
 

@@ -39,6 +39,9 @@ class Effects:
     # Content versions that the store knows to be refused by an Envoy.
     refused: set[str] = field(default_factory=set)
     suspended: set[str] = field(default_factory=set)
+    # What was in force when changes might be made: what a workload was made from, and what of it was no longer wanted.
+    _let: set[tuple[Ref, str, str]] = field(default_factory=set)
+    _let_gone: set[Ref] = field(default_factory=set)
     _fleets: list[FleetState] = field(default_factory=list)
     # What a snapshot was told for.
     _told: dict[str, FleetState] = field(default_factory=dict)

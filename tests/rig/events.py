@@ -54,6 +54,8 @@ class Events:
         self.envoys.replacing = self.laws.replacing
         self.foreign = self._strangers()
         self.did: Counter[str] = Counter()
+        # What somebody wanted suspended or resumed, and may or may not be.
+        self.unsure: set[str] = set()
         self.revive_at = 0.0
 
     def make_turns(self, rng: Random) -> Turns:
@@ -195,11 +197,11 @@ class Events:
             else:
                 convoy.store.drop_orders(("suspend", subject))
                 self.laws.suspended.discard(subject)
-        except StoreError:
-            # Nobody was told that it was heard.
-            return
-        except Killed:
-            convoy.life.dead = True
+        except (StoreError, Killed) as error:
+            # Nobody was told whether it was heard.
+            self.laws.suspended.discard(subject)
+            self.unsure.add(subject)
+            convoy.life.dead |= isinstance(error, Killed)
 
     def _do_silence(self, event: Event) -> None:
         self.envoys.silent = event["on"]

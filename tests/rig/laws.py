@@ -10,8 +10,9 @@ from reconciler.core.connect import Connector
 from reconciler.core.eds import eds_target
 from reconciler.core.envoy import content, endpoints_of
 from reconciler.core.facts import Facts
-from reconciler.core.model import XDS, Action, FleetState, ObservedState, Outcome, Plan, Ref, Snapshot, XdsResource
+from reconciler.core.model import XDS, Action, FleetState, ObservedState, Outcome, Plan, Ref, Snapshot, XdsResource, settings_of
 from reconciler.core.place import Hosts
+from reconciler.core.windows import opening
 from reconciler.drivers.memory import Machine, Thing
 from reconciler.load import Loader
 from reconciler.seams import Seams
@@ -42,9 +43,12 @@ class Laws(Effects):
         if self.branch.number(fleet.revision) < self.followed:
             self.breaks("wishes stay", f"{fleet.revision} is followed after r{self.followed:03} was accepted")
         self.followed = max(self.followed, self.branch.number(fleet.revision))
+        shut = self._shut(fleet, now)
         for action in result.actions:
             if action.host == XDS:
                 continue
+            if shut:
+                self._waits_for_the_window(action, fleet)
             self._planned[(action.verb, action.key)] = (fleet, seen)
             if action.host not in self.machines:
                 self.breaks("nonsense is not believed", f"{words(action)} is planned, and there is no such host")
@@ -59,6 +63,25 @@ class Laws(Effects):
                 self._replaced_first(action, fleet, seen)
         if self.plans % AGAIN_EACH == 0:
             self._same_again(fleet, seen, facts, now, result, planner)
+
+    def _shut(self, fleet: FleetState, now: float) -> bool:
+        """Whether nothing may be changed now, by what the newest revision says of that."""
+        settings = settings_of(fleet)
+        by_hand = settings.sync == "manual" and fleet.revision not in self.ordered
+        shut = by_hand or not opening(settings.windows, now).open
+        if not shut:
+            self._let |= {(ref, want.instance, want.live) for ref, want in fleet.workloads.items()}
+            self._let_gone = {one for one, _, _ in self._let} - fleet.workloads.keys()
+        return shut
+
+    def _waits_for_the_window(self, action: Action, fleet: FleetState) -> None:
+        """What was let in may be healed at any time, and nothing else is done."""
+        want = fleet.workloads.get(action.ref)
+        if action.verb in ("create", "update") and want is not None and not is_hook(fleet, action.ref):
+            if (action.ref, want.instance, want.live) not in self._let:
+                self.breaks("windows", f"{words(action)} is planned while no change may be made")
+        elif action.verb == "delete" and want is None and action.ref not in self._let_gone:
+            self.breaks("windows", f"{words(action)} is planned, which is no longer wanted, while no change may be made")
 
     def _one_copy_of_the_unseen(self, action: Action, seen: ObservedState) -> None:
         for host, machine in self.machines.items():

@@ -88,7 +88,7 @@ class Play(Events):
             self.vices[host].__dict__.update(Vices(healthy_after_looks=vices.healthy_after_looks).__dict__)
             for thing in self.machines[host].things.values():
                 thing.health = None
-        for subject in sorted(self.laws.suspended):
+        for subject in sorted(self.laws.suspended | self.unsure):
             self.wait(10, lambda: not self._gone() and self.convoy is not None and self.convoy.store is not None)
             self.do({"do": "suspend", "subject": subject, "on": False})
         begun, rounds = self.turns.t, self.laws.plans
@@ -182,6 +182,7 @@ class Play(Events):
             "keeps changing it": ("resume", str(held.ref)),
             FORMER: ("take-over", FORMER),
             "has failed": ("retry", "Container/m"),
+            "made by hand": ("sync", self.convoy.loop.view.revision if self.convoy and self.convoy.loop else ""),
         }
 
     def _ill(self) -> str:

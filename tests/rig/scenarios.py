@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from .faults import COMMITTED
+from .making import Event
 from .play import play
-from .worlds import Event, World
+from .worlds import World
 
 EDGE: dict[str, dict[str, Any]] = {"ProxyGroup/edge": {}, "VirtualHost/v1": {"backend": "a"}, "Proxy/e1": {}}
 FIRST: Event = {

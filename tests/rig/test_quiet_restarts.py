@@ -9,9 +9,9 @@ import pytest
 from reconciler.core.returning import GRACE_S
 
 from .convoy import Watching
+from .making import Event
 from .play import Play
 from .scenarios import FIRST
-from .worlds import Event
 
 # With what no proxy uses, beside what they do.
 MORE = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import reconciler.loop as looping
-from reconciler.core import guard
+from reconciler.core import guard, release
 from reconciler.core import plan as planning
 from reconciler.core.connect import Connector
 from reconciler.core.diff import Difference
@@ -21,9 +21,10 @@ from reconciler.record import Recalled, Record
 from reconciler.store import Store
 
 from .branch import Followed
+from .making import Event
 from .play import play
 from .scenarios import EDGE, FIRST
-from .worlds import FOLDER, Event
+from .worlds import FOLDER
 
 Patch = pytest.MonkeyPatch
 
@@ -147,6 +148,10 @@ def works_on_what_is_suspended(patch: Patch) -> None:
     patch.setattr(guard, "suspended", lambda *_: None)
 
 
+def changes_at_any_time(patch: Patch) -> None:
+    patch.setattr(release, "_by_rules", lambda *_: {})
+
+
 def deletes_what_is_retained(patch: Patch) -> None:
     patch.setattr(guard, "kept", lambda *_: "")
 
@@ -197,6 +202,8 @@ SUSPENDED = [
     commit(Application__a={"version": 2}),
     wait(8),
 ]
+# From the fortieth second on it is open for a minute.
+SHUT = [FIRST, wait(12), commit(Settings__fleet={"window": "allow"}), wait(2), commit(Application__a={"version": 2}), wait(12)]
 RETAINED = [
     commit(Host__h1={}, Container__c1={"deletion": "retain"}, Container__c2={}),
     wait(8),
@@ -228,6 +235,7 @@ TEETH: list[tuple[Callable[[Patch], None], list[Event], str]] = [
     (believes_its_memory, REPLACED, "same again"),
     (falls_back_too_far, FALLS_BACK, "wishes stay"),
     (works_on_what_is_suspended, SUSPENDED, "suspended is left alone"),
+    (changes_at_any_time, SHUT, "windows"),
     (deletes_what_is_retained, RETAINED, "deletion policy"),
     (acts_though_another_does, STALLED, "one acts"),
     (gives_back_what_it_deletes, WANTED_BACK, "let go first"),
