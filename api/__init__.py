@@ -1,5 +1,6 @@
 """Convoy over HTTP: served in a process of its own that holds no fleet and cannot act on a host; and `envoyctl`, which asks."""
 
+import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -32,4 +33,11 @@ def create_app(reach: "Reach") -> "Wsgi":
         inner: Wsgi = below if path == base or path.startswith(f"{base}/") else nobodys
         return inner(environ, start)
 
-    return Outer(DispatcherMiddleware(first, surfaces), reach.log, reach.secure, reach.recorder, reach.front, counts)
+    every = DispatcherMiddleware(first, surfaces)
+
+    def reading(environ: dict[str, Any], start: "Start") -> Iterable[bytes]:
+        """What one request reads it reads in one consistent view; what comes after its head, a stream, is no part of that."""
+        with reach.store.view() if environ.get("REQUEST_METHOD") in ("GET", "HEAD") else contextlib.nullcontext():
+            return every(environ, start)
+
+    return Outer(reading, reach.log, reach.secure, reach.recorder, reach.front, counts)

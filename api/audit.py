@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, has_request_context, request
@@ -112,6 +113,7 @@ def named(operation: str, ids: Mapping[str, str], who: Asker) -> None:
     request.environ["convoy.operation"], request.environ["convoy.who"] = (surface, operation, ids), who
 
 
+@lru_cache(maxsize=1_000)
 def action(operation: str, method: str) -> str:
     if method not in METHODS:
         return "READ"

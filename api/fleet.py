@@ -49,6 +49,16 @@ class _Waiter:
         self.ended: Proposal | None = None
 
 
+@dataclass(slots=True)
+class _Written:
+    """The last that one has changed and was committed, and until when (monotonic) he is not shown what was before it;
+    `settled` once it was seen in force."""
+
+    proposal: Proposal
+    until: float
+    settled: bool = False
+
+
 class Fleet:
     """Thread-safe. Raises StoreError."""
 
@@ -59,8 +69,8 @@ class Fleet:
         # Proposals that are waited for, by id, and who waits.
         self._waited: dict[str, list[_Waiter]] = {}
         self._watching = False
-        # Whoever has written ⇒ the last that was committed, and until when he is not shown what was before it.
-        self._written: OrderedDict[str, tuple[Proposal, float]] = OrderedDict()
+        # Whoever has written ⇒ the last of it.
+        self._written: OrderedDict[str, _Written] = OrderedDict()
 
     def get(self, ref: Ref) -> Found | None:
         printed = str(ref)
@@ -150,8 +160,8 @@ class Fleet:
     def _remember(self, made: Proposal) -> None:
         with self._lock:
             known = self._written.get(made.token)
-            if known is None or known[0].number < made.number:
-                self._written[made.token] = made, time.monotonic() + SETTLING_S
+            if known is None or known.proposal.number < made.number:
+                self._written[made.token] = _Written(made, time.monotonic() + SETTLING_S)
                 self._written.move_to_end(made.token)
             while len(self._written) > MOST_WRITERS:
                 self._written.popitem(last=False)
@@ -159,23 +169,30 @@ class Fleet:
     def unsettled(self, writer: str) -> tuple[Proposal | None, float]:
         """What this one has changed a moment ago where reading does not give it yet, and how long that is to be waited for."""
         with self._lock:
-            made, until = self._written.get(writer, (None, 0.0))
-        left_s = until - time.monotonic()
-        if made is None or (left_s > 0 and not self._is_in_force(made)):
-            return made, left_s
-        with self._lock:
-            if self._written.get(writer, (None, 0.0))[0] is made:
-                del self._written[writer]
-        return None, 0.0
+            written = self._written.get(writer)
+        if written is None:
+            return None, 0.0
+        # What was read so far may be from before it was seen in force, by another request.
+        self._store.refresh()
+        left_s = written.until - time.monotonic()
+        if written.settled or left_s <= 0 or self._is_in_force(written.proposal):
+            written.settled = True
+        if left_s <= 0:
+            with self._lock:
+                if self._written.get(writer) is written:
+                    del self._written[writer]
+        return (None, 0.0) if written.settled else (written.proposal, left_s)
 
     def in_force(self, made: Proposal, timeout_s: float, *, synced: bool = False) -> bool:
         """Wait until what was committed is what reading gives (it, or what came after it); `synced`: and is so on the hosts."""
         end = time.monotonic() + timeout_s
         there = False
         while True:
+            self._store.refresh()
             there = there or self._is_in_force(made)
             if there and (not synced or self._is_synced(made)):
                 return True
+            self._store.refresh()
             if time.monotonic() >= end or self._over.wait(IN_FORCE_LOOK_S):
                 return False
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.fleet import Fleet
+from api.kept import Kept
 from api.limits import Limits, changes, waits
 from api.outer import Front
 from api.recorder import Recorder
@@ -28,7 +29,8 @@ class Reach:
 
     `recorder` writes the audit; without it there is none (in tests of what it does not matter to).
     `limits` counts plans, `changes` what is to be committed, `waits` whoever reads and waits for something to come;
-    `turns` keeps those apart who change the same thing. What is in `closing` is called when this process ends.
+    `turns` keeps those apart who change the same thing; `kept` is JSON of what is as it was. What is in
+    `closing` is called when this process ends.
     """
 
     store: Store
@@ -46,6 +48,7 @@ class Reach:
     front: Front = field(default_factory=Front)
     turns: Turns = field(default_factory=Turns)
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    kept: Kept = field(default_factory=Kept)
     fleet: Fleet = field(init=False)
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ _CONTROLS |= {
 }
 _COLOURS: dict[Level, str] = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 _PLAIN = "\x1b[0m"
+_JSON = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 
 class Log:
@@ -99,7 +100,7 @@ class Log:
         for key, value in fields.items():
             shown = self._words(key, LONGEST_KEY)
             values[f"{shown}_" if shown in ("time", "level", "event") else shown] = self._plain(value)
-        return json.dumps(values, ensure_ascii=True, separators=(",", ":"))
+        return _JSON.encode(values)
 
     def _plain(self, value: object) -> object:
         """Numbers stay numbers; NaN and infinity are no JSON, and a huge integer is too much for most readers of it."""
@@ -111,6 +112,9 @@ class Log:
 
     def _words(self, value: object, longest: int = LONGEST_VALUE) -> str:
         """Hidden before it is shortened, so that no first half of a secret is left at the end."""
+        if isinstance(value, str) and not self._secrets and len(value) <= longest and value.isascii() and value.isprintable():
+            # Most are so: a line is written with every request.
+            return value
         try:
             text = value if isinstance(value, str) else str(value)
         except Exception as error:  # noqa: BLE001 - what cannot say what it is must not stop who only wanted to log it

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
 from reconciler.store.logs import add
 from reconciler.store.people_tables import ACCOUNTS, PASSWORDS, ROLES_GIVEN, SESSIONS
+from reconciler.store.questions import Question
 from reconciler.store.rows import sound
 from reconciler.store.tables import EVENTS, TOKENS
 
@@ -27,8 +28,8 @@ MOST = 10_000
 WITH_ROLES = select(ACCOUNTS, ROLES_GIVEN.c.surface, ROLES_GIVEN.c.role).outerjoin(
     ROLES_GIVEN, ROLES_GIVEN.c.account == ACCOUNTS.c.id
 )
-BY_ID = WITH_ROLES.where(ACCOUNTS.c.id == bindparam("id"))
-BY_EMAIL = WITH_ROLES.where(ACCOUNTS.c.email == bindparam("email"))
+BY_ID = Question(WITH_ROLES.where(ACCOUNTS.c.id == bindparam("id")))
+BY_EMAIL = Question(WITH_ROLES.where(ACCOUNTS.c.email == bindparam("email")))
 
 
 class AccountError(StoreError):
@@ -93,10 +94,10 @@ class Accounts:
         """By its e-mail, however that is written."""
         return self.one(BY_EMAIL, email=email.lower()) if EMAIL.fullmatch(email) else None
 
-    def one(self, query: "Select[Any]", **values: object) -> KeptAccount | None:
-        """The one that is found by a query of those below."""
+    def one(self, question: Question, **values: object) -> KeptAccount | None:
+        """The one that such a question finds."""
         with self._database.reading("accounts") as connection:
-            rows = connection.execute(query, values).all()
+            rows = question.rows(connection, **values)
         return next(iter(_accounts(rows)), None)
 
     def every(self) -> tuple[KeptAccount, ...]:

@@ -2,15 +2,16 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, select
+from sqlalchemy import ColumnElement, func, select
 
 from reconciler.store.database import Database
 from reconciler.store.logs import keep_newest, last_number
 from reconciler.store.people_tables import AUDIT
-from reconciler.store.rows import as_json, chunks, read_object, sound
+from reconciler.store.questions import chunks, put
+from reconciler.store.rows import as_json, read_object, sound
 
 # How many rows of each class are kept, about: changes by somebody known, whatever else somebody known asked, and what nobody
 # known asked. Each has a cap of its own, so that no flood of one washes away another.
@@ -57,6 +58,9 @@ class Wanted:
     until: float | None = None
 
 
+PLAIN = tuple(one.name for one in fields(Call) if one.name not in ("number", "before", "after"))
+
+
 class Audit:
     """That of one store. Thread-safe; raises StoreError."""
 
@@ -71,7 +75,7 @@ class Audit:
         with self._database.writing("audit") as connection:
             last = last_number(connection, AUDIT)
             for some in chunks(_row(call, last + place) for place, call in enumerate(calls, 1)):
-                connection.execute(insert(AUDIT), some)
+                put(connection, AUDIT, some)
             for kind, kept in KEPT.items():
                 new = self._since_trimmed.get(kind, kept) + sum(call.kind == kind for call in calls)
                 if new > kept // 20:
@@ -110,18 +114,17 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
 
 
 def _row(call: Call, number: int) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        name: value[:LONGEST_TEXT] if isinstance(value, str) else value
-        for name, value in asdict(call).items()
-        if name not in ("before", "after")
-    }
-    return row | {"number": number, "before": _changes(call.before), "after": _changes(call.after)}
+    row: dict[str, Any] = {"number": number, "before": _changes(call.before), "after": _changes(call.after)}
+    for name in PLAIN:
+        value = getattr(call, name)
+        row[name] = value[:LONGEST_TEXT] if isinstance(value, str) else value
+    return row
 
 
-def _changes(fields: Mapping[str, Any] | None) -> str:
-    if fields is None:
+def _changes(changed: Mapping[str, Any] | None) -> str:
+    if changed is None:
         return ""
-    text = as_json(fields)
+    text = as_json(changed)
     return text if len(text) <= LARGEST_CHANGES else as_json({"_": f"{len(text)} bytes are too many for a row: Git has them"})
 
 

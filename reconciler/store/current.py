@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, delete, insert, select
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select
 
 from reconciler.store.database import Database
-from reconciler.store.rows import among, as_json, found, read_object
+from reconciler.store.questions import Question, found
+from reconciler.store.rows import as_json, read_object
 from reconciler.store.tables import CHANGES, STATE, STATUS
 
 
@@ -30,8 +31,7 @@ class Current:
 
     def _bodies(self, table: Table) -> dict[str, str]:
         with self._database.reading(table.name) as connection:
-            rows = connection.execute(_every(table))
-            return {row.name: row.body for row in rows}
+            return {row.name: row.body for row in _every(table).rows(connection)}
 
     def some(self, table: Table, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The same of these names alone."""
@@ -64,14 +64,14 @@ class Current:
 
 
 @cache
-def by_name(table: Table) -> Select[Any]:
+def by_name(table: Table) -> Question:
     """The rows of some names, for `found`."""
-    return among(select(table.c.name, table.c.body), table.c.name)
+    return Question(select(table.c.name, table.c.body), table.c.name)
 
 
 @cache
-def _every(table: Table) -> Select[Any]:
-    return select(table.c.name, table.c.body).order_by(table.c.name)
+def _every(table: Table) -> Question:
+    return Question(select(table.c.name, table.c.body).order_by(table.c.name))
 
 
 def _next_number(connection: Connection) -> int:

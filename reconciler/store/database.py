@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from reconciler.seams import Seams
 from reconciler.store import migrations, postgresql, sqlite
 from reconciler.store.tables import LEASES
+from reconciler.store.views import VIEW, Reading, View
 
 # Each is a module with the same functions: all that differs between the databases is in there.
 DIALECTS: dict[str, Any] = {"sqlite": sqlite, "postgresql": postgresql}
@@ -53,7 +54,7 @@ class Database:
     """
 
     def __init__(self, url: str, seams: Seams, *, make: bool = True) -> None:
-        self._seams = seams
+        self.seams = seams
         self._writing = seams.lock()
         self.writes = 0
         self.fence: Lease | None = None
@@ -63,8 +64,10 @@ class Database:
         self.shown: str = self.dialect.shown(parsed)
         if not make and not self.dialect.there(parsed):
             raise NoStore(f"there is no store {self.shown} yet")
-        with self._failing("open"):
+        with self.failing("open"):
             self._engine = self.dialect.opened(parsed)
+            # The same connections, that are told once what they are for.
+            self._readers = self._engine.execution_options(**self.dialect.READING)
             try:
                 self._migrate(make)
             except BaseException:
@@ -81,24 +84,49 @@ class Database:
                 # Another process may have been quicker: only what is seen under the lock counts.
                 migrations.migrate(connection, migrations.version(connection))
 
-    @contextlib.contextmanager
-    def reading(self, what: str) -> Iterator[Connection]:
+    def reading(self, what: str) -> Reading:
         """One consistent view; inside a batch that has written, what it wrote is part of it."""
-        with self._failing(f"read {what}"):
-            self._seams.point("store.read", what)
-            batch = self._batch()
-            if batch is not None and batch.connection is not None:
-                with batch.failing():
-                    yield batch.connection
-                return
-            with self._engine.connect().execution_options(**self.dialect.READING) as connection:
-                yield connection
+        return Reading(self, what)
+
+    def begun(self) -> Connection:
+        """A connection that reads, for who closes it."""
+        connection: Connection = self._readers.connect()
+        try:
+            connection.begin()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextlib.contextmanager
+    def view(self) -> Iterator[None]:
+        """All that this thread reads inside is read in one consistent view, which begins when it reads first.
+
+        After what it writes itself meanwhile, another begins; and where `refresh` says so, which whoever waits for others does.
+        """
+        view = View(self)
+        token = VIEW.set(view)
+        try:
+            yield
+        finally:
+            VIEW.reset(token)
+            view.end()
+
+    def refresh(self) -> None:
+        """What this thread reads from here on is as it is then. Until it reads, it holds nothing."""
+        view = self.in_view()
+        if view is not None:
+            view.end()
+
+    def in_view(self) -> View | None:
+        view = VIEW.get()
+        return view if view is not None and view.database is self else None
 
     @contextlib.contextmanager
     def writing(self, what: str, *, counted: bool = True, fenced: bool = True) -> Iterator[Connection]:
         """The one transaction that writes; what is read in it is still true when it commits."""
-        with self._failing(f"write {what}"):
-            batch = self._batch()
+        with self.failing(f"write {what}"):
+            batch = self.in_batch()
             if batch is None:
                 with self._transaction(what, fenced) as connection:
                     yield connection
@@ -106,7 +134,7 @@ class Database:
                 with batch.failing():
                     if batch.connection is None:
                         batch.connection = batch.open.enter_context(self._transaction("batch", fenced))
-                    self._seams.point("store.write", what)
+                    self.seams.point("store.write", what)
                     yield batch.connection
                 return
             self.writes += counted
@@ -117,10 +145,10 @@ class Database:
 
         Others wait to write from the first write to the end of it: do nothing slow inside.
         """
-        if self._batch() is not None:
+        if self.in_batch() is not None:
             yield
             return
-        with self._failing("write"), contextlib.ExitStack() as opened:
+        with self.failing("write"), contextlib.ExitStack() as opened:
             batch = _Batch(self, opened, BATCH.get())
             opened.callback(BATCH.reset, BATCH.set(batch))
             yield
@@ -129,7 +157,7 @@ class Database:
             written = batch.connection is not None
         self.writes += written
 
-    def _batch(self) -> "_Batch | None":
+    def in_batch(self) -> "_Batch | None":
         batch = BATCH.get()
         while batch is not None and batch.database is not self:
             batch = batch.outer
@@ -137,8 +165,9 @@ class Database:
 
     @contextlib.contextmanager
     def _transaction(self, what: str, fenced: bool) -> Iterator[Connection]:
+        self.refresh()
         with self._writing:
-            self._seams.point("store.write", what)
+            self.seams.point("store.write", what)
             with (
                 self._engine.connect().execution_options(**self.dialect.WRITING) as connection,
                 connection.begin(),
@@ -146,9 +175,9 @@ class Database:
                 if fenced:
                     self._check_fence(connection)
                 yield connection
-                self._seams.point("store.commit", what)
+                self.seams.point("store.commit", what)
             # It is written, and nobody has heard of it yet.
-            self._seams.point("store.committed", what)
+            self.seams.point("store.committed", what)
 
     def _check_fence(self, connection: Connection) -> None:
         lease = self.fence
@@ -162,9 +191,9 @@ class Database:
     def now(self, connection: Connection) -> float:
         """The clock that leases are compared with: the database's own where machines share it, else this machine's."""
         there: float | None = self.dialect.clock(connection)
-        return self._seams.now() if there is None else there
+        return self.seams.now() if there is None else there
 
-    def _failing(self, verb: str) -> contextlib.AbstractContextManager[None]:
+    def failing(self, verb: str) -> contextlib.AbstractContextManager[None]:
         return failing(f"{verb} in the store {self.shown}", self.dialect)
 
     def close(self) -> None:

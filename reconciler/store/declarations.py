@@ -21,8 +21,9 @@ from reconciler.core.declared import (
 from reconciler.core.model import Ref, Resource
 from reconciler.store.database import Database
 from reconciler.store.logs import last_number
-from reconciler.store.resources import BY_REF
-from reconciler.store.rows import among, as_json, chunks, found, read_object, sound
+from reconciler.store.questions import Question, chunks, found
+from reconciler.store.resources import BY_REF, COLUMNS, read
+from reconciler.store.rows import as_json, sound
 from reconciler.store.tables import HISTORY, REPORTS, RESOURCES
 
 # Of one resource; and of all together in changes and in bytes of documents: what a fleet of thousands does in years, and a
@@ -34,9 +35,9 @@ COUNTED_EVERY = 1_000
 LARGEST_KEPT = 128 * 1024
 # More that name one resource nobody reads.
 MOST_MENTIONING = 1_000
-BY_NUMBER = among(select(HISTORY), HISTORY.c.number)
+BY_NUMBER = Question(select(HISTORY), HISTORY.c.number)
 _FIRST = select(HISTORY.c.ref, HISTORY.c.uid, func.min(HISTORY.c.at)).group_by(HISTORY.c.ref, HISTORY.c.uid)
-FIRST = among(_FIRST, HISTORY.c.ref)
+FIRST = Question(_FIRST, HISTORY.c.ref)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,11 @@ class Declarations:
     def every(self, refs: Iterable[str] | None = None) -> dict[str, Declared]:
         """By printed ref, in its order: these or all. What cannot be read is left out."""
         with self._database.reading("resources") as connection:
-            rows = connection.execute(select(RESOURCES)).all() if refs is None else found(connection, BY_REF, set(refs))
+            rows = connection.execute(select(*COLUMNS)).all() if refs is None else found(connection, BY_REF, set(refs))
         return _read(rows)
 
     def mentioning(self, name: str) -> dict[str, Declared]:
-        query = select(RESOURCES).where(RESOURCES.c.document.contains(f'"{name}"', autoescape=True)).limit(MOST_MENTIONING)
+        query = select(*COLUMNS).where(RESOURCES.c.document.contains(f'"{name}"', autoescape=True)).limit(MOST_MENTIONING)
         with self._database.reading("resources") as connection:
             return _read(connection.execute(query))
 
@@ -109,12 +110,8 @@ class Declarations:
 
 
 def _read(rows: Iterable[Any]) -> dict[str, Declared]:
-    read = {row.ref: (row, read_object(row.document)) for row in rows if sound(RESOURCES, row)}
-    return {ref: declared(row, document) for ref, (row, document) in sorted(read.items()) if document is not None}
-
-
-def declared(row: Any, document: Mapping[str, Any]) -> Declared:
-    return Declared(**{**row._mapping, "document": document})
+    every = {row.ref: read(row) for row in rows if sound(RESOURCES, row)}
+    return {ref: one for ref, one in sorted(every.items()) if one is not None}
 
 
 def write(connection: Connection, now: float, news: News) -> None:

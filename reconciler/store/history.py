@@ -7,7 +7,8 @@ from sqlalchemy import Connection, Select, func, or_, select, tuple_
 
 from reconciler.core.declared import CHANGES, Changed, Version
 from reconciler.store.database import Database
-from reconciler.store.rows import chunks, read_object, sound
+from reconciler.store.questions import chunks
+from reconciler.store.rows import read_object, sound
 from reconciler.store.tables import HISTORY, RESOURCES
 
 # More at once nobody reads, and its documents are all in memory.

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from reconciler.core.notices import Told, is_message
 from reconciler.store.attempts import Attempts
 from reconciler.store.database import Database
-from reconciler.store.rows import as_json, chunks, read_object, sound
+from reconciler.store.questions import chunks
+from reconciler.store.rows import as_json, read_object, sound
 from reconciler.store.tables import ATTEMPTS, NOTICES, TELLINGS, TOLD
 
 # More wait for one receiver only where nobody takes them: the oldest are given up. Of those that were, so many are kept.

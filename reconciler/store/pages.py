@@ -5,18 +5,19 @@ goes meanwhile.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, FromClause, Integer, Select, and_, bindparam, func, or_, select, true
 
 from reconciler.core.declared import Declared
 from reconciler.core.select import EVERYTHING, Labelled, Named, Selector, Word
-from reconciler.store.current import by_name
 from reconciler.store.database import Database
-from reconciler.store.resources import BY_REF, read
-from reconciler.store.rows import found, read_object, sound
-from reconciler.store.tables import REPORTS, RESOURCES, STATUS, readable
+from reconciler.store.questions import Question, found
+from reconciler.store.resources import COLUMNS, read
+from reconciler.store.rows import read_object, sound
+from reconciler.store.tables import REPORTS, RESOURCES, STATUS
 
 Key = str | float
 # By what resources are sorted, beside places in their documents; of these, times are numbers.
@@ -26,6 +27,12 @@ SORTS = (*TEXTS, *TIMES)
 BODIES: Mapping[str, Any] = {"document": RESOURCES.c.document, "status": STATUS.c.body}
 # So much of what stands in a document is sorted by: a cursor holds it.
 LONGEST_KEY = 200
+BEYOND = ("beyond_key", "beyond_tie")
+# Of questions that are remembered: so many kinds of lists, sorted and filtered in so many ways.
+MOST_SHAPES, ANY = 512, "*"
+WITH_STATUS = Question(
+    select(*COLUMNS, STATUS.c.body).outerjoin_from(RESOURCES, STATUS, STATUS.c.name == RESOURCES.c.ref), RESOURCES.c.ref
+)
 LABELS = ("metadata", "labels")
 
 
@@ -47,12 +54,18 @@ class Window:
         """The query's rows in this window: `key` is the column of `sort`, and `tie` what tells rows of one key apart."""
         falling = self.descending != self.back
         if self.beyond is not None:
-            # Somebody may have made them up.
-            value, at = (readable(one) if isinstance(one, str) else one for one in self.beyond)
+            value, at = (bindparam(name, type_=one.type) for name, one in zip(BEYOND, (key, tie), strict=True))
             past = (key < value, tie < at) if falling else (key > value, tie > at)
             query = query.where(past[0] if key is tie else or_(past[0], and_(key == value, past[1])))
         columns = (key,) if key is tie else (key, tie)
-        return query.order_by(*(one.desc() if falling else one for one in columns)).offset(self.start).limit(self.most)
+        query = query.order_by(*(one.desc() if falling else one for one in columns))
+        return query.offset(bindparam("start", type_=Integer())).limit(bindparam("most", type_=Integer()))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Of what is named in that."""
+        found: dict[str, Any] = {"start": self.start, "most": self.most}
+        return found if self.beyond is None else found | dict(zip(BEYOND, self.beyond, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +92,17 @@ class Which:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One of a page: its sort key and its tie, which a cursor holds, what is declared, and its status, if it has one."""
+    """One of a page: its sort key and its tie, which a cursor holds, what is declared, and the text of its status, if any."""
 
     key: Key
     tie: str
     declared: Declared
-    status: Mapping[str, Any] | None
+    body: str | None = field(default=None, repr=False)
+
+    @property
+    def status(self) -> Mapping[str, Any] | None:
+        """Read where it is asked for: not every list shows it."""
+        return read_object(self.body) if self.body is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +121,32 @@ class Pages:
 
     def page(self, which: Which, window: Window) -> Page:
         """In one consistent view. Within one tenant and kind, names tell what has one sort key apart, else refs do."""
-        words = _Words(self._database.dialect)
-        tie = words.ordered(RESOURCES.c.name if which.kind and which.tenant else RESOURCES.c.ref)
-        key = words.key(window.sort)
-        key = tie if key.compare(tie) else key
+        shape = replace(window, most=0, start=0, beyond=window.beyond and ("", ""), counted=False)
+        few, many = _asked(self._database.dialect, replace(which, tenant=which.tenant and ANY), shape)
+        where = {"tenant": which.tenant} if which.tenant else {}
         with self._database.reading("resources") as connection:
-            asked = words.where(select(RESOURCES.c.ref, key.label("key"), tie.label("tie")), which)
-            found = connection.execute(window.of(asked, key, tie)).all()
-            total = connection.execute(words.where(select(func.count()), which)).scalar_one() if window.counted else None
-            there = _read(connection, [row.ref for row in found])
-        # What somebody has spoiled is left out.
-        return Page(tuple(Row(row.key, row.tie, *there[row.ref]) for row in found if row.ref in there), total)
+            rows = few.rows(connection, **where, **window.values)
+            total = many.rows(connection, **where)[0].total if window.counted else None
+            there = {row.ref: row for row in found(connection, WITH_STATUS, [row.ref for row in rows])}
+        every = (_row(row, there.get(row.ref)) for row in rows)
+        return Page(tuple(one for one in every if one is not None), total)
+
+
+@lru_cache(maxsize=MOST_SHAPES)
+def _asked(dialect: Any, which: Which, window: Window) -> tuple[Question, Question]:
+    """The rows of such a window, and how many there are in all. The same lists are asked for again and again."""
+    words = _Words(dialect)
+    tie = words.ordered(RESOURCES.c.name if which.kind and which.tenant else RESOURCES.c.ref)
+    key = words.key(window.sort)
+    key = tie if key.compare(tie) else key
+    asked = words.where(select(RESOURCES.c.ref, key.label("key"), tie.label("tie")), which)
+    return Question(window.of(asked, key, tie)), Question(words.where(select(func.count().label("total")), which))
+
+
+def _row(row: Any, there: Any) -> Row | None:
+    """What somebody has spoiled is left out."""
+    one = read(there) if there is not None and sound(RESOURCES, there, but=("body",)) else None
+    return Row(row.key, row.tie, one, there.body if isinstance(there.body, str) else None) if one is not None else None
 
 
 class _Words:
@@ -136,7 +169,7 @@ class _Words:
 
     def where(self, asked: Select[Any], which: Which) -> Select[Any]:
         conditions: list[ColumnElement[bool]] = [RESOURCES.c.kind == which.kind] if which.kind else []
-        conditions += [RESOURCES.c.tenant == which.tenant] if which.tenant else []
+        conditions += [RESOURCES.c.tenant == bindparam("tenant")] if which.tenant else []
         conditions += map(self._has, which.has)
         if which.selector:
             conditions.append(or_(*(and_(*map(self._word, words)) for words in which.selector.any_of)))
@@ -173,9 +206,3 @@ class _Words:
         named = func.coalesce(value.in_([text for text in one.values if text is not None]), False)
         found = or_(named, value.is_(None)) if None in one.values else named
         return ~found if one.differs else found
-
-
-def _read(connection: Connection, refs: list[str]) -> dict[str, tuple[Declared, Mapping[str, Any] | None]]:
-    statuses = {row.name: read_object(row.body) for row in found(connection, by_name(STATUS), refs)}
-    declared = ((row.ref, read(row)) for row in found(connection, BY_REF, refs) if sound(RESOURCES, row))
-    return {ref: (one, statuses.get(ref)) for ref, one in declared if one is not None}

@@ -1,5 +1,6 @@
 """What the store knows, read back: revisions, changes, plans, outcomes, events, and who may act."""
 
+import contextlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,15 @@ class Past:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def view(self) -> contextlib.AbstractContextManager[None]:
+        """All that this thread reads inside is read in one consistent view, which begins when it reads first."""
+        return self._database.view()
+
+    def refresh(self) -> None:
+        """What this thread reads from here on is as it is then, in such a view too: whoever waits for others does this before,
+        and again after each look."""
+        self._database.refresh()
 
     def current(self) -> Revision | None:
         """The revision that was judged last."""

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
 from reconciler.store.logs import last_number
-from reconciler.store.rows import as_json, chunks, read_list, read_object
+from reconciler.store.questions import Question, chunks, found
+from reconciler.store.rows import as_json, read_list, read_object
 from reconciler.store.tables import PROPOSALS, REVISIONS
 from reconciler.store.together import Together
 
@@ -25,7 +26,10 @@ TRIMMED_EVERY = 500
 
 # Made once: they are asked hundreds of times a second.
 WAITING = select(func.count()).select_from(PROPOSALS).where(PROPOSALS.c.state == "waiting")
-DECIDED = select(PROPOSALS).where(PROPOSALS.c.id.in_(bindparam("ids", expanding=True)) & (PROPOSALS.c.state != "waiting"))
+DECIDED = Question(select(PROPOSALS).where(PROPOSALS.c.state != "waiting"), PROPOSALS.c.id)
+_GOOD = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good").order_by(REVISIONS.c.number.desc()).limit(1)
+_LAST = (PROPOSALS.c.revision == _GOOD.scalar_subquery()) & (PROPOSALS.c.state == "committed")
+IN_FORCE = Question(select(func.max(PROPOSALS.c.number).label("number")).where(_LAST))
 
 
 class Full(StoreError):
@@ -139,11 +143,8 @@ class Proposals:
 
     def decided(self, ids: Iterable[str]) -> dict[str, Proposal]:
         """Those of these that wait no more."""
-        found: dict[str, Proposal] = {}
         with self._database.reading("proposals") as connection:
-            for part in chunks(ids):
-                found |= {row.id: _proposal(row) for row in connection.execute(DECIDED, {"ids": part})}
-        return found
+            return {row.id: _proposal(row) for row in found(connection, DECIDED, ids)}
 
     def decide(self, ends: Mapping[str, tuple[State, str, Mapping[str, Any]]]) -> None:
         """Id ⇒ how it ended: state, revision, answer. What was decided before stays as it was.
@@ -177,11 +178,8 @@ class Proposals:
 
     def in_force(self) -> int:
         """The number of the last proposal that the revision in force ends with, 0 where it ends with the commit of none."""
-        table, good = PROPOSALS.c, REVISIONS.c
-        last = select(good.revision).where(good.status == "good").order_by(good.number.desc()).limit(1).scalar_subquery()
-        query = select(func.max(table.number)).where((table.revision == last) & (table.state == "committed"))
         with self._database.reading("proposals") as connection:
-            return int(connection.execute(query).scalar_one() or 0)
+            return int(IN_FORCE.rows(connection)[0].number or 0)
 
 
 def _known(connection: Connection, token: str, key: str, digest: str) -> Proposal | None:

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, insert, inspect, select
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, inspect, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from reconciler.core.readings import MINUTE_S, Reading, rolled
 from reconciler.seams import Seams
 from reconciler.store.database import StoreError, failing, understood
+from reconciler.store.questions import Question, found
 from reconciler.store.readings_rows import (
     FINER,
     MARKS,
@@ -33,7 +34,6 @@ from reconciler.store.readings_rows import (
     reading,
     spans,
 )
-from reconciler.store.rows import among, found
 
 # What the database says when what is there is of no use, or takes the room that others need.
 BROKEN = (
@@ -49,6 +49,11 @@ BROKEN = (
 )
 # What the clock said that was put right meanwhile.
 AHEAD_S = 2 * MINUTE_S
+
+
+RECENT = Question(
+    select(ROWS).where(ROWS.c.step == MINUTE_S, ROWS.c.at >= bindparam("since")).order_by(ROWS.c.at), ROWS.c.subject
+)
 
 
 class Readings:
@@ -160,8 +165,7 @@ class Readings:
             if connection is None:
                 return {}
             names = {id: name for name, id in by_name(connection, set(subjects)).items()}
-            recent = select(ROWS).where(ROWS.c.step == MINUTE_S, ROWS.c.at >= since).order_by(ROWS.c.at)
-            rows = found(connection, among(recent, ROWS.c.subject), names)
+            rows = found(connection, RECENT, names, since=since)
             return {names[row.subject]: (row.at, one) for row in rows if (one := reading(row)) is not None}
 
     def system(self) -> dict[str, Any]:
@@ -217,6 +221,7 @@ class Readings:
         with self._failing(what):
             self._seams.point("readings.read", what)
             with self._opened().connect().execution_options(convoy_writing=False) as connection:
+                connection.begin()
                 yield connection if inspect(connection).has_table(MARKS.name) else None
 
     def _opened(self) -> Engine:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from reconciler.core.latency import packed, unpacked
 from reconciler.core.readings import STEPS, Reading, joined, rolled
-from reconciler.store.rows import among, found
+from reconciler.store.questions import Question, found
 from reconciler.store.tables import Text
 
 METADATA = MetaData()
@@ -52,7 +52,8 @@ ROWS = Table(
 MARKS = Table("readings_marks", METADATA, Column("name", Text, primary_key=True), Column("body", Text, nullable=False))
 # Tables of another version are dropped: it may all be lost.
 VERSION = 1
-IDS = among(select(SUBJECTS.c.subject, SUBJECTS.c.id), SUBJECTS.c.subject)
+IDS = Question(select(SUBJECTS.c.subject, SUBJECTS.c.id), SUBJECTS.c.subject)
+OF_TIMES = Question(select(ROWS).where(ROWS.c.step == bindparam("resolution")), ROWS.c.at)
 # How much of all rows each resolution may have: the finest are the most, and soonest of no use.
 SHARES = {60: 0.4, 300: 0.3, 3600: 0.2, 86400: 0.1}
 FINER = dict(zip([*STEPS.values()][1:], STEPS.values(), strict=False))
@@ -62,7 +63,7 @@ def put(connection: Connection, step: int, new: Mapping[tuple[int, int], Reading
     """Subject's number and beginning ⇒ what; `add`ed to what is there, or in its place."""
     if not new:
         return
-    rows = found(connection, among(select(ROWS).where(ROWS.c.step == step), ROWS.c.at), {at for _, at in new})
+    rows = found(connection, OF_TIMES, {at for _, at in new}, resolution=step)
     there = {(row.subject, row.at): reading(row) for row in rows if (row.subject, row.at) in new}
     if there:
         one_row = (ROWS.c.subject == bindparam("whose"), ROWS.c.at == bindparam("begins"))

@@ -2,19 +2,21 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database
-from reconciler.store.rows import among, found, sound
+from reconciler.store.questions import Question, found
+from reconciler.store.rows import sound
 from reconciler.store.tables import REPORTS, RESOURCES
 
 STATES = frozenset({"created", "running", "stopped", "failed"})
 # The end of the year 9999.
 LAST_MOMENT = 253_402_300_799.0
-BY_UID = among(select(REPORTS), REPORTS.c.uid)
+BY_UID = Question(select(REPORTS), REPORTS.c.uid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,16 @@ class Reports:
 
     def on(self, tenant: str, machines: Collection[str]) -> dict[str, int]:
         """Name of a VirtualMachine ⇒ how many Containers are registered on it; one question for all of these."""
-        machine = self._database.dialect.text_at(RESOURCES.c.document, ("spec", "virtualMachine"))
-        containers = (RESOURCES.c.kind == "Container") & (RESOURCES.c.tenant == tenant)
-        query = select(machine, func.count()).where(containers).group_by(machine)
+        question = _containers(self._database.dialect)
         with self._database.reading("resources") as connection:
-            return dict(found(connection, among(query, machine), set(machines)))
+            return dict(found(connection, question, set(machines), tenant=tenant))
+
+
+@cache
+def _containers(dialect: Any) -> Question:
+    machine = dialect.text_at(RESOURCES.c.document, ("spec", "virtualMachine")).label("machine")
+    containers = (RESOURCES.c.kind == "Container") & (RESOURCES.c.tenant == bindparam("tenant"))
+    return Question(select(machine, func.count().label("containers")).where(containers).group_by(machine), machine)
 
 
 def _read(connection: Connection, uids: Iterable[str]) -> dict[str, Report]:

@@ -14,13 +14,15 @@ from reconciler.store.database import Database
 from reconciler.store.declarations import Declarations
 from reconciler.store.happened import event_rows
 from reconciler.store.logs import add, last_row
+from reconciler.store.questions import Question
 from reconciler.store.rows import Revision, problems_json, read_problems
 from reconciler.store.tables import EVENTS, REVISIONS
 
 # Verb and subject of each.
 Abouts = Sequence[tuple[str, str]]
 # Made once: it is asked with many a request.
-LAST_GOOD = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good").order_by(REVISIONS.c.number.desc()).limit(1)
+_GOOD = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good")
+LAST_GOOD = Question(_GOOD.order_by(REVISIONS.c.number.desc()).limit(1))
 
 
 def record(
@@ -70,7 +72,7 @@ def current(database: Database) -> Revision | None:
 
 def last_good(database: Database) -> str | None:
     with database.reading("revisions") as connection:
-        return connection.execute(LAST_GOOD).scalar_one_or_none()
+        return next((row.revision for row in LAST_GOOD.rows(connection)), None)
 
 
 def good_since(database: Database, revision: str) -> float | None:

@@ -1,19 +1,17 @@
 """What the store gives back, and how what it keeps is written as JSON."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice
+from types import NoneType
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Double, Integer, Select, Table, bindparam
+from sqlalchemy import BigInteger, Column, Double, Integer, Table
 
 from reconciler.core.model import Problem, Ref, Where
 from reconciler.store.tables import readable
 
-# Values in one statement; SQLite takes 32,766, PostgreSQL 32,767.
-AT_ONCE = 500
 # Beyond it nothing was ever numbered: whoever counts on from there would soon be past what a database holds.
 LARGEST_NUMBER = 2**53
 
@@ -109,48 +107,35 @@ def sound(table: Table, row: Any, but: Sequence[str] = ()) -> bool:
 
     `but`: those of another table.
     """
-    fits = _fits(table)
-    return all(fits[name](value) for name, value in row._mapping.items() if name not in but)
+    types, numbers = _fitting(table, row._fields, tuple(but))
+    return all(map(isinstance, row, types)) and all(row[n] is None or -most < row[n] < most for n, most in numbers)
 
 
 @cache
-def _fits(table: Table) -> Mapping[str, Callable[[object], bool]]:
-    """By the names of its columns. Made once: it is asked for each row that is read."""
-    return {column.name: _fitting(column) for column in table.columns}
+def _fitting(table: Table, names: Sequence[str], but: Sequence[str]) -> tuple[list[Any], list[tuple[int, int]]]:
+    """Of which types the columns of these names are, and which of them hold numbers below what.
+
+    Made once: it is asked for each row that is read.
+    """
+    columns = [None if name in but else table.c[name] for name in names]
+    return [*map(_types, columns)], [(n, _most(one)) for n, one in enumerate(columns) if one is not None and _most(one)]
 
 
-def _fitting(column: "Column[Any]") -> Callable[[object], bool]:
-    empty = bool(column.nullable)
-    if isinstance(column.type, Double):
-        return lambda value: isinstance(value, float | int) or (value is None and empty)
-    if isinstance(column.type, Integer):
-        # What is counted on from it must fit as well.
-        most = LARGEST_NUMBER if isinstance(column.type, BigInteger) else 2**31
-        return lambda value: (isinstance(value, int) and abs(value) < most) or (value is None and empty)
-    return lambda value: isinstance(value, str) or (value is None and empty)
+def _types(column: "Column[Any] | None") -> Any:
+    if column is None:
+        return object
+    kind = (float, int) if isinstance(column.type, Double) else (int,) if isinstance(column.type, Integer) else (str,)
+    return (*kind, NoneType) if column.nullable else kind
+
+
+def _most(column: "Column[Any]") -> int:
+    """What is counted on from a whole number must fit as well."""
+    if isinstance(column.type, BigInteger):
+        return LARGEST_NUMBER
+    return 2**31 if isinstance(column.type, Integer) else 0
 
 
 def event(row: Any) -> Event:
     """Of a row of events. What somebody has spoiled keeps its number, for the next to be found."""
     at = float(row.at) if isinstance(row.at, float | int) else 0.0
     return Event(row.number, str(row.kind), str(row.ref), str(row.message), at)
-
-
-def among(query: Select[Any], column: ColumnElement[Any]) -> Select[Any]:
-    """The query's rows in which a column has one of the values that `found` is given.
-
-    Make it once: to put a question into words takes longer than to have it answered.
-    """
-    return query.where(column.in_(bindparam("among", expanding=True, type_=column.type)))
-
-
-def found(connection: Connection, query: Select[Any], values: Iterable[Any]) -> list[Any]:
-    """The rows in which the column has one of these values; the query is made by `among`."""
-    return [row for some in chunks(values) for row in connection.execute(query, {"among": some})]
-
-
-def chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
-    """As many as one statement takes."""
-    left = iter(values)
-    while some := list(islice(left, AT_ONCE)):
-        yield some

@@ -4,9 +4,7 @@ import hashlib
 import hmac
 import secrets
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
@@ -15,6 +13,7 @@ from reconciler.store.accounts import WITH_ROLES, Accounts, KeptAccount
 from reconciler.store.database import Database
 from reconciler.store.logs import add, trim
 from reconciler.store.people_tables import ACCOUNTS, LOCKOUTS, SESSIONS, SIGNING_KEYS
+from reconciler.store.questions import Question
 from reconciler.store.tables import EVENTS
 
 # From the login on, however often it is refreshed; shorter than a signing key signs, so that no session ends by the key's age.
@@ -27,10 +26,12 @@ BELIEVED = 2
 MOST_SESSIONS = 100
 MOST_LOCKOUTS = 20_000
 # Made once: they are asked with every request.
-BY_SESSION = WITH_ROLES.join(SESSIONS, SESSIONS.c.account == ACCOUNTS.c.id).where(
-    (SESSIONS.c.id == bindparam("session")) & (SESSIONS.c.until > bindparam("now"))
+BY_SESSION = Question(
+    WITH_ROLES.join(SESSIONS, SESSIONS.c.account == ACCOUNTS.c.id).where(
+        (SESSIONS.c.id == bindparam("session")) & (SESSIONS.c.until > bindparam("now"))
+    )
 )
-NEWEST_KEYS = select(SIGNING_KEYS).order_by(SIGNING_KEYS.c.at.desc()).limit(BELIEVED)
+NEWEST_KEYS = Question(select(SIGNING_KEYS).order_by(SIGNING_KEYS.c.at.desc()).limit(BELIEVED))
 # What failed so long ago does not count any more.
 FORGOTTEN_S = 900.0
 
@@ -180,10 +181,9 @@ class Sessions:
 
 def _keys(connection: Connection) -> tuple[SigningKey, ...]:
     """One that somebody has spoiled is none."""
-    rows: Iterable[Any] = connection.execute(NEWEST_KEYS)
     return tuple(
         SigningKey(row.id, bytes(row.key), float(row.at))
-        for row in rows
+        for row in NEWEST_KEYS.rows(connection)
         if isinstance(row.id, str)
         and isinstance(row.at, float | int)
         and isinstance(row.key, bytes | memoryview)

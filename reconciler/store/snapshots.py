@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import orjson
@@ -12,15 +13,18 @@ from sqlalchemy import Connection, Table, delete, insert, select
 from reconciler.core.delivery import Behind, Delivery, Standing
 from reconciler.core.model import Ref, Snapshot, Where, XdsResource
 from reconciler.store.database import Damaged, Database
-from reconciler.store.rows import among, as_json, chunks, found, read_object
+from reconciler.store.questions import Question, chunks, found
+from reconciler.store.rows import as_json, read_object
 from reconciler.store.tables import BLOBS, DELIVERIES, GOODS, SETS
 
 # Sets written before those that nobody points to any more are looked for.
 SETS_PER_PRUNE = 256
 # Sets whose digest is remembered, so that a thousand proxies of one group are a thousand pointers and no more work.
 MOST_REMEMBERED = 1024
-GOOD_SETS, DELIVERED = among(select(GOODS.c.node, GOODS.c.sets), GOODS.c.node), among(select(DELIVERIES), DELIVERIES.c.node)
-SET_BODIES, BLOBS_WHOLE = among(select(SETS.c.digest, SETS.c.body), SETS.c.digest), among(select(BLOBS), BLOBS.c.digest)
+GOOD_SETS = Question(select(GOODS.c.node, GOODS.c.sets), GOODS.c.node)
+DELIVERED = Question(select(DELIVERIES), DELIVERIES.c.node)
+SET_BODIES = Question(select(SETS.c.digest, SETS.c.body), SETS.c.digest)
+BLOBS_WHOLE = Question(select(BLOBS), BLOBS.c.digest)
 
 Resources = Mapping[str, XdsResource]
 
@@ -252,7 +256,12 @@ def _name(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:32]
 
 
+@cache
+def _digests(table: Table) -> Question:
+    return Question(select(table.c.digest), table.c.digest)
+
+
 def _missing(connection: Connection, table: Table, digests: Iterable[str]) -> list[str]:
     wanted = list(digests)
-    there = {row[0] for row in found(connection, among(select(table.c.digest), table.c.digest), wanted)}
+    there = {row[0] for row in found(connection, _digests(table), wanted)}
     return [digest for digest in wanted if digest not in there]

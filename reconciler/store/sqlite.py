@@ -40,7 +40,10 @@ def there(url: URL) -> bool:
 def opened(url: URL, *, precious: bool = True) -> Engine:
     """What is not `precious` may be lost by a power cut, and its file may be put in the place of another at any time."""
     private(Path(url.database or ""))
-    pool: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS} if precious else {"poolclass": NullPool}
+    pool: dict[str, Any] = {"poolclass": NullPool}
+    if precious:
+        # The one that was used last knows most of what it is asked by heart.
+        pool = {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "pool_use_lifo": True}
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S}, **pool)
 
     @event.listens_for(engine, "connect")

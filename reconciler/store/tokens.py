@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
 from reconciler.store.logs import add
+from reconciler.store.questions import Question
 from reconciler.store.rows import sound
 from reconciler.store.tables import EVENTS, TOKENS
 
@@ -26,7 +27,7 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 SCOPES = ("plan", "read", "write", "manage")
 MOST = 1_000
 # Made once: it is asked with every request.
-BY_ID = select(TOKENS).where(TOKENS.c.id == bindparam("id"))
+BY_ID = Question(select(TOKENS).where(TOKENS.c.id == bindparam("id")))
 # Compared with where there is no such token, so that this takes as long.
 NONE = hashlib.sha256(b"").hexdigest()
 
@@ -100,7 +101,7 @@ class Tokens:
             return None
         id, secret = found.groups()
         with self._database.reading("tokens") as connection:
-            row = connection.execute(BY_ID, {"id": id}).one_or_none()
+            row = next(iter(BY_ID.rows(connection, id=id)), None)
         if row is not None and not sound(TOKENS, row):
             # Somebody has put it there: whatever may be meant, it lets nobody in.
             row = None

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -16,6 +16,8 @@ from api.limits import Windows
 GAPS_S = (0, 7, 31, 61)
 
 
+# The library starts a thread with nearly every hit.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(GAPS_S), st.sampled_from("ab")), max_size=40), st.integers(1, 4))
 def test_windows_count_as_the_librarys_own_do(asked: list[tuple[int, str]], most: int) -> None:
     item, ours, theirs = RateLimitItemPerMinute(most), Windows(), MemoryStorage()

@@ -52,23 +52,28 @@ def run(quick: bool) -> list[Row]:
 
 def _filled(state: Path) -> list[str]:
     """A store that declares a fleet; access tokens for it."""
-    fake = Fake(CLUSTERS)
-    loaded = Loader(None, Seams()).load(fake.tree("r0"), fake.read)
+    with closing(Store(default_url(state), Seams())) as store:
+        declare(store, Fake(CLUSTERS))
+        return [token(store, f"reader-{n}@example.org") for n in range(ACCOUNTS)]
+
+
+def declare(store: Store, fake: Fake, revision: str = "r0") -> None:
+    """This revision is in force, and all of it is as it should be."""
+    loaded = Loader(None, Seams()).load(fake.tree(revision), fake.read)
     if loaded.fleet is None:
         raise AssertionError(loaded.problems[:3])
-    by = Maker("r0", "Ada <ada@example.org>")
-    with closing(Store(default_url(state), Seams())) as store:
-        documents, resources = loaded.documents, loaded.fleet.resources
-        every = Declaration("r0", resources, lambda ref: documents[ref].value, lambda _, files: dict.fromkeys(files, by))
-        store.record_revision("r0", "good", (), (), (), every)
-        store.put_status({str(ref): {"sync": "synced", "health": "healthy"} for ref in resources})
-        tokens, now, key = [], time.time(), store.sessions.signing()
-        for n in range(ACCOUNTS):
-            roles = {"envoy-fleet": "viewer", "convoy": "viewer"}
-            account = store.accounts.create(f"reader-{n}@example.org", "default", roles).id
-            claims = Claims(account, store.sessions.open(account)[0], "")
-            tokens.append(signed("access", claims, store.installation(), key, now, now + 3600))
-        return tokens
+    documents, resources = loaded.documents, loaded.fleet.resources
+    by = Maker(revision, "Ada <ada@example.org>")
+    every = Declaration(revision, resources, lambda ref: documents[ref].value, lambda _, files: dict.fromkeys(files, by))
+    store.record_revision(revision, "good", (), (), (), every)
+    store.put_status({str(ref): {"sync": "synced", "health": "healthy"} for ref in resources})
+
+
+def token(store: Store, email: str) -> str:
+    """Of an account that reads on both surfaces."""
+    account = store.accounts.create(email, "default", {"envoy-fleet": "viewer", "convoy": "viewer"}).id
+    claims, now = Claims(account, store.sessions.open(account)[0], ""), time.time()
+    return signed("access", claims, store.installation(), store.sessions.signing(), now, now + 3600)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from reconciler.core.declared import Declaration, Maker
 from reconciler.core.model import Ref, Resource
 from reconciler.seams import Seams
 from reconciler.store import Store
-from reconciler.store.resources import by_name_or_uid
+from reconciler.store.resources import found_by
 from tests.postgres import Place
 from tests.store.conftest import Clock
 from tests.store.test_declarations import resource
@@ -92,8 +92,8 @@ def test_only_indexes_are_asked(place: Place) -> None:
         pytest.skip("for SQLite alone: PostgreSQL decides by how much there is")
     with closing(Store(place.url, Seams())) as store:
         put(store, UIDS)
-    query, asked = by_name_or_uid("t", "Host", "550e8400")
-    words = query.params(asked).compile(compile_kwargs={"literal_binds": True})
+    asked = {"tenant": "t", "kind": "Host", "word": "550e8400", "lowest": "5", "highest": "6"}
+    words = found_by(uid=True).params(asked).compile(compile_kwargs={"literal_binds": True})
     plan = str(place.rows(f"EXPLAIN QUERY PLAN {words}"))
     assert "resources_by_name" in plan
     assert "resources_by_uid" in plan

@@ -24,6 +24,10 @@ PAGE, LARGEST_PAGE = 100, 500
 def add(flask: Flask, reach: Reach) -> None:
     """The URLs below /v1/resources, and /v1/proposals."""
     fleet = reach.fleet
+
+    def shown(rows: Iterable[Row], token: Token) -> list[dict[str, Any]]:
+        return [wire.resource(Found(one.declared, one.status), reach.kept, addresses=_writes(token)) for one in rows]
+
     one = "/v1/resources/<kind>/<name>", "/v1/resources/<kind>/<tenant>/<name>"
 
     @flask.get("/v1/resources")
@@ -44,11 +48,11 @@ def add(flask: Flask, reach: Reach) -> None:
             limit = changes.number(request, "limit", PAGE, LARGEST_PAGE)
             window = cursors.asked(window, limit, request.args.get("cursor") or None, number=window.sort in TIMES)
             rows, ends = cursors.cut(window, fleet.listed(which, window).rows)
-            return wire.answer({"resources": _shown(rows, token), "next": ends.next, "previous": ends.previous})
+            return wire.answer({"resources": shown(rows, token), "next": ends.next, "previous": ends.previous})
         page = changes.number(request, "page", 1, 1_000_000)
         size = changes.number(request, "perPage", PAGE, LARGEST_PAGE)
         listed = fleet.listed(which, replace(window, start=(page - 1) * size, most=size))
-        return wire.answer({"total": listed.total, "page": page, "perPage": size, "resources": _shown(listed.rows, token)})
+        return wire.answer({"total": listed.total, "page": page, "perPage": size, "resources": shown(listed.rows, token)})
 
     def get(kind: str, name: str, tenant: str = DEFAULT_TENANT) -> Response:
         """One, with its document's digest as its ETag. `after`: not before what this proposal has changed is in force."""
@@ -64,7 +68,7 @@ def add(flask: Flask, reach: Reach) -> None:
         found = fleet.get(ref)
         if found is None:
             raise Refused("not-found", f"{ref} is not declared")
-        return wire.tagged(wire.answer(wire.resource(found, addresses=_writes(token))), found.declared.digest)
+        return wire.tagged(wire.answer(wire.resource(found, reach.kept, addresses=_writes(token))), found.declared.digest)
 
     def put(kind: str, name: str, tenant: str = DEFAULT_TENANT) -> Response:
         """The whole document, in the place of the one that is there, if any."""
@@ -101,10 +105,6 @@ def add(flask: Flask, reach: Reach) -> None:
         if done.proposal is None:
             return wire.passed_on(done.plan, request)
         return wire.proposed(done.proposal, status=202 if done.late else 0)
-
-
-def _shown(rows: Iterable[Row], token: Token) -> list[dict[str, Any]]:
-    return [wire.resource(Found(one.declared, one.status), addresses=_writes(token)) for one in rows]
 
 
 def _writes(token: Token) -> bool:

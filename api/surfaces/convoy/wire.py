@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, Request, Response, request
@@ -10,9 +11,11 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from api.bodies import BodyError
 from api.changes import NotDone, Opened, Waiting
 from api.fleet import Found
+from api.kept import Kept, dumped
 from api.limits import LIMITED, TooMany
 from api.people import Forbidden, Unknown
 from reconciler.ask import AskError
+from reconciler.core.declared import Declared
 from reconciler.core.masked import shown
 from reconciler.core.proposal import Refused
 from reconciler.store import Full, KeyReused, Proposal, StoreError
@@ -76,10 +79,10 @@ def error(status: int, code: str, message: str, hint: str = "", **headers: str) 
 
 
 def answer(said: Any) -> Response:
-    return Response(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"), mimetype="application/json")
+    return Response(dumped(said), content_type="application/json")
 
 
-def resource(found: Found, *, addresses: bool) -> dict[str, Any]:
+def resource(found: Found, kept: Kept, *, addresses: bool) -> dict[str, Any]:
     """One resource: what is declared of it, as whom and where, and its status. `addresses`: with those of webhooks whole, for
     whoever may change them."""
     one, status = found.declared, found.status
@@ -97,9 +100,19 @@ def resource(found: Found, *, addresses: bool) -> dict[str, Any]:
         "created": one.created,
         "file": one.file,
         "line": one.line,
-        "document": shown(one.document, addresses=addresses),
+        "document": kept.of(_whole if addresses else _masked, one),
         "status": dict(status) if status is not None else None,
     }
+
+
+def _masked(one: Declared) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = shown(one.document, addresses=False)
+    return found
+
+
+def _whole(one: Declared) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = shown(one.document, addresses=True)
+    return found
 
 
 def tagged(result: Response, digest: str) -> Response:

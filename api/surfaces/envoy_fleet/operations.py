@@ -13,6 +13,7 @@ from flask import Flask, Request, Response, request
 
 from api import anew, changes, peer
 from api.fleet import Found
+from api.kept import Text
 from api.limits import Held, TooMany, strangers
 from api.people import Account, Forbidden, Unknown, bearer, named, who
 from api.reach import Reach
@@ -140,14 +141,15 @@ class Asked:
     def resources(
         self, kind: str, show: Callable[[Declared], Mapping[str, Any]], fields: Mapping[tuple[str, ...], str] = {}
     ) -> dict[str, Any]:
-        """The list of this tenant's resources of a kind. `fields`: a path in the document ⇒ the text that must stand there."""
+        """The list of this tenant's resources of a kind: `show` is a function of a module. `fields`: a path in the document ⇒
+        the text that must stand there."""
 
         has = tuple(Has(path, frozenset({text})) for path, text in fields.items())
         which = Which(kind, self.account.tenant, has=has)
 
         def read(window: Window) -> tuple[list[pages.Entry], int | None]:
             page = self.reach.store.pages.page(which, window)
-            return [pages.Entry(one.key, one.tie, show(one.declared)) for one in page.rows], page.total
+            return [pages.Entry(one.key, one.tie, self.reach.kept.of(show, one.declared)) for one in page.rows], page.total
 
         return self.page(read)
 
@@ -262,7 +264,7 @@ class Operations:
         return result
 
 
-def tagged(found: Declared, shown: Mapping[str, Any]) -> Answer:
+def tagged(found: Declared, shown: Mapping[str, Any] | Text) -> Answer:
     """One resource, with the ETag that If-Match takes."""
     return Answer(shown, headers={"ETag": f'"{found.digest}"'})
 

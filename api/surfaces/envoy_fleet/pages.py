@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from api import cursors
+from api.kept import Text
 from api.surfaces.envoy_fleet.wire import Invalid
 from reconciler.core.proposal import Refused
 from reconciler.store import Key, Window
@@ -34,7 +35,7 @@ class Entry:
 
     key: Key
     tie: str
-    shown: Mapping[str, Any]
+    shown: Mapping[str, Any] | Text
 
 
 # Reads a window: its entries, and how many there are in all where that is asked.

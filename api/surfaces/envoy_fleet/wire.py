@@ -1,7 +1,6 @@
 """This dialect's envelope: the errors of its section 2.5 with the codes of EF-C20, dates, and what is on every answer."""
 
 import datetime
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.bodies import BodyError
 from api.changes import Opened, Waiting
+from api.kept import dumped
 from api.limits import LIMITED, TooMany
 from api.people import Forbidden, Unknown
 from api.surfaces.envoy_fleet.rates import Standing
@@ -118,8 +118,7 @@ def error(status: int, message: str, details: Mapping[str, Any] | None = None, *
 
 
 def answer(said: Any, status: int = 200) -> Response:
-    body = b"" if said is None else json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")
-    return Response(body, status, mimetype="application/json")
+    return Response(b"" if said is None else dumped(said), status, content_type="application/json")
 
 
 def moment(at: float | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from api.readings import LATEST
-from api.surfaces.envoy_fleet.mapping.configurations import counts, static_resources
+from api.surfaces.envoy_fleet.mapping.configurations import counts
 from api.surfaces.envoy_fleet.wire import moment
 from reconciler.core.bootstrap import bootstrap
 from reconciler.core.declared import Declared
@@ -18,7 +18,6 @@ from reconciler.core.delivery import Standing
 from reconciler.core.health import ORDER
 from reconciler.core.kinds.proxygroup import ProxyGroup
 from reconciler.core.masked import shown
-from reconciler.core.native import PortOf
 from reconciler.core.show_forms import STATUSES
 
 # How a proxy fares in the document's words ⇒ in Convoy's; None is for one that nobody has looked at yet.
@@ -110,9 +109,9 @@ def shown_configuration(
     active: Active,
     fares: Fares,
     delivered: Mapping[str, Any],
-    port_of: PortOf,
+    static: Any,
 ) -> dict[str, Any]:
-    """The object of 6.2; `delivery` is an addition of ours (EF-C12)."""
+    """The object of 6.2; `delivery` is an addition of ours (EF-C12), `static` what static_resources says of this one."""
     ours = _bootstrap(group.digest, orjson.dumps(group.document).decode()) if group is not None else {}
     admin = dict(ours.get("admin") or {})
     path = (instance(fares.status).get("ports") or {}).get("admin")
@@ -129,7 +128,7 @@ def shown_configuration(
             "created_at": moment(active.at),
             "change_description": active.message or None,
         },
-        "static_resources": static_resources(active.spec, proxy.tenant, port_of),
+        "static_resources": static,
         "dynamic_resources": dict(ours.get("dynamic_resources") or {}),
         "admin_config": admin,
         "delivery": dict(delivered),

@@ -18,6 +18,7 @@ def add(served: Operations) -> None:
         if asked.reach.recorder is not None:
             # What was answered before is in it.
             asked.reach.recorder.flush()
+            store.refresh()
 
         def read(window: Window) -> tuple[list[pages.Entry], int | None]:
             rising, beyond = window.descending == window.back, window.beyond

@@ -8,6 +8,7 @@ from flask import request
 
 from api.changes import Done, Terms
 from api.fleet import SETTLING_S
+from api.kept import Text
 from api.surfaces.envoy_fleet import pages, wire
 from api.surfaces.envoy_fleet.configured import Configured, configured, fares, ports, shared, version
 from api.surfaces.envoy_fleet.mapping import configurations, entries, proxies
@@ -35,7 +36,10 @@ Make = Callable[[Configured], tuple[Change, Spec, str]]
 def add(served: Operations) -> None:
     @served("proxies.configuration.get")
     def get(asked: Asked, id: str) -> Answer:
-        return _shown(asked, _of(asked, id))
+        one = _of(asked, id)
+        if one.active is None:
+            raise wire.NotFound("configuration of this proxy")
+        return _tagged(one.active, _said(asked, one, one.active, _static(asked, one.active)))
 
     @served("proxies.configuration.update")
     def update(asked: Asked, id: str) -> Answer:
@@ -107,16 +111,31 @@ def _known(one: Configured) -> Active | None:
 def _shown(asked: Asked, one: Configured) -> Answer:
     if one.active is None:
         raise wire.NotFound("configuration of this proxy")
-    return Answer(_said(asked, one, one.active), headers={"ETag": f'"{one.active.digest}"'})
+    return _tagged(one.active, _said(asked, one, one.active))
 
 
-def _said(asked: Asked, one: Configured, active: Active) -> dict[str, Any]:
+def _tagged(active: Active, said: dict[str, Any]) -> Answer:
+    return Answer(said, headers={"ETag": f'"{active.digest}"'})
+
+
+def _static(asked: Asked, active: Active) -> Text | None:
+    """Its listeners and clusters as they were said before; None where they say of an Application or a Container what stands in
+    that: its port."""
+    tenant, spec = asked.account.tenant, active.spec
+    if any({"application", "container"} & one.keys() for one in configurations.entries(spec, "clusters")):
+        return None
+    key = ("static_resources", tenant, active.uid, active.id, active.n, active.digest)
+    return asked.reach.kept.under(key, lambda: configurations.static_resources(spec, tenant, ports(asked.reach.store, tenant)))
+
+
+def _said(asked: Asked, one: Configured, active: Active, static: Text | None = None) -> dict[str, Any]:
     store, proxy = asked.reach.store, one.proxy
     fare = fares(store, [proxy])[proxy.ref]
     seen = (store.state() or {}).get("revision") == store.last_good()
     delivered = proxies.delivery(active, fare, store.status([str(one.ref)]).get(str(one.ref)), seen=seen)
     port_of = ports(store, proxy.tenant)
-    return proxies.shown_configuration(proxy, one.name, one.group, active, fare, delivered, port_of)
+    said = static or configurations.static_resources(active.spec, proxy.tenant, port_of)
+    return proxies.shown_configuration(proxy, one.name, one.group, active, fare, delivered, said)
 
 
 def _unsaid(asked: Asked, one: Configured) -> dict[str, Any]:

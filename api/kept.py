@@ -1,0 +1,80 @@
+"""JSON that was made of a resource before, for as long as that is as it was then.
+
+What is answered of it is made of its row alone, which is read anew for each request; so it is found under all that the row says
+but the document, for which its digest, its file's blob and its number stand. Nothing that is kept can be old.
+"""
+
+import json
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from itertools import zip_longest
+from operator import attrgetter
+from typing import Any
+
+from reconciler.core.declared import Declared
+
+# Stands in the place of a part until that is put in; nobody outside of this process has ever seen it.
+HERE = secrets.token_hex(16)
+# Of all that is kept.
+MOST_BYTES = 32 * 1024 * 1024
+_SAID = attrgetter(*(one.name for one in fields(Declared) if one.name != "document"))
+
+
+class Kept:
+    """Of one process. Thread-safe. What was asked for longest ago goes first."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._lock = threading.Lock()
+        self._most, self._bytes = most_bytes, 0
+        self._texts: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
+
+    def of(self, show: Callable[[Declared], Mapping[str, Any]], one: Declared) -> "Text":
+        """What `show`, a function of a module, makes of this resource and of nothing else."""
+        return self.under((show, _SAID(one)), lambda: show(one))
+
+    def under(self, key: tuple[Any, ...], make: Callable[[], Any]) -> "Text":
+        """What is made of nothing but what stands in the key."""
+        with self._lock:
+            text = self._texts.get(key)
+            if text is not None:
+                self._texts.move_to_end(key)
+        if text is None:
+            text = dumped(make())
+            self._put(key, text)
+        return Text(text)
+
+    def _put(self, key: tuple[Any, ...], text: bytes) -> None:
+        with self._lock:
+            self._bytes += len(text) - len(self._texts.pop(key, b""))
+            self._texts[key] = text
+            while self._bytes > self._most:
+                _, gone = self._texts.popitem(last=False)
+                self._bytes -= len(gone)
+
+
+class Text:
+    """A part of an answer that is JSON already."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
+def dumped(said: Any) -> bytes:
+    """As JSON, with the parts that are so already as they are."""
+    parts: list[bytes] = []
+
+    def put(one: Any) -> str:
+        if not isinstance(one, Text):
+            raise TypeError(f"{type(one).__name__} is no JSON")
+        parts.append(one.text)
+        return HERE
+
+    text = json.dumps(said, ensure_ascii=False, default=put).encode("utf-8", "replace")
+    if not parts:
+        return text
+    return b"".join(piece for pair in zip_longest(text.split(f'"{HERE}"'.encode()), parts, fillvalue=b"") for piece in pair)

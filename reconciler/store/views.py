@@ -1,0 +1,91 @@
+"""How the database is read: in a view of this thread's that is open already, in its batch, or for one question by itself."""
+
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from reconciler.seams import Seams
+
+
+class Readable(Protocol):
+    """What of a Database is needed to read it."""
+
+    seams: Seams
+
+    def begun(self) -> Connection: ...
+    def in_batch(self) -> Any: ...
+    def in_view(self) -> "View | None": ...
+    def failing(self, verb: str) -> AbstractContextManager[None]: ...
+
+
+class View:
+    """One thread's view of the database as it is at one moment: when it is first asked for its connection."""
+
+    def __init__(self, database: Readable) -> None:
+        self.database = database
+        self._connection: Connection | None = None
+
+    def connection(self) -> Connection:
+        if self._connection is None:
+            self._connection = self.database.begun()
+        return self._connection
+
+    def end(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class Reading:
+    """Lasts as long as what is read. No generator: several of these come with every request."""
+
+    __slots__ = ("_batch", "_database", "_own", "_view", "_what")
+
+    def __init__(self, database: Readable, what: str) -> None:
+        self._database, self._what = database, what
+        self._batch: Any = None
+        self._view: View | None = None
+        self._own: Connection | None = None
+
+    def __enter__(self) -> Connection:
+        database = self._database
+        try:
+            database.seams.point("store.read", self._what)
+            self._batch = database.in_batch()
+            if self._batch is not None and self._batch.connection is not None:
+                connection: Connection = self._batch.connection
+                return connection
+            self._batch, self._view = None, database.in_view()
+            if self._view is not None:
+                return self._view.connection()
+            self._own = database.begun()
+        except (SQLAlchemyError, OSError) as error:
+            self._failed(error)
+            raise
+        return self._own
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            if self._own is not None:
+                self._own.close()
+            elif error is not None and self._view is not None:
+                # A transaction in which something failed answers nothing more on PostgreSQL.
+                self._view.end()
+            elif error is not None and self._batch is not None:
+                self._batch.failed = True
+        except SQLAlchemyError as closing:
+            self._failed(error or closing)
+        if error is not None:
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        """Raises it as a StoreError, where it is the database's."""
+        with self._database.failing(f"read {self._what}"):
+            raise error
+
+
+# The view that this thread is in.
+VIEW: ContextVar[View | None] = ContextVar("view", default=None)
