@@ -10,6 +10,7 @@ import pytest
 import reconciler.loop as looping
 from reconciler.core import guard, release
 from reconciler.core import plan as planning
+from reconciler.core.closing import Closing
 from reconciler.core.connect import Connector
 from reconciler.core.diff import Difference
 from reconciler.core.model import Observed, ObservedState, Want
@@ -150,6 +151,7 @@ def works_on_what_is_suspended(patch: Patch) -> None:
 
 def changes_at_any_time(patch: Patch) -> None:
     patch.setattr(release, "_by_rules", lambda *_: {})
+    patch.setattr(Closing, "holds", lambda *_: None)
 
 
 def deletes_what_is_retained(patch: Patch) -> None:
