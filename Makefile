@@ -44,7 +44,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 check: lint
-	$(BIN)/python -m pytest -q -m "not slow" $(PYTEST_ARGS) $(T)
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not slow" $(PYTEST_ARGS) $(T)
 
 bench: setup
 	$(BIN)/python -m tests.bench $(if $(filter-out 0 no,$(QUICK)),--quick)
