@@ -37,26 +37,32 @@ class _Tree:
         at = start + len(mode) + len(name) + 2
         return mode, self.raw[at : at + ID_BYTES].hex()
 
-    def put(self, mode: bytes, name: bytes, id: str) -> "_Tree":
-        old = self.entry(name)
-        if old is None or old[0] != mode:
-            return self._with(name, mode + b" " + name + b"\0" + bytes.fromhex(id), mode)
-        at = self.places[name] + len(mode) + len(name) + 2
-        return _Tree(self.raw[:at] + bytes.fromhex(id) + self.raw[at + ID_BYTES :], self.places)
+    def changed(self, named: Mapping[bytes, tuple[bytes, str] | None]) -> "_Tree":
+        """With these modes and ids under these names (None: without). Where no name comes or goes, nothing is sorted anew."""
+        raw, moved = bytearray(self.raw), False
+        for name, new in named.items():
+            old = self.entry(name)
+            if new is not None and old is not None and old[0] == new[0]:
+                at = self.places[name] + len(new[0]) + len(name) + 2
+                raw[at : at + ID_BYTES] = bytes.fromhex(new[1])
+            else:
+                moved = moved or new is not None or old is not None
+        return self._sorted(named) if moved else _Tree(bytes(raw), self.places)
 
-    def without(self, name: bytes) -> "_Tree":
-        return self._with(name, b"", b"") if name in self.places else self
-
-    def _with(self, name: bytes, entry: bytes, mode: bytes) -> "_Tree":
-        """With this in the place of what has the name, where git sorts it: a directory as if a slash followed its name."""
-        found = [(_order(mode, name), entry)] if entry else []
+    def _sorted(self, named: Mapping[bytes, tuple[bytes, str] | None]) -> "_Tree":
+        """The same, where git sorts it: a directory as if a slash followed its name."""
+        found = [(_order(new[0], name), _entry(name, *new)) for name, new in named.items() if new is not None]
         bounds = [*starts_of(self.raw), len(self.raw)]
         for start, end in pairwise(bounds):
             written = self.raw[start:end]
-            head, _, other = written[: -ID_BYTES - 1].partition(b" ")
-            if other != name:
-                found.append((_order(head, other), written))
+            head, _, name = written[: -ID_BYTES - 1].partition(b" ")
+            if name not in named:
+                found.append((_order(head, name), written))
         return _opened(b"".join(written for _, written in sorted(found)))
+
+
+def _entry(name: bytes, mode: bytes, id: str) -> bytes:
+    return mode + b" " + name + b"\0" + bytes.fromhex(id)
 
 
 def _order(mode: bytes, name: bytes) -> bytes:
@@ -95,6 +101,7 @@ class Editing:
         """The new tree's id, or "" when nothing is left in it. `id` "" is a directory that is not there."""
         tree = self._read(id)
         below: dict[str, dict[tuple[str, ...], bytes | None]] = {}
+        named: dict[bytes, tuple[bytes, str] | None] = {}
         for parts, content in changes.items():
             if len(parts) > 1:
                 below.setdefault(parts[0], {})[parts[1:]] = content
@@ -104,19 +111,19 @@ class Editing:
             if old is not None and old[0] not in FILES:
                 raise NotEditable(f"{shown!r} is a directory, a link or a submodule there, not a file")
             if content is not None:
-                blob = str(self.repository.odb.write(ObjectType.BLOB, content))
-                tree = tree.put(old[0] if old else FILES[0], name, blob)
+                named[name] = old[0] if old else FILES[0], str(self.repository.odb.write(ObjectType.BLOB, content))
             elif old is None:
                 raise NotEditable(f"{shown!r} is not there, so it cannot be removed")
             else:
-                tree = tree.without(name)
+                named[name] = None
         for directory, inner in below.items():
             shown, name = "/".join((*above, directory)), directory.encode()
             old = tree.entry(name)
             if old is not None and old[0] != DIRECTORY:
                 raise NotEditable(f"{shown!r} is a file, a link or a submodule there, not a directory")
             new = self._edited(old[1] if old else "", inner, (*above, directory))
-            tree = tree.put(DIRECTORY, name, new) if new else tree.without(name)
+            named[name] = (DIRECTORY, new) if new else None
+        tree = tree.changed(named)
         if not tree.raw:
             return ""
         written = str(self.repository.odb.write(ObjectType.TREE, tree.raw))
