@@ -83,7 +83,7 @@ class Commands(Program):
         return None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in ELSEWHERE:
+        if args[0] in ELSEWHERE and not ctx.resilient_parsing:
             ctx.fail(f"There is no `convoy {args[0]}`: {ELSEWHERE[args[0]]}.")
         return super().resolve_command(ctx, args)
 

@@ -62,6 +62,9 @@ def test_words_of_others(convoy: Convoy, word: str, instead: str) -> None:
     result = convoy(word, "Application/a")
     assert result.exit_code == 2
     assert instead in result.stderr
+    # While a shell completes the line, there is nobody to tell.
+    line = {"_CONVOY_COMPLETE": "bash_complete", "COMP_WORDS": f"convoy {word} App", "COMP_CWORD": "2"}
+    assert convoy(**line).exit_code == 0
 
 
 @pytest.mark.parametrize(
