@@ -90,23 +90,27 @@ def _text(text: str, path: tuple[str | int, ...], hidden: bool, addresses: bool)
         return CLEAR
     if not addresses and is_address(path):
         return host_only(text)
-    return without_secrets(text) if path[-2:-1] and path[-2] in TEXTS else text
+    return without_secrets(text) if _in_texts(path) else text
+
+
+def _in_texts(path: tuple[str | int, ...]) -> bool:
+    return bool(path[-2:-1]) and path[-2] in TEXTS
 
 
 def shown_again(value: Any, before: Any) -> Any:
     """What comes back, with what was hidden from whoever sends it in its place again. Raises Unfit."""
-    return _again(value, before, shown(before))
+    return _again(value, before, shown(before), ())
 
 
-def _again(value: Any, before: Any, seen: Any) -> Any:
+def _again(value: Any, before: Any, seen: Any, path: tuple[str | int, ...]) -> Any:
     """`seen` is how `before` was shown."""
     if isinstance(value, dict):
         old, known = (one if isinstance(one, Mapping) else {} for one in (before, seen))
-        return {key: _again(one, old.get(key), known.get(key)) for key, one in value.items()}
+        return {key: _again(one, old.get(key), known.get(key), (*path, key)) for key, one in value.items()}
     if isinstance(value, list):
         places = {new: old for old, new in _pairs(before, value)} if isinstance(before, list) else {}
         there = {new: (before[old], seen[old]) for new, old in places.items()}
-        return [_again(one, *there.get(place, (None, None))) for place, one in enumerate(value)]
+        return [_again(one, *there.get(place, (None, None)), (*path, place)) for place, one in enumerate(value)]
     if not isinstance(value, str) or value == before:
         return value
     part = isinstance(before, str) and seen != before
@@ -114,6 +118,14 @@ def _again(value: Any, before: Any, seen: Any) -> Any:
         return before
     if value == CLEAR:
         raise Unfit(f"has {CLEAR} where nothing was hidden", "write the value itself, sealed")
-    if (part and PART in value) or (value.endswith(f"/{HIDDEN}") and host_only(value) == value):
-        raise Unfit(f"has {PART if PART in value else HIDDEN} in the place of what is not shown", "write the whole value")
+    if PART in value and (part or (_in_texts(path) and _masked(value))):
+        raise Unfit(f"has {PART} in the place of what is not shown", "write the whole value")
+    if value.endswith(f"/{HIDDEN}") and host_only(value) == value:
+        raise Unfit(f"has {HIDDEN} in the place of what is not shown", "write the whole value")
     return value
+
+
+def _masked(text: str) -> bool:
+    """Whether it has the words for what is hidden where something would be: it was shown elsewhere, or by another name."""
+    plain = text.replace(PART, "-")
+    return without_secrets(plain) != plain

@@ -54,6 +54,10 @@ def test_it_comes_back_as_it_was_shown() -> None:
         {"files": {"etc/app.conf": "mode = slow\npassword = ***\n"}},
         {"to": {"webhook": {"url": "https://other.example/(hidden)"}}},
         {"command": ["run", CLEAR]},
+        # Moved, or under another name: nobody knows any more what it stood for.
+        {"command": ["run", "--db=postgres://***@db/x"]},
+        {"environment": {"DATABASE": "postgres://***@db/x"}},
+        {"files": {"etc/other.conf": "mode = fast\npassword = ***\n"}},
     ],
 )
 def test_words_for_what_is_hidden_stand_for_nothing_else(sent: dict[str, Any]) -> None:
