@@ -108,6 +108,8 @@ class Loader:
     def know(self, blob: str, parsed: Parsed, size: int) -> None:
         """What a file of so many bytes says, from whoever has parsed it already."""
         self._parses.blobs.setdefault(blob, _File(blob, parsed, size))
+        # Not all that is asked about comes to be loaded.
+        self._forget(self._files)
 
     def render(self, tree: Tree, read: Read) -> Written:
         """The documents of this revision as they are after bases, variables and patches; raises what `read` raises."""
@@ -214,13 +216,17 @@ class Loader:
         self._files = files
         self._packed = Records(b"")
         self._parses.blobs.update((blob, files[paths[0]]) for blob, paths in new.items())
-        if len(self._parses.blobs) > 2 * len(files) + 1000:
-            # Another mapping, not this one emptied: somebody may be looking into it.
-            self._parses.blobs = {file.blob: file for file in files.values()}
+        self._forget(files)
         self._unsaved += parsed
         if self._pack is not None and self._unsaved > len(files) // UNSAVED_SHARE:
             self._pack.save({file.blob: file.parsed.documents for file in files.values() if not file.parsed.problems})
             self._unsaved = 0
+
+    def _forget(self, files: Mapping[str, _File]) -> None:
+        """All but these, when there is much else."""
+        if len(self._parses.blobs) > 2 * len(files) + 1000:
+            # Another mapping, not this one emptied: somebody may be looking into it.
+            self._parses.blobs = {file.blob: file for file in files.values()}
 
 
 def environment_of(root: str) -> str:
