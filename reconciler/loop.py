@@ -179,6 +179,8 @@ class Loop:
             well = {ref: one.sync == "synced" and one.health in WELL for ref, one in result.items()}
             converged = done and not planned.held and all(well.values())
             asks = done and planned.wake_at is None and bool(planned.held) and all(one.release for one in planned.held)
+            # Whom nobody could see now is looked at again without anybody's word.
+            asks = asks and not seen.blind
             asks = asks and all(well[ref] or one.sync == "held" for ref, one in result.items())
             doing = in_flight | {action.key for action in planned.actions if action.host != XDS}
             if force.withheld:

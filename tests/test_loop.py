@@ -137,6 +137,26 @@ def test_a_fleet_converges_heals_and_is_quiet(tmp_path: Path) -> None:
         assert store.writes == writes
 
 
+def test_when_only_a_person_can_take_it_further(tmp_path: Path) -> None:
+    """Where deletes wait for a word; not where all is done, nor where a host is only not seen at this moment."""
+    world = World(tmp_path)
+    names = [f"c{n}" for n in range(8)]
+    world.wish.accepted = Accepted(fleet("r1", dict.fromkeys(names, "v1")))
+    with world.convoy() as (loop, _):
+        assert not until(loop, lambda view: view.converged).asks
+        world.wish.accepted = Accepted(fleet("r2", {"c0": "v1"}))
+        view = until(loop, lambda view: view.asks)
+        assert view.plan is not None
+        assert {held.verb for held in view.plan.held} == {"delete"}
+        world.wish.accepted = Accepted(fleet("r3", dict.fromkeys(names, "v1")))
+        until(loop, lambda view: view.converged)
+        world.vices.outage = True
+        blind = until(loop, lambda view: any(one.sync == "held" for one in view.status.values()))
+        assert not blind.asks
+        world.vices.outage = False
+        until(loop, lambda view: view.converged)
+
+
 def test_a_round_is_a_few_transactions(tmp_path: Path) -> None:
     """However much it finds: what the guards remember, the plan before it is begun, and all that the round has to tell."""
     world = World(tmp_path)
