@@ -154,6 +154,9 @@ class Acceptance:
             raise Refused("too-many", what, f"in an environment at most {MOST_PATCHED} go at once: ask in several requests")
         read = _reading(self._source, texts)
         files, done = together(proposed.changes, files, lambda blob: read([blob])[blob])
+        patches = files.root + ENVIRONMENT
+        # Where resources stand beside the environment, each patch of it moves them.
+        beside = bool(files.layers) and any(one.source.file == patches for one in (files.documents or {}).values())
         # Path ⇒ what stands there in the end; several changes may be of one file.
         last = {one.path: one.text for one in done.values()}
         texts.update((files.files[path], text) for path, text in last.items() if text is not None)
@@ -169,7 +172,7 @@ class Acceptance:
                     self._loader.know(blob, result.parsed, len(result.text))
             if result.files.documents is not None:
                 files = result.files
-            elif result.path == files.root + ENVIRONMENT:
+            elif result.path == patches and not beside:
                 # No other resource stands elsewhere for that; what the layers make of all patches is found out once.
                 files = replace(result.files, documents=files.documents)
             else:

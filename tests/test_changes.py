@@ -226,6 +226,20 @@ def test_in_an_environment(tmp_path: Path, sockets: Path, origin: Origin) -> Non
         assert refused.value.code == "too-many"
 
 
+def test_beside_an_environment(tmp_path: Path, sockets: Path, origin: Origin) -> None:
+    """A document in the file of the environment itself is where the patches before it have moved it to."""
+    own = "environments/production/"
+    environment = HEAD.format("Environment", "production") + "spec:\n  bases: [../../base]\n---\n" + cluster("c")
+    origin.commit({"base/a.yaml": cluster("a"), f"{own}environment.yaml": environment, **dict.fromkeys(FILES)})
+    with closing(Committing(tmp_path, sockets, origin, subdirectory=own)) as convoy:
+        make(convoy, patch("a", 3), patch("c", 4))
+        convoy.follow()
+        for name, seconds in {"a": 3, "c": 4}.items():
+            found = convoy.reach.fleet.get(Ref("Cluster", name))
+            assert found is not None
+            assert found.declared.spec["connectTimeoutSeconds"] == seconds
+
+
 def test_an_answer_shows_what_was_written(convoy: Committing) -> None:
     """Without waiting until it is in force, and exactly: also where somebody else's change comes between."""
     began = time.monotonic()
