@@ -29,7 +29,7 @@ def told(model: type[BaseModel]) -> Mapping[str, str]:
     take longer than all else about starting Convoy."""
     found: dict[str, str] = {}
     for one in reversed(model.__mro__):
-        if issubclass(one, Part) and one.__module__ != __name__ and "__annotations__" in one.__dict__:
+        if issubclass(one, Part) and one.__module__ != __name__:
             found |= _below(one)
     return {name: text for name, text in found.items() if name in model.model_fields}
 
