@@ -29,7 +29,8 @@ class Laid(Mapping[K, V]):
         return iter(self.whole())
 
     def __len__(self) -> int:
-        return len(self.whole())
+        # Nor is it made whole to say whether there is anything.
+        return len(self._under) + sum((value is not None) - (key in self._under) for key, value in self._over.items())
 
     def whole(self) -> dict[K, V]:
         """All of it; what is new comes last."""
