@@ -40,8 +40,9 @@ class Undecided:
         self._log, self._seams = log, seams
         # What was in force when these were looked for.
         self._seen, self._known = "", frozenset[str]()
-        # When the forge is to be asked about each.
+        # When the forge is to be asked about each, and when it was.
         self._due: dict[str, float] = {}
+        self._asked: dict[str, float] = {}
         self._look_at = self._ask_at = 0.0
 
     def look(self) -> None:
@@ -60,9 +61,12 @@ class Undecided:
             self._seen, self._known = good, frozenset(one.id for one in left)
         pauses = {one.id: now + pause_s(self._seams.now() - one.at) for one in left if _number(one)}
         self._due = {id: now if news else self._due.get(id, later) for id, later in pauses.items()}
-        first = min(left, key=lambda one: self._due.get(one.id, math.inf), default=None)
-        if first is not None and now >= max(self._ask_at, self._due.get(first.id, math.inf)):
-            self._ask_at, self._due[first.id] = now + ASK_EVERY_S, pauses[first.id]
+        self._asked = {id: self._asked.get(id, -math.inf) for id in pauses}
+        due = [one for one in left if self._due.get(one.id, math.inf) <= now]
+        if due and now >= self._ask_at:
+            # In turns: where something comes into force all the time, all are due all the time.
+            first = min(due, key=lambda one: self._asked[one.id])
+            self._ask_at, self._due[first.id], self._asked[first.id] = now + ASK_EVERY_S, pauses[first.id], now
             self._ask(first, good)
 
     def _merged(self, left: Sequence[Proposal], good: str) -> list[Proposal]:

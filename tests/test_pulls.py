@@ -19,6 +19,7 @@ from reconciler.log import Log
 from reconciler.pulls import Pulls, Told, opens
 from reconciler.seams import Seams
 from reconciler.secrets import Opener, keygen, seal
+from reconciler.undecided import Undecided
 from tests import people
 from tests.committing import Committing, cluster, error, value
 from tests.forge.conftest import BLIND, TOKEN, stand_in
@@ -201,6 +202,30 @@ def test_what_becomes_of_it(convoy: Opening, forge: StandIn, origin: Origin, mon
     convoy.follow()
     assert becomes(third, "merged")["revision"] == third["revision"]
     assert len(forge.pulls) == 3
+
+
+def test_the_forge_is_asked_about_each_in_turn(
+    convoy: Opening, forge: StandIn, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where something comes into force before each question, and all are due again."""
+    monkeypatch.setattr("reconciler.undecided.LOOK_S", 1e9)
+    convoy.pulls.start()
+    for name in "bcd":
+        assert convoy("PUT", f"Cluster/{name}", value(name), "?mode=pull-request").status_code == 202
+    asked: list[int] = []
+
+    def pull(number: int) -> None:
+        asked.append(number)
+
+    assert convoy.desk is not None
+    undecided = Undecided(convoy.store, convoy.desk.branch, pull, lambda: True, Log(level="error"), convoy.seams)
+    for name in ("LOOK_S", "ASK_EVERY_S"):
+        monkeypatch.setattr(f"reconciler.undecided.{name}", 0.0)
+    for seconds in range(1, 7):
+        origin.commit({"clusters/a.yaml": cluster("a", seconds)})
+        convoy.follow()
+        undecided.look()
+    assert asked == [one.number for one in forge.pulls] * 2
 
 
 def test_where_the_branch_takes_no_pushes(convoy: Opening, forge: StandIn, origin: Origin) -> None:
