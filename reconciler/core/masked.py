@@ -21,6 +21,9 @@ from reconciler.core.values import (
 TEXTS = ("environment", "files", "command")
 # What stands for a part of such a text (core/values.py).
 PART = "***"
+# A header, a parameter, a variable: one entry names it, another holds it.
+NAMING = ("key", "name")
+NOTHING = (None, None)
 
 
 def unsealed(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -57,8 +60,7 @@ def shown(
     if isinstance(value, Mapping):
         if is_sealed(value):
             return dict(value)
-        # A header, a parameter, a variable: one entry names it, another holds it.
-        named = any(announces(value.get(key)) for key in ("key", "name"))
+        named = any(announces(value.get(key)) for key in NAMING)
         closed = not variables and tuple(path[-1:]) in VALUES
         return {
             key: shown(
@@ -106,11 +108,11 @@ def _again(value: Any, before: Any, seen: Any, path: tuple[str | int, ...]) -> A
     """`seen` is how `before` was shown."""
     if isinstance(value, dict):
         old, known = (one if isinstance(one, Mapping) else {} for one in (before, seen))
-        return {key: _again(one, old.get(key), known.get(key), (*path, key)) for key, one in value.items()}
+        return {key: _again(one, *_hidden_there(value, key, old, known), (*path, key)) for key, one in value.items()}
     if isinstance(value, list):
         places = {new: old for old, new in _pairs(before, value)} if isinstance(before, list) else {}
-        there = {new: (before[old], seen[old]) for new, old in places.items()}
-        return [_again(one, *there.get(place, (None, None)), (*path, place)) for place, one in enumerate(value)]
+        there = {new: (before[old], seen[old]) for new, old in places.items() if _announced(value, new, seen, old)}
+        return [_again(one, *there.get(place, NOTHING), (*path, place)) for place, one in enumerate(value)]
     if not isinstance(value, str) or value == before:
         return value
     part = isinstance(before, str) and seen != before
@@ -129,3 +131,16 @@ def _masked(text: str) -> bool:
     """Whether it has the words for what is hidden where something would be: it was shown elsewhere, or by another name."""
     plain = text.replace(PART, "-")
     return without_secrets(plain) != plain
+
+
+# What announces a hidden value beside it must be what it was, or the value would come back where everybody sees it.
+
+
+def _hidden_there(value: Mapping[str, Any], key: str, old: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[Any, Any]:
+    if key == "value" and known.get(key) == CLEAR and any(value.get(name) != old.get(name) for name in NAMING):
+        return NOTHING
+    return old.get(key), known.get(key)
+
+
+def _announced(value: list[Any], new: int, seen: list[Any], old: int) -> bool:
+    return seen[old] != CLEAR or value[max(0, new - 1)] == seen[max(0, old - 1)]

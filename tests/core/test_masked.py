@@ -40,6 +40,8 @@ def test_it_comes_back_as_it_was_shown() -> None:
     assert shown_again(SHOWN, SPEC) == SPEC
     changed = {**SHOWN, "environment": {**SHOWN["environment"], "MODE": "slow"}}
     assert shown_again(changed, SPEC) == {**SPEC, "environment": {**SPEC["environment"], "MODE": "slow"}}
+    faster = {"command": ["walk", *SHOWN["command"][1:4], "--fast"]}
+    assert shown_again(faster, SPEC) == {"command": ["walk", *SPEC["command"][1:4], "--fast"]}
     named = [{"name": "a", "token": "one"}, {"name": "b", "token": "two"}]
     assert shown_again(shown(named)[::-1], named) == named[::-1]
     # What is new may say what it likes.
@@ -58,6 +60,9 @@ def test_it_comes_back_as_it_was_shown() -> None:
         {"command": ["run", "--db=postgres://***@db/x"]},
         {"environment": {"DATABASE": "postgres://***@db/x"}},
         {"files": {"etc/other.conf": "mode = fast\npassword = ***\n"}},
+        {"command": ["run", "--colour", CLEAR]},
+        {"headers": [{"key": "x-mode", "value": CLEAR}]},
+        {"headers": [{"name": "x-mode", "key": "authorization", "value": CLEAR}]},
     ],
 )
 def test_words_for_what_is_hidden_stand_for_nothing_else(sent: dict[str, Any]) -> None:
