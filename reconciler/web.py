@@ -153,7 +153,7 @@ class Web:
         begun = self._seams.monotonic()
         while not (self._closed or new.answers or new.ended) and self._seams.monotonic() < begun + COMING_S:
             self._hear(begun + COMING_S)
-        if self._closed or new.answers:
+        if new.answers:
             self._finishing.append(old)
             old.hand_over(self._seams.monotonic() + FINISHING_S)
             self._metrics.web_replaced("done")
@@ -162,6 +162,9 @@ class Web:
         why = f"the new one has ended: {new.ended}" if new.ended else f"the new one has not answered within {COMING_S:g} s"
         new.kill()
         new.join()
+        if self._closed:
+            # We end while it was coming: who answers has what is under way.
+            return old
         return self._kept(old, why)
 
     def _kept(self, old: WebProcess, why: str) -> WebProcess:

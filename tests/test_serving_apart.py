@@ -227,12 +227,18 @@ def test_one_that_does_not_come_up(alone: Web, tmp_path: Path, monkeypatch: pyte
         assert (alone.pid, set(asking.said)) == (pid, {"200"})
         half = Half(port_of(alone), "nobody")
         half.go_on()
+        # One is coming just then, and will not be needed any more.
+        monkeypatch.setattr(web_module, "COMING_S", 60.0)
+        monkeypatch.setattr(sys, "executable", str(stuck))
+        alone.replace()
+        soon(lambda: b"convoy_web_starts_total 4.0" in alone._metrics.exposition(), 30)
         closing = threading.Thread(target=alone.close)
         closing.start()
         soon(lambda: any("refused" in said for said in asking.said), 30)
         assert half.answer() == b"401"
         closing.join()
     assert {said.partition(":")[0] for said in asking.said} == {"200", "ConnectionRefusedError"}
+    assert b'outcome="done"' not in alone._metrics.exposition()
 
 
 def asked(port: int, token: str, method: str, path: str, body: object = None, **more: str) -> tuple[int, dict[str, Any]]:
