@@ -3,16 +3,18 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, or_, select, tuple_
+from sqlalchemy import Connection, Select, bindparam, func, or_, select, tuple_
 
 from reconciler.core.declared import CHANGES, Changed, Version
 from reconciler.store.database import Database
-from reconciler.store.questions import chunks
+from reconciler.store.questions import Question, chunks, found
 from reconciler.store.rows import read_object, sound
 from reconciler.store.tables import HISTORY, RESOURCES
 
 # More at once nobody reads, and its documents are all in memory.
 MOST_ROWS = 1_000
+_LAST = select(func.max(HISTORY.c.number).label("number")).where(HISTORY.c.number <= bindparam("number"))
+LAST_UNTIL = Question(_LAST.group_by(HISTORY.c.ref), HISTORY.c.ref)
 
 
 def changes(
@@ -48,10 +50,14 @@ def later(database: Database, number: int, kinds: Collection[str], most: int) ->
         return [row.ref for row in connection.execute(query)]
 
 
-def until(database: Database, ref: str, number: int) -> Changed | None:
-    """The last change of one resource up to that change of any, with its documents."""
-    query = select(HISTORY).where(HISTORY.c.ref == ref, HISTORY.c.number <= number)
-    return next(iter(_changes(database, query, 1, True)), None)
+def until(database: Database, refs: Iterable[str], number: int) -> list[Changed]:
+    """The last change of each of these resources up to that change of any, with its documents."""
+    with database.reading("history") as connection:
+        numbers = [row.number for row in found(connection, LAST_UNTIL, refs, number=number)]
+    some = (
+        _changes(database, select(HISTORY).where(HISTORY.c.number.in_(piece)), MOST_ROWS, True) for piece in chunks(numbers)
+    )
+    return [one for piece in some for one in piece]
 
 
 def _changes(database: Database, query: Select[Any], most: int, documents: bool) -> list[Changed]:
@@ -86,19 +92,19 @@ def _changes(database: Database, query: Select[Any], most: int, documents: bool)
 def _after(connection: Connection, rows: Iterable[Any]) -> Mapping[tuple[str, int], Mapping[str, Any] | None]:
     """What each of these changes led to: what the next one put an end to, or what is declared now."""
     wanted = {(row.ref, row.n): row.digest for row in rows if row.digest}
-    found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
+    after: dict[tuple[str, int], Mapping[str, Any] | None] = {}
     next_one = tuple_(HISTORY.c.ref, HISTORY.c.n)
     query = select(HISTORY.c.ref, HISTORY.c.n, HISTORY.c.digest_before, HISTORY.c.document_before)
     for some in chunks((ref, n + 1) for ref, n in wanted):
         for row in connection.execute(query.where(next_one.in_(some))):
             if sound(HISTORY, row) and wanted[row.ref, row.n - 1] == row.digest_before:
-                found[row.ref, row.n - 1] = read_object(row.document_before)
+                after[row.ref, row.n - 1] = read_object(row.document_before)
     now = select(RESOURCES.c.ref, RESOURCES.c.n, RESOURCES.c.digest, RESOURCES.c.document)
     for some in chunks({ref for ref, _ in wanted}):
         for row in connection.execute(now.where(RESOURCES.c.ref.in_(some))):
             if sound(RESOURCES, row) and wanted.get((row.ref, row.n)) == row.digest:
-                found[row.ref, row.n] = read_object(row.document)
-    return found
+                after[row.ref, row.n] = read_object(row.document)
+    return after
 
 
 def version(database: Database, id: str) -> Version | None:

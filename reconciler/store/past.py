@@ -77,9 +77,9 @@ class Past:
         """What of these kinds has changed since the change of that number, as printed refs; at most so many."""
         return history.later(self._database, number, kinds, most)
 
-    def changed_until(self, ref: str, number: int) -> Changed | None:
-        """The last change of a resource up to that number, with its documents."""
-        return history.until(self._database, ref, number)
+    def changed_until(self, refs: Iterable[str], number: int) -> list[Changed]:
+        """The last change of each of these resources up to that number, with its documents."""
+        return history.until(self._database, refs, number)
 
     def declared_at(self, ref: str, at: float) -> Changed | None:
         """The last change of a resource up to that time (Unix seconds), with its documents."""

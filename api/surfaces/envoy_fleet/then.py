@@ -6,7 +6,7 @@ from reconciler.core.declared import Changed, Declared
 from reconciler.core.model import Ref
 from reconciler.store import Has, Store, Which, Window
 
-# Of more that have changed since it is not asked one by one how they were: those are told as they are now.
+# Of more that have changed since it is not asked how they were: those are told as they are now.
 MOST_LATER = 1_000
 EVERY = Window(most=100_000, counted=False)
 KINDS = ("Proxy", "ProxyGroup", "Configuration")
@@ -21,7 +21,8 @@ class Then:
         later = store.changed_since(number, KINDS, MOST_LATER + 1)
         self._later: dict[str, Declared | None] = {}
         if len(later) <= MOST_LATER:
-            self._later = {ref: was(store.changed_until(ref, number), store.declared([ref]).get(ref)) for ref in later}
+            now, earlier = store.declared(later), {one.ref: one for one in store.changed_until(later, number)}
+            self._later = {ref: was(earlier.get(ref), now.get(ref)) for ref in later}
 
     def declared(self, refs: Iterable[str]) -> dict[str, Declared]:
         """Printed ref ⇒ how it was declared, for those that were."""
