@@ -34,7 +34,7 @@ CHECK_S, GOODBYE_S = 5.0, 2.0
 
 # What of a request is looked at. No extension is offered: what is packed is not bounded by what it takes on the wire.
 HEADERS = ("Connection", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
-# What is called in a request's environ so that it may last (api/serve.py).
+# What is called in a request's environ so that it may last (api/worker.py).
 UNTIMED = "convoy.untimed"
 
 

@@ -143,4 +143,4 @@ def _hidden_there(value: Mapping[str, Any], key: str, old: Mapping[str, Any], kn
 
 
 def _announced(value: list[Any], new: int, seen: list[Any], old: int) -> bool:
-    return seen[old] != CLEAR or value[max(0, new - 1)] == seen[max(0, old - 1)]
+    return bool(seen[old] != CLEAR or value[max(0, new - 1)] == seen[max(0, old - 1)])
