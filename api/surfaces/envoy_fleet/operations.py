@@ -19,6 +19,7 @@ from api.people import Account, Forbidden, Unknown, bearer, named, who
 from api.reach import Reach
 from api.surfaces.envoy_fleet import pages, shapes, wire
 from api.surfaces.envoy_fleet.contract import Operation, operations
+from api.surfaces.envoy_fleet.mapping.containers import looks_secret
 from api.surfaces.envoy_fleet.rates import Rates
 from api.surfaces.envoy_fleet.shapes import Shape
 from api.written import written
@@ -270,11 +271,11 @@ def tagged(found: Declared, shown: Mapping[str, Any] | Text) -> Answer:
 
 
 def _without_secrets(value: Any, path: tuple[str, ...] = ()) -> Any:
-    """What is called like a secret is left out; variables are called so in many ways."""
+    """What is called like a secret is left out, and variables that are sealed."""
     if isinstance(value, Mapping):
         said = {name: _without_secrets(one, (name,)) for name, one in value.items() if not is_secret(path, name)}
         if path == ("environment_vars",):
-            return {name: one for name, one in said.items() if not is_secret(("environment",), name)}
+            return {name: one for name, one in said.items() if not looks_secret(name, str(one))}
         return said
     return [_without_secrets(one) for one in value] if isinstance(value, list) else value
 

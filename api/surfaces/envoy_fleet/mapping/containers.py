@@ -38,11 +38,12 @@ def secrets(body: Mapping[str, Any]) -> dict[str, str]:
             raise Invalid("environment_vars", "names in it are of letters, digits and `_`, no digit first, at most 256")
         if value in (SEALED, CLEAR):
             raise Invalid(f"environment_vars.{name}", "this stands for a value that is not shown: give the value itself")
-    return {
-        name: text
-        for name, text in given.items()
-        if is_secret(ENVIRONMENT, name) or PRIVATE.search(text) or without_secrets(text) != text
-    }
+    return {name: text for name, text in given.items() if looks_secret(name, text)}
+
+
+def looks_secret(name: str, text: str) -> bool:
+    """Whether a variable is sealed before it is committed."""
+    return is_secret(ENVIRONMENT, name) or bool(PRIVATE.search(text)) or without_secrets(text) != text
 
 
 def created(body: Mapping[str, Any], tenant: str, machine: str, sealed: Mapping[str, Mapping[str, str]]) -> Change:
