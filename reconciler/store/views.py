@@ -1,6 +1,6 @@
 """How the database is read: in a view of this thread's that is open already, in its batch, or for one question by itself."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -36,7 +36,9 @@ class View:
     def end(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            # There is nothing that could be lost with it, and all that was read is there.
+            with suppress(SQLAlchemyError):
+                connection.close()
 
 
 class Reading:
