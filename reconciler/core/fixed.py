@@ -8,6 +8,7 @@ from reconciler.core.model import Key, Observed, Ref, Want
 STOPPED = "replaced: stopped before its replacement is made, which is to have its port {port}"
 WAITS = "what it replaces still has port {port}"
 IN_TURN = "{ref} is replaced first: one after the other, for each has to be stopped before its replacement is made"
+ILL = "{ref} is not healthy, and they are replaced one at a time, for each has to be stopped before its replacement is made"
 
 
 def holders(want: Want, host: str, surplus: Iterable[Observed]) -> dict[Key, int]:
@@ -30,14 +31,18 @@ class Turns:
         self._workloads, self._bearing, self._busy = workloads, bearing, frozenset(busy)
         self._turns: dict[Ref, Ref | None] = {}
 
-    def before(self, want: Want) -> Ref | None:
-        """The replica that is replaced before this one: one that serves nothing already, or is being changed; None where it is
-        this one's turn. Whoever serves nothing waits for nobody."""
+    def before(self, want: Want) -> tuple[Ref, str] | None:
+        """The replica that this one waits for, and why: one that serves nothing already, or is being changed, or is replaced
+        first; None where it is this one's turn. Whoever serves nothing waits for nobody."""
         if want.owner not in self._turns:
-            self._turns[want.owner] = next((one.ref for one in self._workloads(want.owner) if not self._serves(one)), None)
+            self._turns[want.owner] = next((one.ref for one in self._workloads(want.owner) if not self._serves(one.ref)), None)
         turn = self._turns[want.owner] = self._turns[want.owner] or want.ref
-        return turn if turn != want.ref and self._serves(want) else None
+        if turn == want.ref or not self._serves(want.ref):
+            return None
+        return turn, (IN_TURN if turn in self._busy or self._healthy(turn) else ILL).format(ref=turn)
 
-    def _serves(self, want: Want) -> bool:
-        healthy = any(one.health.status == "healthy" for one in self._bearing.get(want.ref, ()))
-        return healthy and want.ref not in self._busy
+    def _serves(self, ref: Ref) -> bool:
+        return self._healthy(ref) and ref not in self._busy
+
+    def _healthy(self, ref: Ref) -> bool:
+        return any(one.health.status == "healthy" for one in self._bearing.get(ref, ()))

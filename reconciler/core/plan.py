@@ -7,7 +7,7 @@ from reconciler.core import guard, hooks
 from reconciler.core.closing import Closing
 from reconciler.core.diff import Difference, diff
 from reconciler.core.facts import NOT_YET, Facts
-from reconciler.core.fixed import IN_TURN, STOPPED, WAITS, Turns, holders
+from reconciler.core.fixed import STOPPED, WAITS, Turns, holders
 from reconciler.core.handover import reached_by, running_proxies, unready, why_made
 from reconciler.core.kinds.document import PRESENCE
 from reconciler.core.model import Action, FleetState, Held, Observed, ObservedState, Plan, Ref, Verb, Want, settings_of
@@ -172,6 +172,9 @@ class _Draft:
         Whoever sends requests there goes on to: it is the same address. Of several replicas one is replaced at a time.
         """
         taken = holders(want, host, found.surplus)
+        if (host, want.ref) in self.busy:
+            # One of them is being stopped, or its replacement made.
+            return taken
         made = [one for one in self.actions[-1:] if one.verb == "create" and one.ref == want.ref]
         if not taken or not (made or found.current):
             return ()
@@ -182,7 +185,8 @@ class _Draft:
         turn = self.turns.before(want)
         for one in (one for one in found.surplus if one.key in taken):
             if turn is not None:
-                self.hold(one.ref, IN_TURN.format(ref=turn), None, one.instance, "delete", overdue=UNREADY.format(ref=turn))
+                first, why = turn
+                self.hold(one.ref, why, None, one.instance, "delete", overdue=UNREADY.format(ref=first))
             else:
                 reason = STOPPED.format(port=taken[one.key])
                 self.act("delete", one.ref, one.instance, one.host, None, reason, self.grace_s(one), guard.owner_of(one))
