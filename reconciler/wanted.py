@@ -14,7 +14,7 @@ from reconciler.core.parse import Document
 from reconciler.core.told import Said, Told, brought_back, heard, named
 from reconciler.earlier import Earlier
 from reconciler.gate import Gates
-from reconciler.git import MOST_COMMITS, Signature, Source, SourceError
+from reconciler.git import MOST_COMMITS, NoHistory, Signature, Source, SourceError
 from reconciler.load import Loaded, Loader, environment_of
 from reconciler.log import Log
 from reconciler.makers import makers
@@ -239,7 +239,7 @@ class Wanted:
         except (SourceError, Unchecked) as error:
             if self.accepted.unreadable != str(error):
                 self._log.warning("revision.lost", revision=revision, error=str(error))
-            return Accepted(unreadable=str(error))
+            return Accepted(unreadable="" if isinstance(error, NoHistory) else str(error))
 
     def _declaration(self, fleet: FleetState, loaded: Loaded) -> Declaration:
         layers = self._layers

@@ -8,7 +8,7 @@ from reconciler.git.mirror import Mirror
 from reconciler.git.past import Past, Step
 from reconciler.git.person import Person, person
 from reconciler.git.signers import Files
-from reconciler.git.source import MOST_COMMITS, Commit, Signature, Source, SourceError, Tree
+from reconciler.git.source import MOST_COMMITS, Commit, NoHistory, Signature, Source, SourceError, Tree
 
 __all__ = [
     "MOST_COMMITS",
@@ -20,6 +20,7 @@ __all__ = [
     "Directory",
     "Files",
     "Mirror",
+    "NoHistory",
     "NotThere",
     "Past",
     "Person",

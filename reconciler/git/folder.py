@@ -16,7 +16,17 @@ from reconciler.git.commits import Commits
 from reconciler.git.history import NotThere
 from reconciler.git.layers import NoDirectory, tree
 from reconciler.git.names import bad_name
-from reconciler.git.source import DEEPEST, LARGEST_FILE, MOST_ENTRIES, Commit, Signature, SourceError, Tree, is_document
+from reconciler.git.source import (
+    DEEPEST,
+    LARGEST_FILE,
+    MOST_ENTRIES,
+    Commit,
+    NoHistory,
+    Signature,
+    SourceError,
+    Tree,
+    is_document,
+)
 from reconciler.git.watch import Changes
 from reconciler.seams import Seams
 
@@ -140,7 +150,7 @@ class Directory:
         with self._lock:
             kept = self._revisions.get(revision)
         if kept is None:
-            raise SourceError(f"{revision} is not what {self._path} holds now, and a folder keeps no history: put it under Git")
+            raise NoHistory(f"{revision} is not what {self._path} holds now, and a folder keeps no history: put it under Git")
         return kept
 
     def _there(self) -> tuple[Path, ...]:

@@ -26,6 +26,10 @@ class SourceError(Exception):
     """The source could not be read. Says nothing about what is in it: least of all that it is empty."""
 
 
+class NoHistory(SourceError):
+    """It never will be: this source keeps nothing but what is there now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """The documents' files in one revision: path from the repository's root ⇒ blob id (40 hexadecimal digits).
