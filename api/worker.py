@@ -52,6 +52,7 @@ class Worker(ThreadWorker):
         self._due: dict[TConn, tuple[socket.socket, list[tuple[float, int]]]] = {}
         # Those among them whose request has become something else.
         self._lasting: set[TConn] = set()
+        self._proved = False
         threading.Thread(target=self._end_the_slow, name="slow", daemon=True).start()
         super().init_process()
 
@@ -147,6 +148,12 @@ class Worker(ThreadWorker):
             status = asking.getresponse().status
             if status != 200:
                 raise ValueError(f"it answers with {status}")
+        self._proved = True
+        self.method_queue.defer(self.set_accept_enabled, True)
+
+    def set_accept_enabled(self, enabled: bool | None) -> None:
+        # Whom we let in before we know that we can answer would be dropped with us, where another could have answered.
+        super().set_accept_enabled(bool(enabled) and self._proved)
 
     def _let_in(self, conn: TConn) -> None:
         self.nr_conns += 1
@@ -165,9 +172,11 @@ class Worker(ThreadWorker):
     def _leave_port(self) -> None:
         """Gunicorn keeps it until the last request is finished: whoever starts after us would find it taken for seconds, and
         who connects meanwhile would wait for nobody."""
+        if not self.sockets:
+            return
         self.set_accept_enabled(False)
         for listening in self.sockets:
-            for _ in range(MOST_LEFT):
+            for _ in range(MOST_LEFT if self._proved else 0):
                 before = self.nr_conns
                 with contextlib.suppress(OSError):
                     self.accept(listening)
@@ -182,6 +191,8 @@ class Worker(ThreadWorker):
                 steps[:] = [(now + LINGER_S, socket.SHUT_RDWR)]
 
     def _cap_keepalive(self, deadline: float) -> None:
+        # Where nobody was being served, gunicorn comes here without a look at what else was to be done.
+        self._leave_port()
         # Where another answers, nobody waits for our end: a client finds no connection closed earlier than ever.
         if not self._app.succeeded.is_set():
             # Gunicorn's stubs are of one that does not know it.
