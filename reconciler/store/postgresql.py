@@ -13,8 +13,9 @@ BUSY_S = 10.0
 STUCK_S = 10.0
 # A server that does not answer is given up after this long, whether it refuses, is silent, or went away without a word.
 SILENT_S = 5
-# Threads that ask at once: a few of our own, and those of each host that ask whether they may act.
-CONNECTIONS, MORE_CONNECTIONS = 5, 15
+# Threads that ask at once: a few of our own, and those of each host that ask whether they may act; in the process that serves
+# HTTP each request that reads, of which the 16 that may take long (api/limits.py) must leave some for others.
+CONNECTIONS, MORE_CONNECTIONS = 5, 25
 # The lock of whoever writes, in each schema its own. Its first number tells it from other programs' locks: "Cnvy".
 LOCK = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'Cnvy', 'big')}, hashtext(current_schema()))"
 # Who writes what is not precious waits for nobody but others that do ("Cnvr"), and nobody else for it.

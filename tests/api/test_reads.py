@@ -121,19 +121,3 @@ def test_what_is_json_already_stands_where_it_belongs() -> None:
     said = {"half": "\ud800", "data": [one, other, one], "n": 2**70}
     whole = {"half": "\ud800", "data": [{"a": [1, "é"]}, {"a": [1, '"']}, {"a": [1, "é"]}], "n": 2**70}
     assert dumped(said) == json.dumps(whole, ensure_ascii=False).encode("utf-8", "replace")
-
-
-def test_a_view_is_of_one_moment(tmp_path: Path) -> None:
-    """Whatever others write; until this thread writes itself, or says that it looks again."""
-    with closing(Store(default_url(tmp_path), Seams())) as store, closing(Store(default_url(tmp_path), Seams())) as other:
-        with store.view():
-            assert store.status() == {}
-            other.put_status({"Host/a": {"sync": "synced"}})
-            assert store.status() == store.status(["Host/a"]) == {}
-            store.refresh()
-            assert store.status(["Host/a"]).keys() == {"Host/a"}
-            other.put_status({"Host/b": {"sync": "synced"}})
-            assert store.status().keys() == {"Host/a"}
-            store.put_state({"revision": "r"})
-            assert store.status().keys() == {"Host/a", "Host/b"}
-        assert store.status().keys() == {"Host/a", "Host/b"}
