@@ -1,6 +1,5 @@
 """Convoy over HTTP: served in a process of its own that holds no fleet and cannot act on a host; and `envoyctl`, which asks."""
 
-import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ def create_app(reach: "Reach") -> "Wsgi":
 
     from api import audit, hooks
     from api.counts import Counts
-    from api.outer import Outer
+    from api.outer import Outer, Viewed
     from api.surfaces import AT_ROOT, SURFACES, root
 
     surfaces: dict[str, Any] = {f"/{name}": surface.app(reach) for name, surface in SURFACES.items()}
@@ -34,10 +33,4 @@ def create_app(reach: "Reach") -> "Wsgi":
         return inner(environ, start)
 
     every = DispatcherMiddleware(first, surfaces)
-
-    def reading(environ: dict[str, Any], start: "Start") -> Iterable[bytes]:
-        """What one request reads it reads in one consistent view; what comes after its head, a stream, is no part of that."""
-        with reach.store.view() if environ.get("REQUEST_METHOD") in ("GET", "HEAD") else contextlib.nullcontext():
-            return every(environ, start)
-
-    return Outer(reading, reach.log, reach.secure, reach.recorder, reach.front, counts)
+    return Outer(Viewed(every, reach.store), reach.log, reach.secure, reach.recorder, reach.front, counts)

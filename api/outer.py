@@ -1,6 +1,7 @@
 """Around every app: an id for each request, who in front is believed, headers that browsers heed, one line in the log, and no
 traceback to anybody."""
 
+import contextlib
 import json
 import re
 import time
@@ -14,6 +15,7 @@ from api.audit import Asker, harmless
 from api.counts import Counts
 from api.recorder import Recorder
 from reconciler.log import Log
+from reconciler.store import Store
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HEADERS = [
@@ -38,6 +40,18 @@ class Front:
 
     trusted: tuple[peer.Network, ...] = ()
     origins: frozenset[str] = frozenset()
+
+
+class Viewed:
+    """A WSGI app around `inner`: what one request reads it reads in one consistent view of the store. What comes after its
+    head, a stream, is no part of that."""
+
+    def __init__(self, inner: Wsgi, store: Store) -> None:
+        self.inner, self._store = inner, store
+
+    def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        with self._store.view() if environ.get("REQUEST_METHOD") in ("GET", "HEAD") else contextlib.nullcontext():
+            return self.inner(environ, start)
 
 
 class Outer:

@@ -76,7 +76,7 @@ def test_each_request_is_counted_once(counted: Counted) -> None:
         ("envoy-fleet", "clusters.list", "GET", "2xx"): 3,
         ("envoy-fleet", "clusters.list", "GET", "4xx"): 1,
         ("root", "ready", "GET", "5xx"): 1,
-        ("hooks", "deliver", "POST", "4xx"): 1,
+        ("hooks", "hooks.deliver", "POST", "4xx"): 1,
         ("convoy", "plan", "POST", "4xx"): 3,
     }
     assert counted.samples("convoy_http_limited_total", "surface", "status") == {("convoy", "429"): 2}

@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_snake
 from reconciler.core import findings, health
 from reconciler.core.expressions import LONGEST, ExpressionError, compiled
 from reconciler.core.facts import NO_FACTS
+from reconciler.core.kinds.part import told
 from reconciler.core.kinds.rule import HealthRule
 from reconciler.core.model import Health, Observed, ObservedState, Plan, Ref
 from reconciler.core.own_health import SEEN, by_kind, judged, variables
@@ -199,7 +200,7 @@ def try_all() -> None:
 def test_every_variable_is_in_the_document_and_the_schema() -> None:
     """People are told of every variable, and of none that is not there."""
     text = DOCUMENT.read_text()
-    described = str(HealthRule.model_fields["expression"].description)
+    described = told(HealthRule)["expression"]
     for kind in SEEN:
         (row,) = re.findall(rf"^\| [^|]*\b{kind}\b[^|]* \|([^|]*`[^|]*)\|$", text, re.MULTILINE)
         names = {name for name, _ in variables(kind)[5:]}

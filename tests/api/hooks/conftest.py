@@ -37,7 +37,7 @@ class Hooked:
 
     @property
     def hooks(self) -> Any:
-        mount = self.app._inner.mounts["/hooks"]
+        mount = self.app._inner.inner.mounts["/hooks"]
         return mount.hooks
 
     def place(self, provider: str) -> tuple[str, bytes]:
