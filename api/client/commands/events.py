@@ -15,12 +15,39 @@ from api.client.terms import id_list, split
 from reconciler.usage import Command
 
 if TYPE_CHECKING:
-    from websockets.sync.client import ClientConnection
+    import asyncio
+
+    from websockets.asyncio.client import ClientConnection
 
 NAMES = ("proxy.status.changed", "configuration.updated", "deployment.progress")
 # When nothing more comes of what has happened already; and how soon it is tried again after a break, up to how long at most.
 QUIET_S, AGAIN_S, LONGEST_AGAIN_S = 1.5, 0.5, 15.0
-OPENING_S, LARGEST = 15.0, 1024 * 1024
+OPENING_S, CLOSING_S, LARGEST = 15.0, 2.0, 1024 * 1024
+
+
+class Stream:
+    """One that is open. Whoever reads and writes TLS in two threads at once sometimes loses what was written (OpenSSL's objects
+    are one thread's, and Python locks them from 3.13 on: https://github.com/python/cpython/issues/124984), as websockets'
+    threaded client does: this is its other one, one step at a time."""
+
+    def __init__(self, steps: "asyncio.Runner", inner: "ClientConnection") -> None:
+        self._steps, self._inner = steps, inner
+
+    def send(self, text: str) -> None:
+        self._steps.run(self._inner.send(text))
+
+    def recv(self, timeout: float | None) -> str | bytes:
+        """Raises TimeoutError."""
+        return self._steps.run(self._recv(timeout))
+
+    async def _recv(self, timeout: float | None) -> str | bytes:
+        import asyncio
+
+        async with asyncio.timeout(timeout):
+            return await self._inner.recv()
+
+    def close(self) -> None:
+        self._steps.run(self._inner.close())
 
 
 @click.command(
@@ -92,33 +119,50 @@ def _heard(call: Call, asked: dict[str, Any], place: int | None, follow: bool) -
 
 
 @contextlib.contextmanager
-def _connected(call: Call) -> "Iterator[ClientConnection]":
-    """Raises ClientError. The socket is our own, so that nobody can send us, and the token, on to somebody else."""
+def _connected(call: Call) -> Iterator[Stream]:
+    """Raises ClientError."""
+    import asyncio
+
+    with asyncio.Runner() as steps, contextlib.closing(Stream(steps, _opened(call, steps))) as stream:
+        yield stream
+
+
+def _opened(call: Call, steps: "asyncio.Runner") -> "ClientConnection":
     import socket
     from urllib.parse import urlsplit
 
+    from websockets.asyncio.client import ClientConnection, connect
     from websockets.exceptions import InvalidStatus, WebSocketException
-    from websockets.sync.client import connect
 
     from api.client import wire
 
+    class Straight(connect):
+        """Nobody sends us, and the token, on to somebody else."""
+
+        def process_redirect(self, exc: Exception) -> Exception | str:
+            return exc
+
+    async def opened() -> ClientConnection:
+        return await Straight(
+            url,
+            sock=plain,
+            ssl=wire.trusted(session.server) if secure else None,
+            additional_headers=headers,
+            user_agent_header=wire.agent(),
+            open_timeout=OPENING_S,
+            close_timeout=CLOSING_S,
+            max_size=LARGEST,
+            proxy=None,
+        )
+
     session = call.session
+    headers = {"Authorization": f"Bearer {session.token()}"}
     parts = urlsplit(session.server.url)
     secure = parts.scheme == "https"
     url = f"{'wss' if secure else 'ws'}{session.server.url[len(parts.scheme) :]}{wire.BASE}/ws"
     try:
         plain = socket.create_connection((parts.hostname or "", parts.port or (443 if secure else 80)), OPENING_S)
-        plain.settimeout(None)
-        stream = connect(
-            url,
-            sock=plain,
-            ssl=wire.trusted(session.server) if secure else None,
-            additional_headers={"Authorization": f"Bearer {session.token()}"},
-            user_agent_header=wire.agent(),
-            open_timeout=OPENING_S,
-            max_size=LARGEST,
-            proxy=None,
-        )
+        return steps.run(opened())
     except InvalidStatus as why:
         status, said = why.response.status_code, {}
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
@@ -132,8 +176,6 @@ def _connected(call: Call) -> "Iterator[ClientConnection]":
     except (OSError, WebSocketException) as why:
         words = wire.clean(getattr(why, "strerror", None) or why or type(why).__name__)
         raise ClientError(AWAY, f"cannot listen to {session.server.url}: {words}") from None
-    with stream:
-        yield stream
 
 
 def _message(text: str | bytes) -> dict[str, Any]:

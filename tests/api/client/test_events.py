@@ -14,16 +14,16 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from api.client.exits import INVALID, UNKNOWN
-from reconciler.web import Http
 from tests.api.client.conftest import Envoyctl
-from tests.api.envoy_fleet.test_streams import Serving
+from tests.api.envoy_fleet.test_streams import Serving, secured
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with contextlib.closing(Serving(tmp_path_factory.mktemp("events"), Http("127.0.0.1:0"))) as opened:
+    directory = tmp_path_factory.mktemp("events")
+    with contextlib.closing(Serving(directory, secured(directory))) as opened:
         yield opened
 
 
@@ -46,17 +46,17 @@ def following(url: str, key: str, *words: str) -> "Iterator[subprocess.Popen[str
 
 
 def test_what_has_happened_and_what_happens(serving: Serving, envoyctl: Envoyctl) -> None:
-    """What is kept is shown and ends; following goes on with what comes."""
-    url = f"http://127.0.0.1:{serving.port}"
+    """What is kept is shown and ends; following goes on with what comes. By TLS."""
+    url, trusted = f"https://localhost:{serving.port}", ("--ca-file", str(serving.http.certificate))
     serving.declare("r2", 2)
-    past = envoyctl("events", "--server", url, ENVOYCTL_TOKEN=serving.key)
+    past = envoyctl("events", "--server", url, *trusted, ENVOYCTL_TOKEN=serving.key)
     assert past.exit_code == 0, past.output
     assert "configuration.updated" in past.stdout
-    some = envoyctl("events", "--server", url, "--events", "nothing", ENVOYCTL_TOKEN=serving.key)
+    some = envoyctl("events", "--server", url, *trusted, "--events", "nothing", ENVOYCTL_TOKEN=serving.key)
     assert some.exit_code == INVALID
     assert "events[0]" in some.stderr
-    assert envoyctl("events", "--server", url, ENVOYCTL_TOKEN="cvy_wrong").exit_code == UNKNOWN
-    with following(url, serving.key, "--after", "0", "--events", "configuration.updated") as process:
+    assert envoyctl("events", "--server", url, *trusted, ENVOYCTL_TOKEN="cvy_wrong").exit_code == UNKNOWN
+    with following(url, serving.key, *trusted, "--after", "0", "--events", "configuration.updated") as process:
         assert process.stdout is not None
         first = json.loads(process.stdout.readline())
         assert (first["type"], first["event"]) == ("event", "configuration.updated")

@@ -1,5 +1,6 @@
 """The WebSocket of the dialect against the process that serves HTTP: who may listen, what is told, and how it ends."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -26,6 +27,7 @@ from reconciler.log import Level, Log
 from reconciler.metrics import Metrics
 from reconciler.seams import Seams
 from reconciler.store import KeptAccount, Store, default_url
+from reconciler.tls import self_signed
 from reconciler.web import Http, Web
 from tests import people
 from tests.declared import SPEC
@@ -62,7 +64,7 @@ class Serving:
     """The process that serves HTTP, and the store where this test does what control does."""
 
     def __init__(self, directory: Path, http: Http, level: Level = "error") -> None:
-        self.directory = directory
+        self.directory, self.http = directory, http
         self.store = Store(default_url(directory), Seams())
         self.web = Web(http, default_url(directory), directory, Metrics(), Log(level=level), Seams())
         self.port = int(self.web.address.rpartition(":")[2])
@@ -91,6 +93,15 @@ class Serving:
     def close(self) -> None:
         self.web.close()
         self.store.close()
+
+
+def secured(directory: Path) -> Http:
+    """By TLS, with a certificate of its own for localhost."""
+    pair = self_signed(("localhost",), 1.0, 1, time.time())
+    certificate, key = directory / "chain.pem", directory / "key.pem"
+    certificate.write_bytes(pair.chain_pem)
+    key.write_bytes(pair.key_pem)
+    return Http("127.0.0.1:0", certificate, key)
 
 
 @pytest.fixture(scope="module")
@@ -474,18 +485,23 @@ def ending(serving: Serving, ends: str) -> None:
 
 def test_by_tls(tmp_path: Path) -> None:
     """The same, with what TLS keeps back."""
-    from reconciler.tls import self_signed
+    from websockets.asyncio.client import connect as connecting
 
-    pair = self_signed(("localhost",), 1.0, 1, time.time())
-    (tmp_path / "chain.pem").write_bytes(pair.chain_pem)
-    (tmp_path / "key.pem").write_bytes(pair.key_pem)
-    trusting = ssl.create_default_context(cadata=pair.chain_pem.decode())
-    http = Http("127.0.0.1:0", tmp_path / "chain.pem", tmp_path / "key.pem")
-    with contextlib.closing(Serving(tmp_path, http)) as serving:
-        headers = {"Authorization": f"Bearer {serving.key}"}
-        with connect(f"wss://localhost:{serving.port}{PATH}", additional_headers=headers, ssl=trusting, proxy=None) as client:
-            subscribe(client)
+    async def talk(serving: Serving) -> None:
+        # Not the client of the other tests: it writes in one thread and reads in another, and TLS is one thread's.
+        headers, trusting = (
+            {"Authorization": f"Bearer {serving.key}"},
+            ssl.create_default_context(cafile=serving.http.certificate),
+        )
+        url = f"wss://localhost:{serving.port}{PATH}"
+        async with connecting(url, additional_headers=headers, ssl=trusting, proxy=None) as client:
+            await client.send(json.dumps({"type": "subscribe", "events": EVERY}))
+            assert json.loads(await client.recv())["type"] == "subscribed"
             for number in range(8):
-                assert ask(client, {"type": "ping"}) == {"type": "pong"}
+                await client.send(json.dumps({"type": "ping"}))
+                assert json.loads(await client.recv()) == {"type": "pong"}
                 serving.store.event("health.unhealthy" if number % 2 else "health.healthy", "Proxy/edge-1", "was unknown")
-                assert hear(client)["event"] == "proxy.status.changed"
+                assert json.loads(await client.recv())["event"] == "proxy.status.changed"
+
+    with contextlib.closing(Serving(tmp_path, secured(tmp_path))) as serving:
+        asyncio.run(asyncio.wait_for(talk(serving), 60))
