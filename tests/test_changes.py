@@ -288,14 +288,14 @@ def test_who_wrote_reads_it(convoy: Committing, monkeypatch: pytest.MonkeyPatch)
         later.start()
         assert f'"labels": {{"x": "{n}"}}' in convoy("GET", read).text
         later.join()
-    monkeypatch.setattr("api.fleet.SETTLING_S", 1.0)
+    monkeypatch.setattr("api.fleet.SETTLING_S", 2.0)
     assert convoy("PUT", "Cluster/new", value("new")).status_code == 201
     began = time.monotonic()
     assert convoy("GET", "Cluster/new").status_code == 404
     assert 0.2 < time.monotonic() - began < 10
     began = time.monotonic()
     assert convoy("GET", "Cluster/new").status_code == 404
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 1.8
 
 
 def test_a_webhooks_address_is_for_those_who_may_change_it(convoy: Committing, origin: Origin) -> None:

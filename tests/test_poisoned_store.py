@@ -159,7 +159,7 @@ def test_what_happens_during_a_round_is_not_lost(tmp_path: Path, point: str) -> 
         loop.run(lambda view: view.revision == "r2" or time.monotonic() - begun > TICK_S, threading.Event())
         assert not armed
         assert loop.view.revision == "r2"
-        assert time.monotonic() - begun < TICK_S / 2
+        assert time.monotonic() - begun < 0.9 * TICK_S
 
 
 @pytest.mark.parametrize(

@@ -189,8 +189,8 @@ def test_unix_ports_under_a_long_path() -> None:
             seen(driver)
         os.kill(pid, 9)
         begun = time.monotonic()
-        assert driver.changed(5.0)
-        assert time.monotonic() - begun < 4.0
+        assert driver.changed(30.0)
+        assert time.monotonic() - begun < 20
         # The socket that the killed run has left is not in the way of the next.
         eventually(driver, app, lambda o: healthy(o) and o.fields["pid"] != pid)
         path = seen(driver)["Container/app", "i1"].fields["ports"]["http"]

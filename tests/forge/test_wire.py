@@ -68,11 +68,11 @@ def test_patience_has_an_end(forge: StandIn, client: Client, quick: Quick) -> No
 def test_a_slow_forge_is_not_waited_for_for_ever(forge: StandIn, kind: str) -> None:
     """Neither one slow answer nor many of them take longer than our patience."""
     wire = Wire(forge.api, TOKEN, FORGES[kind].headers(TOKEN), Seams(), patience_s=0.5)
-    forge.vices += [lambda _: Reply(200, [], after_s=2.5)]
+    forge.vices += [lambda _: Reply(200, [], after_s=30.0)]
     began = time.monotonic()
     with pytest.raises(ForgeError, match=r"timed out|too slow"):
         list(FORGES[kind].client(wire, forge.repository).comments(7))
-    assert time.monotonic() - began < 2.4
+    assert time.monotonic() - began < 20
 
     wire = Wire(forge.api, TOKEN, FORGES[kind].headers(TOKEN), Seams(), patience_s=0.5)
     dripping = Reply(200, [], {"Link": f'<{forge.api}/more>; rel="next"'}, after_s=0.1)

@@ -195,8 +195,8 @@ def test_a_change_is_noticed_at_once(fleet: Path, directory: Directory) -> None:
     assert directory.changed(0.3) is False
     (fleet / "deep" / "new.yaml").write_text("new")
     begun = time.monotonic()
-    assert directory.changed(10.0) is True
-    assert time.monotonic() - begun < 5
+    assert directory.changed(60.0) is True
+    assert time.monotonic() - begun < 30
     assert "deep/new.yaml" in contents(directory)
     directory.hint()
     assert directory.changed(None) is True

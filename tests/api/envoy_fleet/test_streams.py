@@ -416,7 +416,7 @@ def test_a_fair_share(serving: Serving) -> None:
             with contextlib.closing(http.client.HTTPConnection("127.0.0.1", serving.port, timeout=10)) as asking:
                 asking.request("GET", "/api/v1/health")
                 assert asking.getresponse().status == 200
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
     with contextlib.ExitStack() as stack:
         soon(lambda: bool(stack.enter_context(serving.connect())))
 
