@@ -45,9 +45,14 @@ def play(probe: Probe) -> Probe:
     return probe
 
 
+def silent(connection: socket.socket) -> None:
+    while connection.recv(1000):
+        """Until the other side has gone."""
+
+
 def drip(connection: socket.socket) -> None:
-    for byte in b"HTTP/1.1 200 OK\r\n" * 100:
-        connection.sendall(bytes([byte]))
+    while True:
+        connection.sendall(b"H")
         time.sleep(0.05)
 
 
@@ -73,7 +78,7 @@ def endless_body(connection: socket.socket) -> None:
         (lambda c: c.sendall(b"HTTP/1.1 2000 OK\r\n"), False, "not an HTTP answer"),
         (lambda c: c.sendall(b"\x00\xff" * 50 + b"\n"), False, "not an HTTP answer"),
         (lambda c: c.recv(1000), False, ""),
-        (lambda c: time.sleep(30), False, "no answer within 0.4 s"),
+        (silent, False, "no answer within 0.4 s"),
         (drip, False, "no answer within 0.4 s"),
         (endless, False, "not an HTTP answer"),
         (endless_body, True, ""),
@@ -81,9 +86,8 @@ def endless_body(connection: socket.socket) -> None:
 )
 def test_answers_of_any_kind_are_judged_in_time(serve: Callable[[socket.socket], object], passed: bool, said: str) -> None:
     """An HTTP check is decided by the status line alone, within its timeout, whatever else comes or does not come."""
-    begun = time.monotonic()
-    probe = play(Http(answering(serve), "GET", "/", 0.4))
-    assert time.monotonic() - begun < 15
+    # Who answers is given the time that a busy machine takes.
+    probe = play(Http(answering(serve), "GET", "/", 0.4 if said.startswith("no answer") else 60.0))
     assert probe.passed is passed
     assert said in probe.message
     assert len(probe.message) < 300
