@@ -1,5 +1,6 @@
 """Several Convoys on one store: one acts, the others wait, and whoever lost the lease does nothing any more."""
 
+import math
 import os
 import threading
 import time
@@ -16,17 +17,30 @@ from reconciler.log import Log
 from reconciler.loop import Loop
 from reconciler.seams import Seams
 from reconciler.store import LeaseLost, Store
+from reconciler.store.database import Database
 from reconciler.wanted import Accepted
 from tests.postgres import Place
 from tests.test_loop import World, fleet
 
-LEASE_S = 1.2
+# So long that none runs out by itself: the clock is what runs ahead.
+LEASE_S = 100.0
+
+
+class Clock:
+    """All clocks of a test, the databases' too, which can be put forward."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def passes(self, seconds: float) -> None:
+        self.ahead_s += seconds
 
 
 class Stoppable(Seams):
     """A process that can be stopped: whoever waits or comes to an I/O goes no further until it goes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.going = threading.Event()
         self.going.set()
         self.failing = ""
@@ -37,10 +51,15 @@ class Stoppable(Seams):
     def go_on(self) -> None:
         self.going.set()
 
+    def monotonic(self) -> float:
+        return time.monotonic() + self.clock.ahead_s
+
     def wait(self, event: threading.Event, timeout_s: float | None) -> bool:
-        result = event.wait(timeout_s)
+        end = math.inf if timeout_s is None else self.monotonic() + timeout_s
+        while not event.wait(0.02) and self.monotonic() < end:
+            pass
         self.going.wait()
-        return result
+        return event.is_set()
 
     def point(self, name: str, *about: object) -> None:
         self.going.wait()
@@ -63,16 +82,32 @@ class One:
         waiting.start()
         return waiting
 
+    def runs_out(self, waiting: threading.Thread) -> None:
+        """This one is stopped, and `waiting` takes over."""
+        end = time.monotonic() + 60
+        while waiting.is_alive():
+            # More than once where it was just about to renew its lease.
+            assert time.monotonic() < end
+            self.seams.clock.passes(LEASE_S)
+            waiting.join(5)
+
 
 @pytest.fixture
-def convoy(place: Place, tmp_path: Path) -> Iterator[Callable[[str], One]]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock, now = Clock(), Database.now
+    monkeypatch.setattr(Database, "now", lambda self, connection: now(self, connection) + clock.ahead_s)
+    return clock
+
+
+@pytest.fixture
+def convoy(place: Place, tmp_path: Path, clock: Clock) -> Iterator[Callable[[str], One]]:
     """`convoy(name)`: one that works from the state directory of that name, all on one store."""
     every: list[One] = []
 
     def make(name: str) -> One:
         state = tmp_path / name
         state.mkdir(exist_ok=True)
-        seams, lost = Stoppable(), threading.Event()
+        seams, lost = Stoppable(clock), threading.Event()
         store = Store(place.url, seams)
         one = One(store, Leader(store, state, seams, Log(level="error"), lost.set, LEASE_S), seams, lost=lost)
         every.append(one)
@@ -87,7 +122,7 @@ def convoy(place: Place, tmp_path: Path) -> Iterator[Callable[[str], One]]:
         one.store.close()
 
 
-def test_one_acts_and_the_other_says_which(convoy: Callable[[str], One]) -> None:
+def test_one_acts_and_the_other_says_which(convoy: Callable[[str], One], clock: Clock) -> None:
     """Two state directories on one store: the second is told who acts, and acts at once when the first has ended."""
     first, second = convoy("one"), convoy("two")
     assert not first.leader.may_act()
@@ -98,10 +133,14 @@ def test_one_acts_and_the_other_says_which(convoy: Callable[[str], One]) -> None
         second.leader.take()
     assert not second.leader.may_act()
     waiting = second.stands_by()
-    time.sleep(LEASE_S * 1.5)
+    lease = first.leader._lease
+    assert lease is not None
+    for _ in range(4):
+        clock.passes(LEASE_S / 2)
+        eventually(lambda: first.store.remaining(lease) > 0.6 * LEASE_S)
     assert (first.leader.may_act(), second.leader.epoch) == (True, 0)
     first.leader.close()
-    waiting.join(5)
+    waiting.join(60)
     assert (second.leader.may_act(), second.leader.epoch) == (True, 2)
     assert not first.leader.may_act()
 
@@ -114,7 +153,7 @@ def test_one_state_directory_is_one_convoys(convoy: Callable[[str], One]) -> Non
         second.leader.take()
     waiting = second.stands_by()
     first.leader.close()
-    waiting.join(5)
+    waiting.join(60)
     assert second.leader.may_act()
 
 
@@ -143,28 +182,26 @@ def test_who_was_stopped_finds_that_another_acts(convoy: Callable[[str], One], d
     waiting = second.stands_by()
     time.sleep(0.2)
     first.seams.stop()
-    begun = time.monotonic()
-    waiting.join(30)
-    assert time.monotonic() - begun < LEASE_S + 20
-    assert second.leader.may_act()
+    first.runs_out(waiting)
+    eventually(second.leader.may_act)
     assert not first.lost.is_set()
     first.seams.go_on()
     assert not first.leader.may_act()
     with pytest.raises(LeaseLost):
         first.store.event("kind", "Host/h", "late")
-    assert first.lost.wait(5)
+    assert first.lost.wait(60)
     assert first.leader.taken_by.startswith(second.leader.name)
     assert second.leader.may_act()
 
 
-def test_a_store_that_is_away_stops_nobody_for_good(convoy: Callable[[str], One]) -> None:
+def test_a_store_that_is_away_stops_nobody_for_good(convoy: Callable[[str], One], clock: Clock) -> None:
     """Whoever cannot ask must not act; when the store is back and nobody else has come, he goes on under the same epoch."""
     one = convoy("one")
     one.leader.take()
     one.seams.failing = "store.read"
     assert not one.leader.may_act()
     one.seams.failing = "store.write"
-    time.sleep(LEASE_S * 1.2)
+    clock.passes(LEASE_S * 1.2)
     assert not one.leader.may_act()
     one.seams.failing = ""
     eventually(one.leader.may_act)
@@ -172,20 +209,23 @@ def test_a_store_that_is_away_stops_nobody_for_good(convoy: Callable[[str], One]
     assert not one.lost.is_set()
 
 
-def test_the_last_part_of_a_lease_is_not_used(convoy: Callable[[str], One]) -> None:
+def test_the_last_part_of_a_lease_is_not_used(convoy: Callable[[str], One], clock: Clock) -> None:
     """What is begun shall have ended, or nearly, before another may begin."""
     one = convoy("one")
     one.leader.take()
     one.seams.failing = "store.write"
-    begun = time.monotonic()
-    eventually(lambda: not one.leader.may_act())
+    clock.passes(0.4 * LEASE_S)
+    assert one.leader.may_act()
+    clock.passes(0.4 * LEASE_S)
+    assert not one.leader.may_act()
     lease = one.leader._lease
     assert lease is not None
     assert one.store.check(lease)
-    assert time.monotonic() - begun < LEASE_S
 
 
-def test_an_answer_that_took_long_counts_as_old(convoy: Callable[[str], One], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_took_long_counts_as_old(
+    convoy: Callable[[str], One], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever was stopped while he asked does not believe what he was told."""
     one = convoy("one")
     one.leader.take()
@@ -193,7 +233,7 @@ def test_an_answer_that_took_long_counts_as_old(convoy: Callable[[str], One], mo
 
     def slow(lease: object) -> float:
         left_s = remaining(lease)  # type: ignore[arg-type]
-        time.sleep(LEASE_S)
+        clock.passes(LEASE_S)
         return left_s
 
     monkeypatch.setattr(one.store, "remaining", slow)
@@ -211,7 +251,7 @@ def test_waiting_ends_when_it_is_told_to(convoy: Callable[[str], One]) -> None:
     eventually(lambda: len(looks) > 0)
     second.seams.failing = ""
     second.stopped.set()
-    waiting.join(5)
+    waiting.join(60)
     assert second.leader.epoch == 0
 
 
@@ -263,13 +303,13 @@ def test_two_loops_over_the_same_hosts(convoy: Callable[[str], One], tmp_path: P
         assert old.running() == [("a", "v1"), ("b", "v1")]
         waiting = second.stands_by()
         first.seams.stop()
-        waiting.join(10)
+        first.runs_out(waiting)
         with acting(new, second) as taking:
             eventually(lambda: taking.view.converged)
             made = {key: thing.created for machine in old.machines.values() for key, thing in machine.things.items()}
             assert old.running() == [("a", "v2"), ("c", "v1")]
             first.seams.go_on()
-            assert first.lost.wait(10)
+            assert first.lost.wait(60)
             time.sleep(0.5)
             assert made == {key: thing.created for machine in old.machines.values() for key, thing in machine.things.items()}
             assert (second.leader.may_act(), taking.view.converged) == (True, True)
@@ -285,11 +325,10 @@ def test_late_actions_are_refused_at_their_start(convoy: Callable[[str], One], t
         # Stopped as it is about to do the first of them: the others wait for their turn.
         eventually(lambda: bool(loop.hosts.observed()[1]) or loop.view.converged)
         first.seams.stop()
-        waiting = second.stands_by()
-        waiting.join(10)
+        first.runs_out(second.stands_by())
         begun = world.running()
         first.seams.go_on()
-        assert first.lost.wait(10)
+        assert first.lost.wait(60)
         eventually(lambda: not loop.hosts.observed()[1])
         assert len(world.running()) <= len(begun) + 2 * AT_ONCE
 
