@@ -7,6 +7,7 @@ BodyError, AskError, Full, KeyReused, StoreError.
 
 import contextlib
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from api.bodies import BodyError, read_body
 from api.limits import Held, TooMany
 from api.people import Account
 from api.reach import Reach
-from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, ask
+from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, AskError, ask
 from reconciler.core.proposal import LONGEST_MESSAGE, Change, Proposed, Refused, as_body, checked
 from reconciler.store import Mode, Proposal, Token
 
@@ -209,6 +210,20 @@ def settle(reach: Reach, writer: str) -> None:
         # With too many that wait already: better what was there a moment ago than nothing.
         with contextlib.suppress(TooMany), reach.waits.one():
             reach.fleet.in_force(made, left_s)
+
+
+def come(reach: Reach, made: Proposal, timeout_s: float) -> None:
+    """Before anything is read that must not be from before this change: wait until that is in force, unless it is refused.
+    Raises AskError where it is not in time, or control is gone."""
+    end = time.monotonic() + timeout_s
+    made = reach.fleet.wait(made, timeout_s)
+    if made.state == "committed" and reach.fleet.in_force(made, max(0.0, end - time.monotonic())):
+        return
+    if made.state in ("waiting", "committed"):
+        how = "in force" if made.state == "committed" else "committed"
+        code = "away" if reach.over.is_set() else "late"
+        hint = "ask again soon; or without `after`, for what is in force now"
+        raise AskError(code, f"{made.refs[0] if made.refs else 'it'} is not {how} yet (proposal {made.id})", hint)
 
 
 def timeout_s(request: Request) -> float:

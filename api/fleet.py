@@ -202,9 +202,9 @@ class Fleet:
             return True
         # A person has pushed onto ours, or a revision holds it of which nobody knows that.
         wanted = {str(one.get("ref")): one.get("digest") for one in made.changes}
-        return bool(wanted) and self._store.resources.digests(wanted) == {
-            ref: digest for ref, digest in wanted.items() if digest
-        }
+        if not wanted:
+            return self._store.proposals.traced(made)
+        return self._store.resources.digests(wanted) == {ref: digest for ref, digest in wanted.items() if digest}
 
     def _is_synced(self, made: Proposal) -> bool:
         if (self._store.state() or {}).get("revision") != self._store.last_good():

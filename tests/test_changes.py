@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from api.fleet import SETTLING_S
 from api.written import written
 from reconciler.acceptance import MOST_PATCHED
 from reconciler.core.model import Ref
-from reconciler.core.proposal import MOST_CHANGES, MOST_TOLD, Change, Refused
+from reconciler.core.proposal import MOST_CHANGES, MOST_TOLD, Change, Proposed, Refused, checked
 from tests.committing import HEAD, Committing, cluster, together, value
 from tests.repos import Origin, git, hermetic, make_origin
 
@@ -336,3 +337,37 @@ def test_what_came_after_it_counts_too(convoy: Committing, origin: Origin) -> No
     origin.commit({"theirs.yaml": cluster("theirs")})
     convoy.follow()
     assert convoy.reach.fleet.in_force(third, 0.0)
+    # Of one that was found in the history after a restart, only the commit is known.
+    fourth = make(convoy, patch("a", 6)).proposal
+    assert fourth is not None
+    known = replace(fourth, answer={"found": True})
+    origin.commit({"more.yaml": cluster("more")})
+    assert not convoy.reach.fleet.in_force(known, 0.0)
+    convoy.follow()
+    assert convoy.reach.fleet.in_force(known, 0.0)
+
+
+def test_a_read_after_a_write_is_not_from_before_it(convoy: Committing) -> None:
+    """It waits as long as it may, and is not answered with what was there before: not in time, nor where control is gone."""
+
+    def read(query: str = "&timeoutSeconds=1") -> tuple[int, str, str]:
+        answer = convoy("GET", "Cluster/a", query=f"?after={id}{query}")
+        said = json.loads(answer.get_data())
+        return answer.status_code, said.get("error", {}).get("code", ""), said.get("error", {}).get("message", "")
+
+    convoy.acting = False
+    waiting = convoy.reach.fleet.propose(checked(Proposed((patch("a", 3),), "ada", "Ada <ada@example.com>")), "ada", "")
+    id = waiting.id
+    assert read() == (504, "late", f"Cluster/a is not committed yet (proposal {id})")
+    convoy.acting = True
+    assert convoy.reach.fleet.wait(waiting, 20.0).state == "committed"
+    assert read() == (504, "late", f"Cluster/a is not in force yet (proposal {id})")
+    later = threading.Timer(0.3, convoy.follow)
+    later.start()
+    assert read("") == (200, "", "")
+    later.join()
+    id = convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 4}}).get_json()["proposal"]
+    convoy.reach.over.set()
+    assert read("") == (503, "away", f"Cluster/a is not in force yet (proposal {id})")
+    convoy.follow()
+    assert read("") == (200, "", "")

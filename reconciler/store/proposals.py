@@ -12,7 +12,7 @@ from reconciler.store.database import Database, StoreError
 from reconciler.store.logs import last_number
 from reconciler.store.questions import Question, chunks, found
 from reconciler.store.rows import as_json, read_list, read_object
-from reconciler.store.tables import PROPOSALS, REVISIONS
+from reconciler.store.tables import HISTORY, PROPOSALS, REVISIONS
 from reconciler.store.together import Together
 
 State = Literal["waiting", "committed", "proposed", "merged", "closed", "refused"]
@@ -180,6 +180,15 @@ class Proposals:
         """The number of the last proposal that the revision in force ends with, 0 where it ends with the commit of none."""
         with self._database.reading("proposals") as connection:
             return int(IN_FORCE.rows(connection)[0].number or 0)
+
+    def traced(self, one: Proposal) -> bool:
+        """Whether something that this one is about has come into force by its commit, or by that of one after it."""
+        table, changed = PROPOSALS.c, HISTORY.c
+        later = (table.number >= one.number) & (table.state == "committed") & (table.mode == "commit")
+        since = select(table.revision).where(later)
+        query = select(changed.number).where(changed.revision.in_(since)).limit(1)
+        with self._database.reading("proposals") as connection:
+            return any(connection.execute(query.where(changed.ref.in_(some))).first() is not None for some in chunks(one.refs))
 
 
 def _known(connection: Connection, token: str, key: str, digest: str) -> Proposal | None:

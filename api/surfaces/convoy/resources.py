@@ -59,10 +59,10 @@ def add(flask: Flask, reach: Reach) -> None:
         token, ref = asker(reach.store, request, "read"), ref_named(kind, tenant, name)
         named, timeout_s = request.args.get("after", ""), changes.timeout_s(request)
         after = fleet.proposal(named) if named else None
-        if after is not None and after.state == "committed":
+        if after is not None and after.state in ("waiting", "committed"):
             reach.waits.count(token.id)
             with reach.waits.one():
-                fleet.in_force(after, timeout_s)
+                changes.come(reach, after, timeout_s)
         else:
             changes.settle(reach, token.id)
         found = fleet.get(ref)
