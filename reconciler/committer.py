@@ -46,7 +46,6 @@ NO_GIT = Refused(
 )
 EXPIRED = Refused("expired", "this has waited too long for the repository", "ask again")
 
-
 # For what pull requests are opened: for nothing; for what the branch does not take; for everything.
 Opens = Literal["never", "declined", "always"]
 
@@ -195,10 +194,10 @@ class Committer:
             accepting.became(tree, head, after)
 
     def _unmade(self, desk: Desk, tip: str, waiting: Sequence[Proposal]) -> Sequence[Proposal]:
-        """Those that are not on the branch already; of the others it is written down that they are."""
+        """Those that are not on the branch already; of the others, and of all that wait beside these, it is written down."""
         if not self._unsure:
             return waiting
-        known = desk.branch.requested(tip, {one.id for one in waiting}, MOST_WALKED)
+        known = desk.branch.requested(tip, self._store.proposals.waiting_ids(), MOST_WALKED)
         if known:
             self._store.proposals.decide({id: ("committed", revision, {"found": True}) for id, revision in known.items()})
             self._pushed()
@@ -216,6 +215,8 @@ class Committer:
                     raise SourceError("another Convoy acts now")
                 desk.branch.push(head, tree.revision)
         except Declined as error:
+            # A push of an earlier life may have been under way all along, and succeed now.
+            self._unsure = True
             if len(accepted) == 1 and self._opens() != "never":
                 # What the branch does not take, people may.
                 self._store.proposals.turn([accepted[0].proposal.id])

@@ -232,6 +232,51 @@ def test_pushed_and_never_told(tmp_path: Path, sockets: Path, origin: Origin) ->
     assert git(origin.path, "log", "--format=%s", "main").splitlines().count("Change Cluster/a") == 1
 
 
+@pytest.mark.parametrize("declined", [True, False], ids=["declined", "moved"])
+def test_a_push_of_an_earlier_life_comes_late(declined: bool, tmp_path: Path, sockets: Path, origin: Origin) -> None:
+    """Its git outlives it: what that pushes after the successor has looked is not made again either, by a smaller batch."""
+    made: list[object] = []
+    hook = origin.path / "hooks" / "pre-receive"
+
+    class Killed(Seams):
+        def point(self, name: str, *about: object) -> None:
+            if name == "git.push":
+                made.append(about[1])
+                raise KeyboardInterrupt
+
+    class Late(Seams):
+        pushes = 0
+
+        def now(self) -> float:
+            return time.time() + 60.0
+
+        def point(self, name: str, *about: object) -> None:
+            self.pushes += name == "git.push"
+            if made and self.pushes == 1 and name == ("git.fetch" if declined else "git.push"):
+                hook.unlink(missing_ok=True)
+                git(tmp_path / "mirror", "push", "-q", str(origin.path), f"{made.pop()}:refs/heads/main")
+
+    new = {"verb": "put", "match": [], "seen": "", "new": True, "uid": ""}
+    with closing(Committing(tmp_path, sockets, origin, start=False, seams=Killed())) as convoy:
+        for name in ("b", "c"):
+            asked = _body("Cluster/a") | {"changes": [new | {"ref": f"Cluster/{name}", "document": value(name)}]}
+            convoy.store.proposals.add("t", "", "d", asked)
+        with pytest.raises(KeyboardInterrupt):
+            convoy.committer.drain()
+    if declined:
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text("#!/bin/sh\nexit 1\n")
+        hook.chmod(0o755)
+    with closing(Committing(tmp_path, sockets, origin, start=False, seams=Late(), name="again")) as convoy:
+        assert convoy.committer.drain()
+        convoy.committer.drain()
+        assert [one.state for row in convoy.rows("proposals") if (one := convoy.store.proposals.get(row[2]))] == [
+            "committed"
+        ] * 2
+        assert convoy.log() == ["Set Cluster/c", "Set Cluster/b", "change"]
+    assert not made
+
+
 def _dies(_: object) -> None:
     raise KeyboardInterrupt
 

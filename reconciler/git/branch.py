@@ -24,6 +24,8 @@ from reconciler.seams import Seams
 
 # What the user's own settings may not change about a push: what else is pushed, who is asked, what is run.
 PUSHED = {"push.gpgSign": "false", "push.followTags": "false", "push.recurseSubmodules": "no", "push.pushOption": ""}
+# What the other side says where another push holds the branch for longer than it waits, which is no refusal.
+LOCKED = re.compile(r"Unable to create '[^']*\.lock': File exists")
 # A request's trailer wherever it stands in a message; a forge that squashes may put it into a list.
 LINE = re.compile(rf"^[ \t*-]*{REQUEST}:[ \t]*([^\s]+)[ \t]*$", re.MULTILINE)
 
@@ -143,6 +145,9 @@ class Branch:
                     return
                 if tip != expected:
                     raise Conflict(self._moved(expected, tip), tip) from error
+                if LOCKED.search(str(error)):
+                    # Somebody else is in the middle of a push there, whatever becomes of that.
+                    raise SourceError(f"cannot push to {self.shown} now: {heard(str(error))}") from error
                 raise Declined(f"{self.shown} does not take the commit for branch {self.name}: {heard(str(error))}") from error
 
     def tip(self) -> str:

@@ -130,6 +130,12 @@ class Proposals:
         with self._database.reading("proposals") as connection:
             return tuple(_proposal(row) for row in connection.execute(query))
 
+    def waiting_ids(self) -> frozenset[str]:
+        """Of all that are to be committed."""
+        query = select(PROPOSALS.c.id).where((PROPOSALS.c.state == "waiting") & (PROPOSALS.c.mode == "commit"))
+        with self._database.reading("proposals") as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def turn(self, ids: Iterable[str]) -> None:
         """What waits to be committed is to become a pull request instead."""
         with self._database.writing("proposals") as connection:

@@ -1,6 +1,7 @@
 """Pushing to another machine, with the password of the URL, past a forge that refuses; and signed, where that counts."""
 
 import base64
+import contextlib
 import functools
 import http.server
 import subprocess
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reconciler.git import Branch, Conflict, Files, Mirror, Person, SourceError, Words
+from reconciler.git import Branch, Conflict, Declined, Files, Mirror, Person, SourceError, Words
 from reconciler.seams import Seams
 from tests.repos import Origin, git, hermetic_environment
 from tests.signing import Ssh, gnupg, needs_gpg, needs_ssh_keygen
@@ -134,6 +135,25 @@ def signed_by(settings: str, origin: Origin, signers: Files, tmp_path: Path, mon
     finally:
         mirror.close()
         branch.close()
+
+
+def test_while_somebody_else_pushes(origin: Origin, tmp_path: Path) -> None:
+    """Whoever holds the branch for longer than git waits is no reason to give up: it is not said that this is not taken."""
+    parent = origin.commit({"a.yaml": "1\n"})
+    mirror = tmp_path / "mirror"
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(contextlib.closing(Mirror(str(origin.path), "main", mirror, Seams())))
+        branch = stack.enter_context(contextlib.closing(Branch(str(origin.path), "main", mirror, Seams())))
+        source.fetch()
+        revision = branch.make({"a.yaml": b"2\n"}, parent, WORDS)
+        held = origin.path / "refs" / "heads" / "main.lock"
+        held.touch()
+        with pytest.raises(SourceError, match=r"cannot push to .* now: .*cannot lock ref 'refs/heads/main'") as said:
+            branch.push(revision, parent)
+        assert not isinstance(said.value, Declined)
+        held.unlink()
+        branch.push(revision, parent)
+    assert origin.tip() == revision
 
 
 @needs_ssh_keygen
