@@ -6,14 +6,15 @@ has connected waits there for whichever process comes next. See docs/decisions/0
 
 import contextlib
 import ipaddress
+import os
 import queue
 import re
-import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reconciler.listening import ListenError, listen
 from reconciler.log import Log
 from reconciler.metrics import Metrics
 from reconciler.seams import Seams
@@ -30,7 +31,6 @@ ENDING_S, FINISHING_S = 15.0, 300.0
 COMING_S, MOST_FINISHING = 60.0, 3
 # How often is looked whether one that finishes what it has is overdue.
 LOOK_S = 5.0
-BACKLOG = 128
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[1-9][0-9]{0,4})?")
 
 
@@ -63,7 +63,11 @@ class Web:
         self._http, self._metrics, self._log, self._seams = http, metrics, log, seams
         _check_tls(http)
         self._told = told(http, store, run, log)
-        self._socket = _listening(http)
+        try:
+            # One of an earlier life that was still coming when that was killed hears of it only when it has come.
+            self._socket, self._alive = listen(http.address, run, COMING_S, log, seams, plain=_is_plain(http))
+        except ListenError as error:
+            raise WebError(str(error)) from None
         host, port = self._socket.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         # What follows is one thread's, woken by this; others only set these two.
@@ -137,7 +141,7 @@ class Web:
         return self._answering.ended
 
     def _started(self) -> WebProcess:
-        made = WebProcess(self._told, self._socket, self._ring, self._seams)
+        made = WebProcess(self._told, self._socket, self._alive, self._ring, self._seams)
         self._metrics.web_started()
         self._log.info("web.started", address=self.address, pid=made.pid)
         return made
@@ -188,6 +192,7 @@ class Web:
         for one in every:
             one.kill()
             one.join()
+        os.close(self._alive)
 
 
 def told(http: Http, store: str, run: Path, log: Log) -> dict[str, Any]:
@@ -234,35 +239,9 @@ def _check_tls(http: Http) -> None:
         raise WebError(f"cannot serve HTTPS with {http.certificate} and {http.key}: {why}") from None
 
 
+def _is_plain(http: Http) -> bool:
+    return http.certificate is None and not http.plaintext
+
+
 def _no_passphrase() -> str:
     raise ValueError("the key is protected by a passphrase, and there is nobody to ask")
-
-
-def _listening(http: Http) -> socket.socket:
-    host, _, port = http.address.rpartition(":")
-    host = host.strip("[]") or "127.0.0.1"
-    if not port.isdecimal() or not port.isascii() or int(port) > 65535:
-        raise WebError(f"cannot serve HTTP at {http.address!r}: it looks like 127.0.0.1:8080, or a port alone")
-    try:
-        family, _, _, _, place = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        if http.certificate is None and not http.plaintext and not _is_loopback(str(place[0])):
-            raise WebError(
-                f"plain HTTP at {http.address} would show tokens to the network: give it a certificate (--http-cert and "
-                "--http-key), or serve on loopback behind a proxy that ends TLS (an Envoy, say); where that proxy is on "
-                "another machine, say --http-plaintext"
-            )
-        listening = socket.create_server((str(place[0]), int(port)), family=family, backlog=BACKLOG)
-        # Gunicorn asks for this too, once it runs; whoever has connected before would have waited 40 ms for every answer, its
-        # body behind its head until the client says that it has that.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise WebError(f"cannot serve HTTP at {http.address}: {why}; name another HOST:PORT") from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False

@@ -26,8 +26,11 @@ KEPT_BACK = ("CONVOY_", "FORWARDED_ALLOW_IPS", "GUNICORN_", "LISTEN_", "NOTIFY_S
 class WebProcess:
     """`answers` once it does; `ended` is how, "" before that. `ring` is called, in another thread, whenever these change."""
 
-    def __init__(self, told: Mapping[str, Any], listening: socket.socket, ring: Callable[[], None], seams: Seams) -> None:
-        """`listening` is what it accepts from, with others that have it too. Raises OSError."""
+    def __init__(
+        self, told: Mapping[str, Any], listening: socket.socket, alive: int, ring: Callable[[], None], seams: Seams
+    ) -> None:
+        """`listening` is what it accepts from, with others that have it too; `alive` a file that it has open until its end.
+        Raises OSError."""
         self._told, self._ring = told, ring
         self.answers, self.ended = False, ""
         # By the monotonic clock, when one that finishes what it has must have done so.
@@ -40,7 +43,7 @@ class WebProcess:
                     [sys.executable, "-P", "-m", "api"],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
-                    pass_fds=(listening.fileno(),),
+                    pass_fds=(listening.fileno(), alive),
                     env={name: value for name, value in os.environ.items() if not name.startswith(KEPT_BACK)},
                     # Ctrl-C in a terminal is for us to hear, and then to tell it.
                     start_new_session=True,

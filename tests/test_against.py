@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,17 @@ class Serving:
             with suppress(psutil.NoSuchProcess):
                 found += [one] if "api" in one.cmdline()[-1:] else []
         return found
+
+    def serves(self, lives: int) -> bool:
+        """Whether it has begun to, for so many times."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.log
+        return self.log.count("web.started") == lives
+
+    def answers(self) -> bool:
+        with suppress(OSError):
+            return self.ask()[0] == 200
+        return False
 
     def stop(self) -> None:
         if self.process is not None:
@@ -421,7 +433,7 @@ def test_tls_and_an_end_in_the_middle(tmp_path: Path) -> None:
 
 def test_a_successor_finds_the_port_free(tmp_path: Path) -> None:
     """Killed while its web process is in the middle of a request: `serve` comes up on the same port at once, though the request
-    may take longer; whoever sent it is hung up on in the end."""
+    may take longer; whoever sent it is hung up on in the end. The same where it had not come to serving yet."""
     port = free_port()
     with serving(tmp_path, "--http", f"127.0.0.1:{port}", fleet=FLEET.split("---")[0]) as served:
         old = served.web()
@@ -441,6 +453,13 @@ def test_a_successor_finds_the_port_free(tmp_path: Path) -> None:
                 half.recv(1000)
         psutil.wait_procs(old, 20)
         assert not any(one.is_running() for one in old)
+        for lives in (3, 4):
+            assert served.process is not None
+            served.process.kill()
+            served.process.wait()
+            served.start()
+            until(partial(served.serves, lives), "it does not serve")
+        until(served.answers, f"it does not answer:\n{served.log}")
 
 
 def test_where_it_cannot_be_served(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""A socket that listens where HTTP is to be served, as soon as a process of an earlier life has left the port.
+
+Each process that serves HTTP has the directory for sockets open, with a lock that is let go of when all of them are gone: by
+that it is known whether who has the port is one of ours, and about to leave it, or somebody else, who is not waited for.
+"""
+
+import contextlib
+import errno
+import fcntl
+import ipaddress
+import os
+import socket
+from pathlib import Path
+
+from reconciler.log import Log
+from reconciler.seams import Seams
+
+BACKLOG = 128
+LOOK_S = 0.05
+
+
+class ListenError(Exception):
+    """There is no listening there; the message says why. `taken`: somebody does already."""
+
+    def __init__(self, message: str, *, taken: bool = False) -> None:
+        super().__init__(message)
+        self.taken = taken
+
+
+def listen(address: str, run: Path, within_s: float, log: Log, seams: Seams, *, plain: bool) -> tuple[socket.socket, int]:
+    """The socket, and the file that whoever serves there has open. `plain`: without TLS, for loopback alone. Raises
+    ListenError."""
+    alive = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = _once_left(address, alive, within_s, log, seams, plain=plain)
+    except ListenError:
+        os.close(alive)
+        raise
+    fcntl.flock(alive, fcntl.LOCK_SH)
+    return found, alive
+
+
+def _once_left(address: str, alive: int, within_s: float, log: Log, seams: Seams, *, plain: bool) -> socket.socket:
+    end, waits = seams.monotonic() + within_s, False
+    while True:
+        try:
+            return _listening(address, plain=plain)
+        except ListenError as error:
+            if not error.taken or seams.monotonic() >= end or not _held(alive):
+                raise
+            if not waits:
+                log.warning("web.waits", address=address, why="a process of an earlier life is about to leave the port")
+            waits = True
+            seams.sleep(LOOK_S)
+
+
+def _held(file: int) -> bool:
+    """Whether somebody else has a lock on it; if not, we have."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    return True
+
+
+def _listening(address: str, *, plain: bool) -> socket.socket:
+    """Raises ListenError."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not port.isdecimal() or not port.isascii() or int(port) > 65535:
+        raise ListenError(f"cannot serve HTTP at {address!r}: it looks like 127.0.0.1:8080, or a port alone")
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        if plain and not _is_loopback(str(place[0])):
+            raise ListenError(
+                f"plain HTTP at {address} would show tokens to the network: give it a certificate (--http-cert and "
+                "--http-key), or serve on loopback behind a proxy that ends TLS (an Envoy, say); where that proxy is on "
+                "another machine, say --http-plaintext"
+            )
+        listening = socket.create_server((str(place[0]), int(port)), family=family, backlog=BACKLOG)
+        # Gunicorn asks for this too, once it runs; whoever has connected before would have waited 40 ms for every answer, its
+        # body behind its head until the client says that it has that.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
+    except (OSError, OverflowError) as error:
+        why, taken = getattr(error, "strerror", None) or error, getattr(error, "errno", 0) == errno.EADDRINUSE
+        raise ListenError(f"cannot serve HTTP at {address}: {why}; name another HOST:PORT", taken=taken) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
