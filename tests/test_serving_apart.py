@@ -273,7 +273,7 @@ def test_control_and_web_each_alone(parts: Parts) -> None:
     assert verdict() == "elsewhere"
     control = parts.start("--only", "control", "--source", str(parts.origin.path))
     until(lambda: asked(one, "", "GET", "/ready")[0] == 200, f"it is not ready:\n{parts.log}")
-    assert asked(one, token, "PATCH", f"{path}?wait=synced", label)[0] == 200
+    assert asked(one, token, "PATCH", f"{path}?wait=synced&timeoutSeconds=60", label)[0] == 200
     assert asked(other, token, "GET", path)[1]["document"]["metadata"]["labels"] == {"zone": "a"}
     assert repos.git(parts.origin.path, "show", "main:fleet.yaml").count('"zone": "a"') == 1
     assert verdict() == "woken"
