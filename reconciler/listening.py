@@ -36,7 +36,8 @@ def listen(address: str, run: Path, within_s: float, log: Log, seams: Seams, *, 
     except ListenError:
         os.close(alive)
         raise
-    fcntl.flock(alive, fcntl.LOCK_SH)
+    with contextlib.suppress(OSError):
+        fcntl.flock(alive, fcntl.LOCK_SH)
     return found, alive
 
 
@@ -55,11 +56,14 @@ def _once_left(address: str, alive: int, within_s: float, log: Log, seams: Seams
 
 
 def _held(file: int) -> bool:
-    """Whether somebody else has a lock on it; if not, we have."""
-    with contextlib.suppress(BlockingIOError):
+    """Whether somebody else has a lock on it; if not, we have, save where there are none (a directory by NFS)."""
+    try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
         return False
-    return True
+    return False
 
 
 def _listening(address: str, *, plain: bool) -> socket.socket:
