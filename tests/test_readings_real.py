@@ -88,7 +88,7 @@ spec:
 """
 # An Envoy adds its threads' histograms up this often.
 FLUSH_S = 5.0
-until = partial(working.until, within_s=40)
+until = partial(working.until, within_s=60)
 
 
 class Quick(Seams):
@@ -106,13 +106,23 @@ class OneEnvoy(World):
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         (self.folder / "fleet.yaml").write_text(FLEET.format(port=self.port))
+        # What each request took at most, as who asked saw it.
+        self.took_ms: list[float] = []
+
+    def slow(self) -> int:
+        """How many may have taken two tenths of a second: on a busy machine more than were meant to."""
+        return sum(ms >= 200 for ms in self.took_ms)
 
     def ask(self, *paths: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         with contextlib.closing(connection):
             for path in paths:
-                connection.request("GET", path)
-                connection.getresponse().read()
+                begun = time.monotonic()
+                try:
+                    connection.request("GET", path)
+                    connection.getresponse().read()
+                finally:
+                    self.took_ms.append(1000 * (time.monotonic() - begun))
 
 
 @pytest.fixture
@@ -142,10 +152,10 @@ def test_known_traffic_shows_as_it_was(world: OneEnvoy) -> None:
             assert (found.requests, found.errors) == (100, 10), subject
             told = values(found)
             assert told["error_rate"] == 0.1
-            assert told["p50_latency_ms"] < 200
+            assert told["p50_latency_ms"] < 200 or world.slow() >= 50
             # Thirty of a hundred took two tenths of a second and a little, and some bin is where they are.
-            assert 200 <= told["p90_latency_ms"] <= told["p99_latency_ms"] < 400
-            assert sum(number for bin, number in found.latency.items() if bounds(bin)[0] >= 200) == 30
+            assert 200 <= told["p90_latency_ms"] <= told["p99_latency_ms"] < 2 * max(world.took_ms)
+            assert 30 <= sum(number for bin, number in found.latency.items() if bounds(bin)[0] >= 200) <= world.slow()
         assert values(whole(control, "Proxy/edge-1"))["requests_per_second"] > 0
         assert whole(control, "Cluster/idle").looks == 0
         world.ask(*["/gone"] * 5)
@@ -164,7 +174,7 @@ def test_known_traffic_shows_as_it_was(world: OneEnvoy) -> None:
         found = whole(control, "Proxy/edge-1")
         # What was asked to see whether it is back is a few requests of its own.
         assert 125 <= found.requests < 125 + 30
-        assert sum(number for bin, number in found.latency.items() if bin >= bin_of(200)) == 50
+        assert 50 <= sum(number for bin, number in found.latency.items() if bin >= bin_of(200)) <= world.slow()
         system = control.store.readings.system()
         assert system["xds"]["streams"] == 1
         assert system["resources"]["default"]["Proxy"] == {"healthy": 1}

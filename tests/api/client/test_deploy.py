@@ -1,8 +1,8 @@
 """Deployments by `envoyctl`: names and numbers, and following one until it ends, however that is."""
 
 import json
-import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,20 +36,19 @@ def created(envoyctl: Envoyctl, served: Served) -> str:
     return str(json.loads(made.stdout)["name"])
 
 
-def test_until_it_ends(envoyctl: Envoyctl, served: Served) -> None:
+def test_until_it_ends(envoyctl: Envoyctl, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line for each step in a pipe, and 0 at the end; a list shows it."""
     name = created(envoyctl, served)
+    steps = iter([("in_progress", Turn("in_progress"))] * 2 + [("completed", Turn("completed"))])
 
-    def run() -> None:
-        time.sleep(0.3)
-        goes(served, name, "in_progress", Turn("completed"), Turn("in_progress"))
-        time.sleep(1.2)
-        goes(served, name, "completed", Turn("completed"), Turn("completed"))
+    def between_two_looks(seconds: float) -> None:
+        assert 0 < seconds <= 1
+        state, second = next(steps)
+        goes(served, name, state, Turn("completed"), second)
 
-    going = threading.Thread(target=run)
-    going.start()
+    clock = SimpleNamespace(sleep=between_two_looks, monotonic=time.monotonic)
+    monkeypatch.setattr("api.client.commands.deploy.time", clock)
     watched = envoyctl("deploy", "watch", name, role="viewer")
-    going.join()
     assert watched.exit_code == 0, watched.output
     assert [line.split("  ")[1] for line in watched.stdout.splitlines()] == [
         "pending: 0 completed, 0 in progress, 2 pending, 0 failed, of 2",
