@@ -278,7 +278,7 @@ VERSIONS = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.sampled_from(["v
     looks=st.integers(1, 2),
     restart=st.booleans(),
 )
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_happens_the_fleet_ends_as_declared(
     tmp_path_factory: object, history: list[dict[str, str]], half: set[str], looks: int, *, restart: bool
 ) -> None:

@@ -47,7 +47,7 @@ def by_git(message: str, place: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(message=MESSAGES)
 @example(message=" \nSigned-off-by: A <a@b>\n# comment\n  continued")
 def test_read_as_git_reads_them(message: str, tmp_path: Path) -> None:

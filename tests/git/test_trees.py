@@ -174,7 +174,7 @@ def write(repository: pygit2.Repository, world: Mapping[str, object]) -> str:
     return str(repository.odb.write(pygit2.enums.ObjectType.TREE, raw))
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(worlds=st.lists(WORLD, min_size=2, max_size=5))
 def test_listing_on_equals_listing_anew(worlds: list[dict[str, object]], tmp_path: Path) -> None:
     """Whatever was listed before, a tree's listing is the same as from scratch."""

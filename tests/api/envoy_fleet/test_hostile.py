@@ -18,7 +18,12 @@ from reconciler.core.against import LARGEST_SENT
 from tests.api.envoy_fleet import proxied
 from tests.api.envoy_fleet.playing import Dialect, answered, served
 
-GENTLE = settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+GENTLE = settings(
+    max_examples=60,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 LISTS = ("clusters.list", "proxies.list", "webhooks.list", "certificates.list", "deployments.list", "audit_logs.list")
 # Half characters, nothing at all, what terminals and file systems act on, and what has another length when it is folded.
 ODD = st.one_of(

@@ -188,7 +188,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_fuzzed(name: str, data: st.DataObject, hooked: Hooked) -> None:
     """The same with whatever Hypothesis thinks of, in the body and in the headers."""
