@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,17 @@ from reconciler.scraper import Scraper
 from reconciler.seams import Seams
 from reconciler.store.readings import Readings
 from tests.drivers.contract import act, want
+from tests.working import until
 
 START = 19_000 * 86400.0
 
 
 class Clock(Seams):
-    """Two clocks: one that goes on, and one that people set. Who waits for others does so really, and briefly."""
+    """Two clocks: one that goes on, and one that people set. Who waits for others does so really, until it is `enough`."""
 
     def __init__(self) -> None:
         self.at, self.ahead = 5000.0, START - 5000.0
+        self.enough: Callable[[], bool] = lambda: False
 
     def now(self) -> float:
         return self.at + self.ahead
@@ -38,7 +40,9 @@ class Clock(Seams):
         return self.at
 
     def wait(self, event: threading.Event, timeout_s: float | None) -> bool:
-        return event.wait(0.5)
+        while not event.wait(0.01) and not self.enough():
+            pass
+        return event.is_set()
 
 
 def cluster(name: str, owner: Ref) -> XdsResource:
@@ -165,20 +169,19 @@ def test_a_host_that_hangs_makes_nobody_wait(world: World, monkeypatch: pytest.M
 
     def hangs() -> Any:
         asked[0] += 1
-        going_on.wait(20)
+        going_on.wait(60)
         return usage()
 
     monkeypatch.setattr(world.hosts[1], "usage", hangs)
+    world.clock.enough = lambda: world.scraper._busy == {"b"}
     world.minute(a=1600, b=620)
     world.minute(a=2200, b=740)
     assert asked == [1]
     assert world.rates("Proxy/edge-a") == {0: 10.0, 1: 10.0}
     assert world.rates("Proxy/edge-b") == {}
     going_on.set()
-    for _ in range(100):
-        if not world.scraper._busy:
-            break
-        threading.Event().wait(0.05)
+    until(lambda: not world.scraper._busy)
+    world.clock.enough = lambda: False
     world.minute(a=2800, b=860)
     world.minute(a=3400, b=980)
     assert world.rates("Proxy/edge-b") == {3: 2.0}
