@@ -47,7 +47,7 @@ class Client:
     def __init__(self, peer: socket.socket) -> None:
         self.peer, self.speaking = peer, ClientProtocol(parse_uri("ws://x/"), state=State.OPEN, max_size=None)
         self.frames: list[Frame] = []
-        peer.settimeout(10)
+        peer.settimeout(60)
 
     def say(self, text: str) -> None:
         self.speaking.send_text(text.encode())
@@ -116,7 +116,7 @@ class Opened:
         self.talk.news += texts
         self.stream.wake()
 
-    def over(self, within_s: float = 8.0) -> bool:
+    def over(self, within_s: float = 60.0) -> bool:
         self.thread.join(within_s)
         return not self.thread.is_alive()
 
@@ -193,9 +193,11 @@ def test_noise(opened: Opened) -> None:
     assert opened.over()
 
 
+@pytest.mark.slow
 def test_half_a_frame_and_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever answers no ping is gone, wherever he stopped; one who does stays."""
-    for name, value in (("PING_S", 0.2), ("PONG_S", 0.4)):
+    # So long that whoever answers does so in time, also where the machine is busy.
+    for name, value in (("PING_S", 0.2), ("PONG_S", 4.0)):
         monkeypatch.setattr(websocket, name, value)
     with opening() as silent, opening() as well:
         over = threading.Event()
@@ -207,17 +209,17 @@ def test_half_a_frame_and_silence(monkeypatch: pytest.MonkeyPatch) -> None:
         answering = threading.Thread(target=answer)
         answering.start()
         silent.client.raw(frame(1, b"x" * 100)[:20])
-        assert silent.over(5)
+        assert silent.over()
         assert silent.client.ending()[0] in (1011, 1006)
         assert well.thread.is_alive()
         over.set()
         well.ending.set()
-        answering.join(5)
+        answering.join(60)
 
 
 def test_nothing_is_kept_for_one_who_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """As much as fits is asked for, and no more, until he takes some; one who never does is cut off."""
-    monkeypatch.setattr(websocket, "STUCK_S", 1.0)
+    monkeypatch.setattr(websocket, "STUCK_S", 60.0)
     with opening() as opened:
         opened.client.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         opened.tell(*(f"{n:05} {'x' * 10_000}".encode() for n in range(500)))
@@ -227,8 +229,9 @@ def test_nothing_is_kept_for_one_who_takes_nothing(monkeypatch: pytest.MonkeyPat
         assert held < 500
         assert opened.client.texts(500)[-1].startswith("00499 ")
         assert [text[:5] for text in opened.client.texts(500)] == [f"{n:05}" for n in range(500)]
+        monkeypatch.setattr(websocket, "STUCK_S", 1.0)
         opened.tell(*(b"y" * 10_000 for _ in range(500)))
-        assert opened.over(8)
+        assert opened.over()
 
 
 def test_who_may_listen_no_more(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +256,7 @@ def test_a_client_that_is_gone(opened: Opened) -> None:
     """Without a goodbye, and while there is much to tell."""
     opened.tell(*(b"z" * 10_000 for _ in range(200)))
     opened.client.peer.close()
-    assert opened.over(5)
+    assert opened.over()
 
 
 def asked(**changes: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Serving:
 
     def connect(self, key: str = "", path: str = PATH) -> ClientConnection:
         headers = {} if "access_token" in path or key == NOBODY else {"Authorization": f"Bearer {key or self.key}"}
-        return connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=headers, proxy=None)
+        return connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=headers, proxy=None, open_timeout=60)
 
     def close(self) -> None:
         self.web.close()
