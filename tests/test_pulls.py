@@ -346,7 +346,7 @@ def test_a_forge_that_is_away_holds_up_nobody(convoy: Opening, forge: StandIn, m
         return Reply(502)
 
     forge.vices[:] = [lost]
-    for _ in range(200):
+    for _ in range(1200):
         said = json.loads(convoy("GET", answer.headers["Location"]).get_data())
         if said["state"] != "waiting":
             break

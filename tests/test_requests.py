@@ -38,9 +38,9 @@ def test_a_question_and_its_answer(sockets: Path) -> None:
     (sockets / NAME).write_text("what a killed Convoy has left")
     with listening(sockets, echo=echo):
         assert stat.S_IMODE((sockets / NAME).stat().st_mode) == 0o600
-        assert ask(sockets, "echo", b"abc", 5) == b"cba"
+        assert ask(sockets, "echo", b"abc", 60) == b"cba"
         large = os.urandom(5_000_000)
-        assert ask(sockets, "echo", large, 20) == large[::-1]
+        assert ask(sockets, "echo", large, 60) == large[::-1]
     assert not (sockets / NAME).exists()
     with pytest.raises(AskError, match="not there") as raised:
         ask(sockets, "echo", b"", 1)
@@ -59,11 +59,11 @@ def test_what_has_no_answer_is_told_why(sockets: Path, capsys: pytest.CaptureFix
     metrics = Metrics()
     with listening(sockets, metrics, refuse=refuse, fail=fail):
         with pytest.raises(AskError) as refused:
-            ask(sockets, "refuse", b"", 5)
+            ask(sockets, "refuse", b"", 60)
         with pytest.raises(AskError) as unknown:
-            ask(sockets, "nothing", b"", 5)
+            ask(sockets, "nothing", b"", 60)
         with pytest.raises(AskError) as broken:
-            ask(sockets, "fail", b"", 5)
+            ask(sockets, "fail", b"", 60)
     assert (refused.value.code, refused.value.what, refused.value.hint) == ("too-large", "it is too large", "split it")
     assert unknown.value.code == "unknown-request"
     assert broken.value.code == "broken"
@@ -99,7 +99,7 @@ def test_what_is_no_request_is_hung_up_on(sent: bytes, sockets: Path) -> None:
             calling.shutdown(socket.SHUT_WR)
             with suppress(ConnectionResetError):
                 assert calling.recv(100) == b""
-        assert ask(sockets, "echo", b"ab", 5) == b"ba"
+        assert ask(sockets, "echo", b"ab", 60) == b"ba"
 
 
 def test_another_user_is_hung_up_on(sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_another_user_is_hung_up_on(sockets: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     monkeypatch.setattr(requests, "is_ours", lambda _: False)
     with listening(sockets, echo=echo), pytest.raises(AskError, match="not there"):
-        ask(sockets, "echo", b"", 5)
+        ask(sockets, "echo", b"", 60)
 
 
 def test_more_than_can_wait_are_told_so(sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,17 +121,17 @@ def test_more_than_can_wait_are_told_so(sockets: Path, monkeypatch: pytest.Monke
     release = threading.Event()
 
     def slow(body: bytes, _: float) -> bytes:
-        release.wait(20)
+        release.wait(60)
         return body
 
     answers: list[bytes] = []
     with listening(sockets, slow=slow) as opened:
-        threads = [threading.Thread(target=lambda: answers.append(ask(sockets, "slow", b"x", 20))) for _ in range(3)]
+        threads = [threading.Thread(target=lambda: answers.append(ask(sockets, "slow", b"x", 60))) for _ in range(3)]
         for thread in threads:
             thread.start()
         until(lambda: opened._waiting._value == 0)
         with pytest.raises(AskError) as raised:
-            ask(sockets, "other", b"", 5)
+            ask(sockets, "other", b"", 60)
         release.set()
         for thread in threads:
             thread.join()
@@ -154,7 +154,7 @@ def test_who_asks_does_not_wait_for_ever(sockets: Path) -> None:
         with pytest.raises(AskError) as raised:
             ask(sockets, "plan", b"", 0.3)
     assert raised.value.code == "late"
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 60
 
 
 def test_closing_in_the_middle_of_a_question(sockets: Path) -> None:
@@ -163,12 +163,12 @@ def test_closing_in_the_middle_of_a_question(sockets: Path) -> None:
 
     def slow(body: bytes, _: float) -> bytes:
         begun.set()
-        release.wait(20)
+        release.wait(60)
         return body
 
     def call() -> None:
         with pytest.raises(AskError) as raised:
-            ask(sockets, "slow", b"", 20)
+            ask(sockets, "slow", b"", 60)
         said.append(raised.value.code)
 
     before = threading.active_count()
@@ -178,12 +178,12 @@ def test_closing_in_the_middle_of_a_question(sockets: Path) -> None:
         half.sendall(b"\0")
         calling = threading.Thread(target=call)
         calling.start()
-        assert begun.wait(10)
+        assert begun.wait(60)
         closing = threading.Thread(target=opened.close)
         closing.start()
-        calling.join(10)
+        calling.join(60)
         release.set()
-        closing.join(10)
+        closing.join(60)
     assert said == ["away"]
     assert threading.active_count() <= before
     assert asking.NAME not in os.listdir(sockets)

@@ -67,7 +67,7 @@ def test_what_is_new_is_told_in_order(feed: Feeding) -> None:
     place = feed.events.newest()
     assert place == 2
     feed.add("c", "d")
-    assert feed.rung.acquire(timeout=5)
+    assert feed.rung.acquire(timeout=60)
     feed.read()
     taken = feed.events.take(place)
     assert (names(taken), taken.place, taken.lost) == (["c", "d"], 4, None)

@@ -64,7 +64,7 @@ class Hooked:
         assert answer.status_code in (200, 202), (answer.status_code, said)
         return str(said["verdict"])
 
-    def woken(self, within_s: float = 5.0) -> bool:
+    def woken(self, within_s: float = 60.0) -> bool:
         return self.looks.acquire(timeout=within_s)
 
     def asleep(self) -> bool:

@@ -62,7 +62,7 @@ def test_every_published_event(
                 event
             )
     assert pushes >= 2
-    assert all(hooked.looks.acquire(timeout=5) for _ in range(pushes))
+    assert all(hooked.looks.acquire(timeout=60) for _ in range(pushes))
     assert hooked.asleep()
 
 
