@@ -362,7 +362,7 @@ def test_the_background_wakes_when_it_knows(envoy: Path, kept: Kept) -> None:
     woken = threading.Event()
     gate = Gate(envoy, kept, Seams(), woken.set)
     assert gate.verdict(snapshot(HELLO), "edge-1") is None
-    assert woken.wait(20)
+    assert woken.wait(60)
     verdict = gate.verdict(snapshot(HELLO), "edge-1")
     assert verdict is not None
     assert verdict.ok

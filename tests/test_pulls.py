@@ -337,6 +337,7 @@ def test_a_forge_that_is_away_holds_up_nobody(convoy: Opening, forge: StandIn, m
     convoy.pulls.start()
     answer = convoy("PATCH", "Cluster/a", PATCH, "?mode=pull-request")
     assert (answer.status_code, error(answer)["code"]) == (503, "waiting")
+    monkeypatch.setattr("api.changes.COMMITTING_S", 60.0)
     assert convoy("PUT", "Cluster/b", value("b")).status_code == 201
 
     def lost(request: Request) -> Reply | None:

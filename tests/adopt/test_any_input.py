@@ -152,4 +152,5 @@ def test_routes_cost_what_they_are() -> None:
         return time.process_time() - begun
 
     took(10)
-    assert took(800) < 8 * took(200)
+    # The best of several: a busy machine makes one of them costlier.
+    assert min(took(800) for _ in range(3)) < 8 * min(took(200) for _ in range(3))

@@ -269,7 +269,7 @@ def test_too_many_at_once(served: Served) -> None:
     threads = [threading.Thread(target=lambda: answers.append(served.post().status_code)) for _ in range(2)]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while len(served.asked) < 2 and time.monotonic() < end:
         time.sleep(0.02)
     third = served.post()
