@@ -28,6 +28,7 @@ MOST = 10_000
 WITH_ROLES = select(ACCOUNTS, ROLES_GIVEN.c.surface, ROLES_GIVEN.c.role).outerjoin(
     ROLES_GIVEN, ROLES_GIVEN.c.account == ACCOUNTS.c.id
 )
+NOT_OF_ACCOUNTS = ("surface", "role", "until")
 BY_ID = Question(WITH_ROLES.where(ACCOUNTS.c.id == bindparam("id")))
 BY_EMAIL = Question(WITH_ROLES.where(ACCOUNTS.c.email == bindparam("email")))
 
@@ -98,12 +99,12 @@ class Accounts:
         """The one that such a question finds."""
         with self._database.reading("accounts") as connection:
             rows = question.rows(connection, **values)
-        return next(iter(_accounts(rows)), None)
+        return next(iter(kept_accounts(rows)), None)
 
     def every(self) -> tuple[KeptAccount, ...]:
         """By e-mail."""
         with self._database.reading("accounts") as connection:
-            return tuple(_accounts(connection.execute(WITH_ROLES.order_by(ACCOUNTS.c.email)).all()))
+            return tuple(kept_accounts(connection.execute(WITH_ROLES.order_by(ACCOUNTS.c.email)).all()))
 
     def put_status(self, email: str, status: Status) -> bool:
         """False where there is none. A disabled one is refused from its next request on, whatever it shows."""
@@ -194,12 +195,12 @@ def _id(connection: Connection, email: str) -> str | None:
     return connection.execute(select(ACCOUNTS.c.id).where(ACCOUNTS.c.email == email.lower())).scalar_one_or_none()
 
 
-def _accounts(rows: Any) -> list[KeptAccount]:
+def kept_accounts(rows: Any) -> list[KeptAccount]:
     """One for each, with all its roles; what somebody has spoiled is nobody, and a role that is none is none."""
     found: dict[str, KeptAccount] = {}
     roles: dict[str, dict[str, str]] = {}
     for row in rows:
-        if row.status not in ("active", "disabled") or not sound(ACCOUNTS, row, but=("surface", "role")):
+        if row.status not in ("active", "disabled") or not sound(ACCOUNTS, row, but=NOT_OF_ACCOUNTS):
             continue
         given = roles.setdefault(row.id, {})
         if isinstance(row.surface, str) and row.role in ROLES:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from reconciler.seams import Seams
 from reconciler.store import migrations, postgresql, sqlite
+from reconciler.store.readers import Readers
 from reconciler.store.tables import LEASES
 from reconciler.store.views import VIEW, Reading, View
 
@@ -66,12 +67,11 @@ class Database:
             raise NoStore(f"there is no store {self.shown} yet")
         with self.failing("open"):
             self._engine = self.dialect.opened(parsed)
-            # The same connections, that are told once what they are for.
-            self._readers = self._engine.execution_options(**self.dialect.READING)
+            self.readers = Readers(self._engine, self.dialect)
             try:
                 self._migrate(make)
             except BaseException:
-                self._engine.dispose()
+                self.close()
                 raise
 
     def _migrate(self, make: bool) -> None:
@@ -87,16 +87,6 @@ class Database:
     def reading(self, what: str) -> Reading:
         """One consistent view; inside a batch that has written, what it wrote is part of it."""
         return Reading(self, what)
-
-    def begun(self) -> Connection:
-        """A connection that reads, for who closes it."""
-        connection: Connection = self._readers.connect()
-        try:
-            connection.begin()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     @contextlib.contextmanager
     def view(self) -> Iterator[None]:
@@ -197,6 +187,7 @@ class Database:
         return failing(f"{verb} in the store {self.shown}", self.dialect)
 
     def close(self) -> None:
+        self.readers.close()
         self._engine.dispose()
 
 

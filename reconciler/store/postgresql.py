@@ -26,6 +26,9 @@ OTHER_LOCK = LOCK.replace(str(int.from_bytes(b"Cnvy", "big")), str(int.from_byte
 READING: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True, "convoy_writing": False}
 WRITING: dict[str, Any] = {"isolation_level": "READ COMMITTED", "convoy_writing": True}
 
+# Nothing tells which state of the database a transaction sees, and a connection that is held may be gone when it is used next.
+seen = ended = None
+
 
 class Missing(Exception):
     """The driver for PostgreSQL is not installed."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, Connection, Text, case, cast, create_engine, event, func
 from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 # How long to wait for another process that is writing: a hundred times what our longest transaction takes.
@@ -16,7 +17,7 @@ BUSY_S = 10.0
 # Threads that ask at once; a connection that is opened anew asks the file for its schema again, and costs as much as an answer.
 CONNECTIONS = 64
 
-READING = {"convoy_writing": False}
+READING = {"convoy_writing": False, "convoy_held": True}
 WRITING = {"convoy_writing": True}
 
 
@@ -59,7 +60,11 @@ def opened(url: URL, *, precious: bool = True) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        if not connection.get_execution_options().get("convoy_writing", False):
+        options = connection.get_execution_options()
+        if options.get("convoy_held", False):
+            # `seen` begins what it reads in.
+            return
+        if not options.get("convoy_writing", False):
             # It touches no file, so that there is no error of it to be put in words: past all that SQLAlchemy does for those,
             # which costs as much again as a small answer.
             connection.connection.driver_connection.execute("BEGIN")  # type: ignore[union-attr]  # it is connected
@@ -68,6 +73,24 @@ def opened(url: URL, *, precious: bool = True) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def seen(driver: Any) -> object:
+    """Begins a transaction and says which state of the database it sees: another one whenever somebody else has committed since
+    this connection asked before (https://www.sqlite.org/pragma.html#pragma_data_version; those that read write nothing)."""
+    try:
+        driver.execute("BEGIN")
+        return driver.execute("PRAGMA data_version").fetchone()
+    except sqlite3.Error as error:
+        raise DBAPIError("", None, error, hide_parameters=True) from error
+
+
+def ended(driver: Any) -> None:
+    """The transaction that `seen` has begun is over."""
+    try:
+        driver.rollback()
+    except sqlite3.Error as error:
+        raise DBAPIError("", None, error, hide_parameters=True) from error
 
 
 def private(path: Path) -> None:

@@ -51,7 +51,7 @@ class Store(Past):
         self.tokens = Tokens(self._database, seams)
         self.accounts = Accounts(self._database, seams)
         self.audit = Audit(self._database)
-        self.sessions = Sessions(self._database, self.accounts, seams)
+        self.sessions = Sessions(self._database, seams)
         self.proposals = Proposals(self._database, seams)
         self.resources = Resources(self._database)
         self.reports = Reports(self._database, seams)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler.seams import Seams
+from reconciler.store.readers import Readers
 
 
 class Readable(Protocol):
@@ -15,7 +16,8 @@ class Readable(Protocol):
 
     seams: Seams
 
-    def begun(self) -> Connection: ...
+    @property
+    def readers(self) -> Readers: ...
     def in_batch(self) -> Any: ...
     def in_view(self) -> "View | None": ...
     def failing(self, verb: str) -> AbstractContextManager[None]: ...
@@ -30,15 +32,20 @@ class View:
 
     def connection(self) -> Connection:
         if self._connection is None:
-            self._connection = self.database.begun()
+            self._connection = self.database.readers.lend()
         return self._connection
 
-    def end(self) -> None:
+    def end(self, *, failed: bool = False) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
-            # There is nothing that could be lost with it, and all that was read is there.
-            with suppress(SQLAlchemyError):
-                connection.close()
+        if connection is None:
+            return
+        readers = self.database.readers
+        if failed:
+            readers.drop(connection)
+            return
+        # There is nothing that could be lost with it, and all that was read is there.
+        with suppress(SQLAlchemyError):
+            readers.back(connection)
 
 
 class Reading:
@@ -63,7 +70,7 @@ class Reading:
             self._batch, self._view = None, database.in_view()
             if self._view is not None:
                 return self._view.connection()
-            self._own = database.begun()
+            self._own = database.readers.lend()
         except (SQLAlchemyError, OSError) as error:
             self._failed(error)
             raise
@@ -72,10 +79,11 @@ class Reading:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
             if self._own is not None:
-                self._own.close()
+                readers = self._database.readers
+                readers.back(self._own) if error is None else readers.drop(self._own)
             elif error is not None and self._view is not None:
                 # A transaction in which something failed answers nothing more on PostgreSQL.
-                self._view.end()
+                self._view.end(failed=True)
             elif error is not None and self._batch is not None:
                 self._batch.failed = True
         except SQLAlchemyError as closing:

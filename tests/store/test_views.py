@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy
 
 from reconciler.store import Store, StoreError
+from reconciler.store.readers import LONGEST, MOST_CHARACTERS, MOST_KNOWN, Answers
 from tests.store.conftest import Clock, Place, again
 
 
@@ -49,3 +50,38 @@ def test_what_fails_in_a_view_ends_no_more_than_that(store: Store, place: Place)
                 store.status()
             assert store.status().keys() == {"Host/a"}
     assert store.status().keys() == {"Host/a"}
+
+
+def test_what_is_known_by_heart_is_as_it_is(store: Store, other: Store) -> None:
+    """Asked again in the same words, whoever has written meanwhile, and in whichever process: what a view finds is what stands
+    there when it begins, and what is given back is its reader's own."""
+    for n, writer in enumerate((store, other, store, other)):
+        writer.put_status({"Host/a": {"n": n}})
+        for _ in range(2):
+            with store.view():
+                rows = store.status(["Host/a"])
+                assert rows == {"Host/a": {"n": n}}
+                rows["Host/a"]["n"] = rows["Host/b"] = {}
+    with store.view():
+        assert store.status(["Host/a"]) == {"Host/a": {"n": 3}}
+        other.put_status({"Host/a": None})
+        assert store.status(["Host/a"]) == {"Host/a": {"n": 3}}
+        store.refresh()
+        assert store.status(["Host/a"]) == {}
+
+
+def test_only_so_much_is_known_by_heart() -> None:
+    """Of each connection: so many answers, so long, and all of one state."""
+    answers = Answers(None)
+    answers.seen(1)
+    answers.put("long", [("x",)] * (LONGEST + 1))
+    answers.put("large", [("x" * (MOST_CHARACTERS + 1),)])
+    assert answers.get("long") is answers.get("large") is None
+    answers.seen(2)
+    for n in range(MOST_KNOWN + 1):
+        answers.put(n, [("x", n)])
+    assert [answers.get(n) for n in (0, MOST_KNOWN)] == [[("x", 0)], None]
+    answers.seen(2)
+    assert answers.get(0) == [("x", 0)]
+    answers.seen(3)
+    assert answers.get(0) is None
