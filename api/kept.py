@@ -6,8 +6,6 @@ but the document, for which its digest, its file's blob and its number stand. No
 
 import json
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from itertools import zip_longest
@@ -15,6 +13,8 @@ from operator import attrgetter
 from typing import Any
 
 from reconciler.core.declared import Declared
+from reconciler.store import Row
+from reconciler.store.remembered import Remembered
 
 # Stands in the place of a part until that is put in; nobody outside of this process has ever seen it.
 HERE = secrets.token_hex(16)
@@ -24,35 +24,26 @@ _SAID = attrgetter(*(one.name for one in fields(Declared) if one.name != "docume
 
 
 class Kept:
-    """Of one process. Thread-safe. What was asked for longest ago goes first."""
+    """Of one process. Thread-safe."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._lock = threading.Lock()
-        self._most, self._bytes = most_bytes, 0
-        self._texts: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
+        self._texts: Remembered[bytes] = Remembered(most_bytes)
 
     def of(self, show: Callable[[Declared], Mapping[str, Any]], one: Declared) -> "Text":
         """What `show`, a function of a module, makes of this resource and of nothing else."""
         return self.under((show, _SAID(one)), lambda: show(one))
 
+    def of_row(self, show: Callable[[Declared], Mapping[str, Any]], row: Row) -> "Text":
+        """The same of one of a page, whose document is read only where it must be."""
+        return self.under((show, row.said), lambda: show(row.declared))
+
     def under(self, key: tuple[Any, ...], make: Callable[[], Any]) -> "Text":
         """What is made of nothing but what stands in the key."""
-        with self._lock:
-            text = self._texts.get(key)
-            if text is not None:
-                self._texts.move_to_end(key)
+        text = self._texts.get(key)
         if text is None:
             text = dumped(make())
-            self._put(key, text)
+            self._texts.put(key, text)
         return Text(text)
-
-    def _put(self, key: tuple[Any, ...], text: bytes) -> None:
-        with self._lock:
-            self._bytes += len(text) - len(self._texts.pop(key, b""))
-            self._texts[key] = text
-            while self._bytes > self._most:
-                _, gone = self._texts.popitem(last=False)
-                self._bytes -= len(gone)
 
 
 class Text:

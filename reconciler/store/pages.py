@@ -15,7 +15,8 @@ from reconciler.core.declared import Declared
 from reconciler.core.select import EVERYTHING, Labelled, Named, Selector, Word
 from reconciler.store.database import Database
 from reconciler.store.questions import Question, found
-from reconciler.store.resources import COLUMNS, read
+from reconciler.store.remembered import Remembered
+from reconciler.store.resources import COLUMNS, DOCUMENT
 from reconciler.store.rows import read_object, sound
 from reconciler.store.tables import REPORTS, RESOURCES, STATUS
 
@@ -33,6 +34,8 @@ MOST_SHAPES, ANY = 512, "*"
 WITH_STATUS = Question(
     select(*COLUMNS, STATUS.c.body).outerjoin_from(RESOURCES, STATUS, STATUS.c.name == RESOURCES.c.ref), RESOURCES.c.ref
 )
+# Characters of documents.
+MOST_SOUND = 16_000_000
 LABELS = ("metadata", "labels")
 
 
@@ -92,12 +95,20 @@ class Which:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One of a page: its sort key and its tie, which a cursor holds, what is declared, and the text of its status, if any."""
+    """One of a page: its sort key and its tie, which a cursor holds, the text of its status, if any, and what is declared:
+    `said` is all of that but the document, whose text is `document`."""
 
     key: Key
     tie: str
-    declared: Declared
+    said: tuple[Any, ...]
+    document: str = field(repr=False)
     body: str | None = field(default=None, repr=False)
+
+    @property
+    def declared(self) -> Declared:
+        """Read where it is asked for: of what is listed often, what is shown is known."""
+        every: Any = (*self.said[:DOCUMENT], read_object(self.document), *self.said[DOCUMENT:])
+        return Declared(*every)
 
     @property
     def status(self) -> Mapping[str, Any] | None:
@@ -118,6 +129,8 @@ class Pages:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # What a row says beside its document ⇒ that document's text, of those that were found to be sound.
+        self._sound: Remembered[str] = Remembered(MOST_SOUND)
 
     def page(self, which: Which, window: Window) -> Page:
         """In one consistent view. Within one tenant and kind, names tell what has one sort key apart, else refs do."""
@@ -128,8 +141,19 @@ class Pages:
             rows = few.rows(connection, **where, **window.values)
             total = many.rows(connection, **where)[0].total if window.counted else None
             there = {row.ref: row for row in found(connection, WITH_STATUS, [row.ref for row in rows])}
-        every = (_row(row, there.get(row.ref)) for row in rows)
+        every = (self._row(row, there.get(row.ref)) for row in rows)
         return Page(tuple(one for one in every if one is not None), total)
+
+    def _row(self, row: Any, there: Any) -> Row | None:
+        """What somebody has spoiled is left out."""
+        if there is None:
+            return None
+        said, document = (*there[:DOCUMENT], *there[DOCUMENT + 1 : len(COLUMNS)]), there.document
+        if self._sound.get(said) != document:
+            if not sound(RESOURCES, there, but=("body",)) or read_object(document) is None:
+                return None
+            self._sound.put(said, document)
+        return Row(row.key, row.tie, said, document, there.body if isinstance(there.body, str) else None)
 
 
 @lru_cache(maxsize=MOST_SHAPES)
@@ -141,12 +165,6 @@ def _asked(dialect: Any, which: Which, window: Window) -> tuple[Question, Questi
     key = tie if key.compare(tie) else key
     asked = words.where(select(RESOURCES.c.ref, key.label("key"), tie.label("tie")), which)
     return Question(window.of(asked, key, tie)), Question(words.where(select(func.count().label("total")), which))
-
-
-def _row(row: Any, there: Any) -> Row | None:
-    """What somebody has spoiled is left out."""
-    one = read(there) if there is not None and sound(RESOURCES, there, but=("body",)) else None
-    return Row(row.key, row.tie, one, there.body if isinstance(there.body, str) else None) if one is not None else None
 
 
 class _Words:

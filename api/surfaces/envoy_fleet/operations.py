@@ -150,7 +150,7 @@ class Asked:
 
         def read(window: Window) -> tuple[list[pages.Entry], int | None]:
             page = self.reach.store.pages.page(which, window)
-            return [pages.Entry(one.key, one.tie, self.reach.kept.of(show, one.declared)) for one in page.rows], page.total
+            return [pages.Entry(one.key, one.tie, self.reach.kept.of_row(show, one)) for one in page.rows], page.total
 
         return self.page(read)
 
