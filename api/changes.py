@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from flask import Request
 
-from api import audit
+from api import audit, tags
 from api.bodies import BodyError, read_body
 from api.limits import Held, TooMany
 from api.people import Account
@@ -250,7 +250,7 @@ def _matches(request: Request) -> tuple[str, ...]:
     listed = [one.strip() for one in request.headers.get("If-Match", "").split(",") if one.strip()]
     if len(listed) > MOST_MATCHES:
         raise Refused("bad-query", f"If-Match names more than {MOST_MATCHES} tags")
-    return tuple(one if one == "*" else one.strip('"') for one in listed)
+    return tuple(map(tags.digest, listed))
 
 
 def _key(request: Request) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from api import changes, cursors
+from api import changes, cursors, tags
 from api.fleet import Found, selector
 from api.people import asker
 from api.reach import Reach
@@ -55,7 +55,7 @@ def add(flask: Flask, reach: Reach) -> None:
         return wire.answer({"total": listed.total, "page": page, "perPage": size, "resources": shown(listed.rows, token)})
 
     def get(kind: str, name: str, tenant: str = DEFAULT_TENANT) -> Response:
-        """One, with its document's digest as its ETag. `after`: not before what this proposal has changed is in force."""
+        """One, with its ETag. `after`: not before what this proposal has changed is in force."""
         token, ref = asker(reach.store, request, "read"), ref_named(kind, tenant, name)
         named, timeout_s = request.args.get("after", ""), changes.timeout_s(request)
         after = fleet.proposal(named) if named else None
@@ -68,7 +68,8 @@ def add(flask: Flask, reach: Reach) -> None:
         found = fleet.get(ref)
         if found is None:
             raise Refused("not-found", f"{ref} is not declared")
-        return wire.tagged(wire.answer(wire.resource(found, reach.kept, addresses=_writes(token))), found.declared.digest)
+        said = wire.answer(wire.resource(found, reach.kept, addresses=_writes(token)))
+        return tags.tagged(request, said, found.declared.digest)
 
     def put(kind: str, name: str, tenant: str = DEFAULT_TENANT) -> Response:
         """The whole document, in the place of the one that is there, if any."""

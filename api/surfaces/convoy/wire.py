@@ -115,12 +115,6 @@ def _whole(one: Declared) -> Mapping[str, Any]:
     return found
 
 
-def tagged(result: Response, digest: str) -> Response:
-    """With its ETag, which is the document's: how it fares is no part of it."""
-    result.headers["ETag"] = f'"{digest}"'
-    return result
-
-
 def proposed(one: Proposal, *, status: int = 0, always: bool = False) -> Response:
     """What became of a change. `always`: the answer is about the proposal, and 200 whatever became of it."""
     said: dict[str, Any] = {"proposal": one.id, "ref": one.refs[0] if one.refs else "", "state": one.state}

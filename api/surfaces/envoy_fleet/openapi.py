@@ -17,6 +17,7 @@ TOLD = {
     201: "Created",
     202: "Taken, and not carried out yet",
     204: "Done; there is nothing to say",
+    304: "It is as If-None-Match says, and not said again",
     400: "What was sent cannot be read",
     401: "Who asks is not known",
     403: "Who asks may not do this",
@@ -57,6 +58,12 @@ TERMS: tuple[dict[str, Any], ...] = (
         "schema": {"type": "string", "enum": ["*"]},
     },
 )
+# What who reads may say of what it has.
+KNOWN_ALREADY: dict[str, Any] = {
+    "name": "If-None-Match",
+    "description": "The ETag of what is known already: 304 where it is so still",
+    "schema": {"type": "string"},
+}
 ENVELOPE: dict[str, Any] = {
     "Error": {
         "type": "object",
@@ -161,6 +168,8 @@ def _parameters(operation: Operation, shape: Shape) -> list[dict[str, Any]]:
         found.append({"name": name, "in": "query", "description": about.get("description", ""), "schema": _parameter(about)})
     if shape.changes:
         found += [{"in": "header", "required": False} | one for one in TERMS]
+    if shape.tagged:
+        found.append({"in": "header", "required": False} | KNOWN_ALREADY)
     meant = {"type": "string", "pattern": wire.VERSIONS.pattern}
     version = {"name": "API-Version", "description": "The version that is meant", "schema": meant}
     return [*found, {"in": "header"} | version]
@@ -185,6 +194,10 @@ def _responses(operation: Operation, shape: Shape) -> dict[str, Any]:
         plan = _ref("Plan")
         both = {"anyOf": [_body(shape), plan]} if success == 200 and shape.answer else plan
         found[200] = _answered(200, both)
+    if shape.tagged:
+        found[success]["headers"]["ETag"] = {"schema": {"type": "string"}}
+        found[304] = _answered(304, None)
+        found[304]["headers"]["ETag"] = {"schema": {"type": "string"}}
     errors = {*ALWAYS, *(status for status in operation.statuses if status >= 400)}
     errors |= set() if operation.open else {*KNOWN}
     errors |= {*CHANGED} if operation.writes else set()

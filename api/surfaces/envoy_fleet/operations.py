@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from flask import Flask, Request, Response, request
 
-from api import anew, changes, peer
+from api import anew, changes, peer, tags
 from api.fleet import Found
 from api.kept import Text
 from api.limits import Held, TooMany, strangers
@@ -157,11 +157,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with another status than the documented one, or with headers."""
+    """An answer with another status than the documented one, or with the digest of the document that it tells of, which its
+    ETag is made of."""
 
     body: Any
     status: int = 0
-    headers: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
 
 
 View = Callable[..., "Mapping[str, Any] | Answer | None"]
@@ -260,14 +261,17 @@ class Operations:
         given = said if isinstance(said, Answer) else Answer(said)
         usual = 202 if request.environ.get("convoy.late") else shape.success or operation.success
         result = wire.answer(given.body, given.status or (204 if given.body is None else usual))
-        for name, value in given.headers.items():
-            result.headers[name] = value
+        if given.digest is None:
+            return result
+        if not operation.writes:
+            return tags.tagged(request, result, given.digest)
+        result.headers["ETag"] = f'"{given.digest}"'
         return result
 
 
 def tagged(found: Declared, shown: Mapping[str, Any] | Text) -> Answer:
     """One resource, with the ETag that If-Match takes."""
-    return Answer(shown, headers={"ETag": f'"{found.digest}"'})
+    return Answer(shown, digest=found.digest)
 
 
 def _without_secrets(value: Any, path: tuple[str, ...] = ()) -> Any:

@@ -62,7 +62,7 @@ WORDS = {
 class Shape:
     """What one operation takes and answers. `request` and `answer` are names of schemas, "" for none; `sorts` what a list can
     be sorted by (() where it is no list); `changes`: it takes what every change does; `success`: another status than the
-    contract's first."""
+    contract's first; `tagged`: what is read has an ETag."""
 
     request: str = ""
     answer: str = ""
@@ -70,6 +70,7 @@ class Shape:
     query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     changes: bool = False
     success: int | None = None
+    tagged: bool = False
 
 
 @cache
@@ -101,7 +102,9 @@ def _shape(operation: Operation, said: Mapping[str, Any]) -> Shape:
     changes = bool(said.get("changes", operation.writes))
     if changes:
         query |= CHANGES
-    return Shape(said.get("request", ""), said.get("answer", ""), sorts, query, changes, said.get("success"))
+    return Shape(
+        said.get("request", ""), said.get("answer", ""), sorts, query, changes, said.get("success"), bool(said.get("tagged"))
+    )
 
 
 def parameters(shape: Shape, given: Mapping[str, Sequence[str]]) -> dict[str, Any]:

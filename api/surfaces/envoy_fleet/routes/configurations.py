@@ -115,7 +115,7 @@ def _shown(asked: Asked, one: Configured) -> Answer:
 
 
 def _tagged(active: Active, said: dict[str, Any]) -> Answer:
-    return Answer(said, headers={"ETag": f'"{active.digest}"'})
+    return Answer(said, digest=active.digest)
 
 
 def _static(asked: Asked, active: Active) -> Text | None:
