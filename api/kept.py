@@ -6,7 +6,7 @@ but the document, for which its digest, its file's blob and its number stand. No
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from itertools import zip_longest
 from operator import attrgetter
@@ -53,6 +53,12 @@ class Text:
 
     def __init__(self, text: bytes) -> None:
         self.text = text
+
+
+def joined(every: Sequence[Any]) -> Text | None:
+    """A list of parts, where all of them are JSON already."""
+    texts = [one.text for one in every if isinstance(one, Text)]
+    return Text(b"[" + b", ".join(texts) + b"]") if texts and len(texts) == len(every) else None
 
 
 def dumped(said: Any) -> bytes:

@@ -27,7 +27,7 @@ def believe(environ: dict[str, Any], trusted: Sequence[Network]) -> None:
     what stands there is a proxy of ours too. What stands before that anybody may have written.
     """
     peer = str(environ.get("REMOTE_ADDR", ""))
-    if not _within(peer, trusted):
+    if not trusted or not _within(peer, trusted):
         return
     hops = [one.strip() for one in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",")[-MOST_HOPS:]]
     while hops and _within(peer, trusted):

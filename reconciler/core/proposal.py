@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 import orjson
@@ -124,12 +125,18 @@ def checked(proposed: Proposed) -> Proposed:
 
 def ref_named(kind: str, tenant: str, name: str) -> Ref:
     """`kind` as it is, in lower case, or as many of them; raises Refused."""
-    kind = next((one for one in KINDS if kind in (one, one.lower(), plural(one))), "")
+    kind = _spellings().get(kind, "")
     if not kind:
         raise Refused("not-found", "there is no such kind", f"the kinds are {', '.join(KINDS)}")
     if not NAME.fullmatch(name) or not NAME.fullmatch(tenant):
         raise Refused("bad-name", "this is no name", "use lower-case letters, digits and `-` between them, at most 63")
     return Ref(kind, name, tenant)
+
+
+@cache
+def _spellings() -> Mapping[str, str]:
+    """Each way of naming a kind ⇒ the kind."""
+    return {word: one for one in KINDS for word in (one, one.lower(), plural(one))}
 
 
 def wanted(change: Change, now: Mapping[str, Any] | None) -> dict[str, Any] | None:

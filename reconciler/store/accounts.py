@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -99,12 +100,12 @@ class Accounts:
         """The one that such a question finds."""
         with self._database.reading("accounts") as connection:
             rows = question.rows(connection, **values)
-        return next(iter(kept_accounts(rows)), None)
+        return account(*rows)
 
     def every(self) -> tuple[KeptAccount, ...]:
         """By e-mail."""
         with self._database.reading("accounts") as connection:
-            return tuple(kept_accounts(connection.execute(WITH_ROLES.order_by(ACCOUNTS.c.email)).all()))
+            return tuple(_accounts(connection.execute(WITH_ROLES.order_by(ACCOUNTS.c.email)).all()))
 
     def put_status(self, email: str, status: Status) -> bool:
         """False where there is none. A disabled one is refused from its next request on, whatever it shows."""
@@ -195,7 +196,13 @@ def _id(connection: Connection, email: str) -> str | None:
     return connection.execute(select(ACCOUNTS.c.id).where(ACCOUNTS.c.email == email.lower())).scalar_one_or_none()
 
 
-def kept_accounts(rows: Any) -> list[KeptAccount]:
+@lru_cache(maxsize=1_000)
+def account(*rows: Any) -> KeptAccount | None:
+    """The first of these rows'. Made once of the same rows: they come with every request."""
+    return next(iter(_accounts(rows)), None)
+
+
+def _accounts(rows: Any) -> list[KeptAccount]:
     """One for each, with all its roles; what somebody has spoiled is nobody, and a role that is none is none."""
     found: dict[str, KeptAccount] = {}
     roles: dict[str, dict[str, str]] = {}

@@ -88,19 +88,12 @@ class Database:
         """One consistent view; inside a batch that has written, what it wrote is part of it."""
         return Reading(self, what)
 
-    @contextlib.contextmanager
-    def view(self) -> Iterator[None]:
+    def view(self) -> View:
         """All that this thread reads inside is read in one consistent view, which begins when it reads first.
 
         After what it writes itself meanwhile, another begins; and where `refresh` says so, which whoever waits for others does.
         """
-        view = View(self)
-        token = VIEW.set(view)
-        try:
-            yield
-        finally:
-            VIEW.reset(token)
-            view.end()
+        return View(self)
 
     def refresh(self) -> None:
         """What this thread reads from here on is as it is then. Until it reads, it holds nothing."""

@@ -83,7 +83,7 @@ class _Place:
 
     def of(self, given: dict[str, Any]) -> Any:
         value = given[self.name] if self.n < 0 else given[self.name][self.n]
-        return readable(value) if isinstance(value, str) and not (value.isascii() and "\0" not in value) else value
+        return value if not isinstance(value, str) or (value.isascii() and "\0" not in value) else readable(value)
 
 
 @dataclass(frozen=True, slots=True)

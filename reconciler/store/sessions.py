@@ -5,11 +5,13 @@ import hmac
 import secrets
 import uuid
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from reconciler.seams import Seams
-from reconciler.store.accounts import WITH_ROLES, KeptAccount, kept_accounts
+from reconciler.store.accounts import WITH_ROLES, KeptAccount, account
 from reconciler.store.database import Database
 from reconciler.store.logs import add, trim
 from reconciler.store.people_tables import ACCOUNTS, LOCKOUTS, SESSIONS, SIGNING_KEYS
@@ -91,7 +93,7 @@ class Sessions:
         # Not asked of the database: what is asked is the same each time then, and so is found by heart (readers.py).
         now = self.now()
         lasting = [row for row in rows if isinstance(row.until, float | int) and row.until > now]
-        return next(iter(kept_accounts(lasting)), None)
+        return account(*lasting)
 
     def refresh(self, id: str, secret: str) -> tuple[str, float] | None:
         """The next secret, and until when the session lasts; None where it is over.
@@ -185,10 +187,15 @@ class Sessions:
 
 
 def _keys(connection: Connection) -> tuple[SigningKey, ...]:
-    """One that somebody has spoiled is none."""
+    return _believed(*NEWEST_KEYS.rows(connection))
+
+
+@lru_cache(maxsize=8)
+def _believed(*rows: Any) -> tuple[SigningKey, ...]:
+    """One that somebody has spoiled is none. Made once of the same rows: they come with every request."""
     return tuple(
         SigningKey(row.id, bytes(row.key), float(row.at))
-        for row in NEWEST_KEYS.rows(connection)
+        for row in rows
         if isinstance(row.id, str)
         and isinstance(row.at, float | int)
         and isinstance(row.key, bytes | memoryview)

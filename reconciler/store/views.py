@@ -1,7 +1,7 @@
 """How the database is read: in a view of this thread's that is open already, in its batch, or for one question by itself."""
 
-from contextlib import AbstractContextManager, suppress
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -26,9 +26,18 @@ class Readable(Protocol):
 class View:
     """One thread's view of the database as it is at one moment: when it is first asked for its connection."""
 
+    __slots__ = ("_connection", "_token", "database")
+
     def __init__(self, database: Readable) -> None:
         self.database = database
         self._connection: Connection | None = None
+
+    def __enter__(self) -> None:
+        self._token: Token[View | None] = VIEW.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        VIEW.reset(self._token)
+        self.end()
 
     def connection(self) -> Connection:
         if self._connection is None:
@@ -44,8 +53,10 @@ class View:
             readers.drop(connection)
             return
         # There is nothing that could be lost with it, and all that was read is there.
-        with suppress(SQLAlchemyError):
+        try:
             readers.back(connection)
+        except SQLAlchemyError:
+            return
 
 
 class Reading:

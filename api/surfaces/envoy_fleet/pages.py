@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from api import cursors
-from api.kept import Text
+from api.kept import Text, joined
 from api.surfaces.envoy_fleet.wire import Invalid
 from reconciler.core.proposal import Refused
 from reconciler.store import Key, Window
@@ -76,10 +76,15 @@ def answer(asked: Paging, read: Read) -> dict[str, Any]:
     if asked.page:
         count = total or 0
         about = {"page": asked.page, "per_page": window.most, "total_pages": -(-count // window.most), "total_items": count}
-        return {"data": [one.shown for one in entries], "pagination": about}
+        return {"data": _shown(entries), "pagination": about}
     page, ends = cursors.cut(window, entries)
     told = {"next": ends.next or None, "previous": ends.previous or None, "has_more": bool(ends.next)}
-    return {"data": [one.shown for one in page], "cursor": told}
+    return {"data": _shown(page), "cursor": told}
+
+
+def _shown(entries: Sequence[Entry]) -> Text | list[Any]:
+    every = [one.shown for one in entries]
+    return joined(every) or every
 
 
 def of(items: Iterable[Entry]) -> Read:
