@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Connection, case, cast, collate, create_engine, event, func
+from sqlalchemy import JSON, ColumnElement, Connection, case, cast, collate, create_engine, event, func, inspect
 from sqlalchemy.engine import URL, Engine
 
 # How long to wait for another process that is writing: a hundred times what our longest transaction takes.
@@ -111,6 +111,10 @@ def _connecting(url: URL) -> dict[str, object]:
         "tcp_user_timeout": 2 * 1000 * SILENT_S,
     }
     return {name: value for name, value in ours.items() if name not in url.query}
+
+
+def has_table(connection: Connection, name: str) -> bool:
+    return bool(inspect(connection).has_table(name))
 
 
 def clock(connection: Connection) -> float | None:

@@ -5,6 +5,7 @@ one that is broken is started anew.
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from reconciler.core.readings import MINUTE_S, Reading, rolled
 from reconciler.seams import Seams
 from reconciler.store.database import StoreError, failing, understood
 from reconciler.store.questions import Question, found
+from reconciler.store.readers import Readers
 from reconciler.store.readings_rows import (
     FINER,
     MARKS,
@@ -69,8 +71,14 @@ class Readings:
         self.shown: str = self._dialect.shown(self._url)
         self._engine: Engine | None = None
         self._lock = threading.Lock()
+        # Connections that read, and which file they have opened; whoever reads never waits for who writes.
+        self._readers: Readers | None = None
+        self._read: object = None
+        self._opening = threading.Lock()
 
     def close(self) -> None:
+        if self._readers is not None:
+            self._readers.close()
         if self._engine is not None:
             self._engine.dispose()
 
@@ -215,14 +223,28 @@ class Readings:
     @contextlib.contextmanager
     def _reading(self, what: str) -> Iterator[Connection | None]:
         """None where nothing was ever written, or all of it was lost just now."""
-        if self._gone():
+        file = self._file()
+        if file is None:
             yield None
             return
         with self._failing(what):
             self._seams.point("readings.read", what)
-            with self._opened().connect().execution_options(convoy_writing=False) as connection:
-                connection.begin()
-                yield connection if inspect(connection).has_table(MARKS.name) else None
+            readers = self._lending(file)
+            connection = readers.lend()
+            try:
+                yield connection if self._dialect.has_table(connection, MARKS.name) else None
+            except BaseException:
+                readers.drop(connection)
+                raise
+            readers.back(connection)
+
+    def _lending(self, file: object) -> Readers:
+        with self._opening:
+            if self._readers is None or file != self._read:
+                if self._readers is not None:
+                    self._readers.close()
+                self._readers, self._read = Readers(self._opened(), self._dialect), file
+            return self._readers
 
     def _opened(self) -> Engine:
         if self._engine is None or self._gone():
@@ -231,7 +253,18 @@ class Readings:
         return self._engine
 
     def _gone(self) -> bool:
-        return self._url.get_backend_name() == "sqlite" and not Path(self._url.database or "").exists()
+        return self._file() is None
+
+    def _file(self) -> object:
+        """Which one it is: another may be in its place at any time, and while one is open no other is called as it is. None
+        where there is none."""
+        if self._url.get_backend_name() != "sqlite":
+            return ""
+        try:
+            found = os.stat(self._url.database or "")
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _failing(self, verb: str) -> contextlib.AbstractContextManager[None]:
         return failing(f"{verb} the readings in {self.shown}", self._dialect)

@@ -7,15 +7,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Connection, Text, case, cast, create_engine, event, func
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    case,
+    cast,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+
+from reconciler.store.questions import Question
 
 # How long to wait for another process that is writing: a hundred times what our longest transaction takes.
 BUSY_S = 10.0
 # Threads that ask at once; a connection that is opened anew asks the file for its schema again, and costs as much as an answer.
 CONNECTIONS = 64
+_SCHEMA = Table("sqlite_master", MetaData(), Column("name", Text))
+TABLE = Question(select(_SCHEMA.c.name).where(_SCHEMA.c.name == bindparam("table")))
 
 READING = {"convoy_writing": False, "convoy_held": True}
 WRITING = {"convoy_writing": True}
@@ -91,6 +110,11 @@ def ended(driver: Any) -> None:
         driver.rollback()
     except sqlite3.Error as error:
         raise DBAPIError("", None, error, hide_parameters=True) from error
+
+
+def has_table(connection: Connection, name: str) -> bool:
+    """Asked in words that are made once: SQLAlchemy would look through all of the schema each time."""
+    return bool(TABLE.rows(connection, table=name))
 
 
 def private(path: Path) -> None:

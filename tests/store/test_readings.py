@@ -192,6 +192,24 @@ def test_a_file_that_is_broken_is_started_anew(tmp_path: Path, clock: Clock, dam
         assert store.installation()
 
 
+def test_who_reads_finds_what_stands_there_now(tmp_path: Path, clock: Clock) -> None:
+    """Though it holds its connections: also of a file that another has begun anew in the place of the one that was read."""
+    place = Place(f"sqlite:///{tmp_path / 'convoy.db'}")
+    with contextlib.closing(Readings(place.url, clock)) as reader:
+        for n in range(1, 4):
+            with contextlib.closing(Readings(place.url, clock)) as writer:
+                writer.write({("Proxy/a", DAY + 60 * n): minute(n)}, {"n": n}, DAY + 60 * n + 60)
+                for _ in range(2):
+                    assert reader.latest(["Proxy/a"], 0) == {"Proxy/a": (DAY + 60 * n, minute(n))}
+                    assert reader.system() == {"n": n}
+                writer.write({("Proxy/b", DAY): minute(n)}, {"n": -n}, DAY + 60 * n + 60)
+                assert reader.latest(["Proxy/a", "Proxy/b"], 0).keys() == {"Proxy/a", "Proxy/b"}
+                assert reader.system() == {"n": -n}
+            for end in ("", "-wal", "-shm"):
+                Path(f"{file_of(place)}{end}").unlink(missing_ok=True)
+            assert reader.latest(["Proxy/a"], 0) == reader.system() == {}
+
+
 def test_one_that_is_full_gives_its_room_back(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is started anew rather than keep from others what is left; nothing else stops."""
     opened = sqlite_dialect.opened
