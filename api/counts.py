@@ -45,13 +45,15 @@ class Counts:
         )
         self._streams = Gauge("convoy_http_streams", "Open streams (WebSockets).", registry=registry)
         registry.register(_Lost(lost))
+        self._known: dict[tuple[str, str, str, int], tuple[Counter, Histogram]] = {}
 
     def answered(self, environ: Mapping[str, Any], status: int, seconds: float, answer: Iterable[bytes]) -> Iterable[bytes]:
         """One more request; what is returned is the answer, and ends a stream's count when that is closed."""
         surface, operation = environ["convoy.operation"][:2] if "convoy.operation" in environ else environ.get(RULE, (ROOT, ""))
         method = environ.get("REQUEST_METHOD", "")
-        self._requests.labels(surface, operation, method if method in METHODS else OTHER, f"{status // 100}xx").inc()
-        self._seconds.labels(surface).observe(seconds)
+        requests, took = self._labelled(surface, operation, method if method in METHODS else OTHER, status // 100)
+        requests.inc()
+        took.observe(seconds)
         # A 503 may also be the store's.
         if status == 429 or (status == 503 and LIMITED in environ):
             self._limited.labels(surface, str(status)).inc()
@@ -59,6 +61,13 @@ class Counts:
             return answer
         self._streams.inc()
         return ClosingIterator(answer, self._streams.dec)
+
+    def _labelled(self, surface: str, operation: str, method: str, class_: int) -> tuple[Counter, Histogram]:
+        """There are as many as the registry has: finding them there takes longer than counting."""
+        key = surface, operation, method, class_
+        if key not in self._known:
+            self._known[key] = self._requests.labels(surface, operation, method, f"{class_}xx"), self._seconds.labels(surface)
+        return self._known[key]
 
     def exposition(self) -> bytes:
         """What Prometheus scrapes."""

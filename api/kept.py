@@ -6,7 +6,7 @@ but the document, for which its digest, its file's blob and its number stand. No
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from itertools import zip_longest
 from operator import attrgetter
@@ -37,6 +37,16 @@ class Kept:
         """The same of one of a page, whose document is read only where it must be."""
         return self.under((show, row.said), lambda: show(row.declared))
 
+    def every(self, show: Callable[[Declared], Mapping[str, Any]], rows: Iterable[Row]) -> "Text":
+        """The same of all of these, as a list."""
+        rows = tuple(rows)
+        key = ("every", show, *(row.said for row in rows))
+        text = self._texts.get(key)
+        if text is None:
+            text = b"[" + b", ".join(self.of_row(show, row).text for row in rows) + b"]"
+            self._texts.put(key, text)
+        return Text(text)
+
     def under(self, key: tuple[Any, ...], make: Callable[[], Any]) -> "Text":
         """What is made of nothing but what stands in the key."""
         text = self._texts.get(key)
@@ -53,12 +63,6 @@ class Text:
 
     def __init__(self, text: bytes) -> None:
         self.text = text
-
-
-def joined(every: Sequence[Any]) -> Text | None:
-    """A list of parts, where all of them are JSON already."""
-    texts = [one.text for one in every if isinstance(one, Text)]
-    return Text(b"[" + b", ".join(texts) + b"]") if texts and len(texts) == len(every) else None
 
 
 def dumped(said: Any) -> bytes:

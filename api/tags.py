@@ -10,7 +10,11 @@ DIGEST_BYTES = 8
 
 
 def tagged(request: Request, result: Response, digest: str) -> Response:
-    """What a GET reads, with its ETag; 304 without it where the client says that it has it (RFC 9110, 13.1.2)."""
+    """With its ETag: what a change made of the document, or what a GET reads, which is 304 where the client says that it has
+    it (RFC 9110, 13.1.2)."""
+    if request.method not in ("GET", "HEAD"):
+        result.headers["ETag"] = f'"{digest}"'
+        return result
     said = hashlib.blake2b(result.get_data(), digest_size=DIGEST_BYTES).hexdigest()
     tag = f"{digest}{END}{said}"
     result.headers["ETag"] = f'"{tag}"'

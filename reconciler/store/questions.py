@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, insert
 from sqlalchemy.exc import DBAPIError
 
-from reconciler.store.readers import ANSWERS
+from reconciler.store.readers import answers
 from reconciler.store.tables import readable
 
 # Values in one statement; SQLite takes 32,766, PostgreSQL 32,767.
@@ -35,16 +35,16 @@ class Question:
 
     def rows(self, connection: Connection, **values: Any) -> list[Any]:
         """Tuples whose members have the columns' names, in a transaction that is open. Raises DBAPIError."""
-        answers = connection.get_execution_options().get(ANSWERS)
-        if answers is None:
+        known = answers(connection)
+        if known is None:
             return self._asked(connection, connection.connection.driver_connection, values)
         if AMONG in values:
             values[AMONG] = tuple(values[AMONG])
         asked = (self, *values.items())
-        rows = answers.get(asked)
+        rows = known.get(asked)
         if rows is None:
-            rows = self._asked(connection, answers.driver, values)
-            answers.put(asked, rows)
+            rows = self._asked(connection, known.driver, values)
+            known.put(asked, rows)
         return [*rows]
 
     def _asked(self, connection: Connection, driver: Any, values: dict[str, Any]) -> list[Any]:

@@ -18,30 +18,42 @@ ANSWERS = "convoy_answers"
 
 
 class Answers:
-    """Of one connection: what a question was answered with, in this state of the database and no other."""
+    """Of one connection: what a question was answered with, and what was made of that, in this state of the database and no
+    other. Nobody changes it."""
 
-    __slots__ = ("_left", "_rows", "_state", "driver")
+    __slots__ = ("_known", "_left", "_state", "driver")
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver
-        self._rows: dict[Any, list[Any]] = {}
+        self._known: dict[Any, Any] = {}
         self._left, self._state = MOST_CHARACTERS, None
 
     def seen(self, state: Any) -> None:
         """By the transaction that has just begun."""
         if state != self._state:
-            self._rows.clear()
+            self._known.clear()
             self._left, self._state = MOST_CHARACTERS, state
 
-    def get(self, asked: Any) -> list[Any] | None:
-        return self._rows.get(asked)
+    def get(self, asked: Any) -> Any:
+        """None where it is not known."""
+        return self._known.get(asked)
 
     def put(self, asked: Any, rows: list[Any]) -> None:
-        if len(rows) > LONGEST or len(self._rows) >= MOST_KNOWN:
-            return
-        self._left -= sum(len(one) for row in rows for one in row if isinstance(one, str | bytes))
-        if self._left >= 0:
-            self._rows[asked] = rows
+        if len(rows) <= LONGEST:
+            self.keep(asked, rows, sum(len(one) for row in rows for one in row if isinstance(one, str | bytes)))
+
+    def keep(self, asked: Any, answer: Any, characters: int) -> None:
+        """`characters` are in it."""
+        if len(self._known) < MOST_KNOWN:
+            self._left -= characters
+            if self._left >= 0:
+                self._known[asked] = answer
+
+
+def answers(connection: Connection) -> Answers | None:
+    """Of the transaction that is open there; None where nothing is known by heart."""
+    found: Answers | None = connection.get_execution_options().get(ANSWERS)
+    return found
 
 
 class Readers:

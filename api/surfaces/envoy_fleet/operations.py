@@ -3,7 +3,7 @@ and schemas/; a route gets what has been checked, and says what came of it."""
 
 import hashlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from reconciler.core.declared import Declared
 from reconciler.core.model import Ref
 from reconciler.core.proposal import Change, Refused
 from reconciler.core.values import is_secret
-from reconciler.store import Has, Which, Window
+from reconciler.store import Has, Row, Which, Window
 
 SURFACE = "envoy-fleet"
 # Who may ask: those who read, those who change, and these.
@@ -148,11 +148,12 @@ class Asked:
         has = tuple(Has(path, frozenset({text})) for path, text in fields.items())
         which = Which(kind, self.account.tenant, has=has)
 
-        def read(window: Window) -> tuple[list[pages.Entry], int | None]:
+        def read(window: Window) -> tuple[Sequence[Row], int | None]:
             page = self.reach.store.pages.page(which, window)
-            return [pages.Entry(one.key, one.tie, self.reach.kept.of_row(show, one)) for one in page.rows], page.total
+            return page.rows, page.total
 
-        return self.page(read)
+        asked = pages.paging(self.query, self.shape.sorts, TIMES)
+        return pages.answered(asked, read, partial(self.reach.kept.every, show))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +262,7 @@ class Operations:
         given = said if isinstance(said, Answer) else Answer(said)
         usual = 202 if request.environ.get("convoy.late") else shape.success or operation.success
         result = wire.answer(given.body, given.status or (204 if given.body is None else usual))
-        if given.digest is None:
-            return result
-        if not operation.writes:
-            return tags.tagged(request, result, given.digest)
-        result.headers["ETag"] = f'"{given.digest}"'
-        return result
+        return tags.tagged(request, result, given.digest) if given.digest is not None else result
 
 
 def tagged(found: Declared, shown: Mapping[str, Any] | Text) -> Answer:

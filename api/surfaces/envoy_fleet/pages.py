@@ -3,10 +3,10 @@ and goes meanwhile moves nothing."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from api import cursors
-from api.kept import Text, joined
+from api.kept import Text
 from api.surfaces.envoy_fleet.wire import Invalid
 from reconciler.core.proposal import Refused
 from reconciler.store import Key, Window
@@ -38,8 +38,10 @@ class Entry:
     shown: Mapping[str, Any] | Text
 
 
+One = TypeVar("One", bound=cursors.Entry)
 # Reads a window: its entries, and how many there are in all where that is asked.
-Read = Callable[[Window], tuple[Sequence[Entry], int | None]]
+Reads = Callable[[Window], tuple[Sequence[One], int | None]]
+Read = Reads[Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +73,20 @@ def paging(query: Mapping[str, Any], sorts: Sequence[str], numbers: Iterable[str
 
 
 def answer(asked: Paging, read: Read) -> dict[str, Any]:
+    return answered(asked, read, lambda entries: [one.shown for one in entries])
+
+
+def answered(asked: Paging, read: Reads[One], show: Callable[[Sequence[One]], Any]) -> dict[str, Any]:
+    """`show` makes of entries the list of what is said of them."""
     window = asked.window
     entries, total = read(window)
     if asked.page:
         count = total or 0
         about = {"page": asked.page, "per_page": window.most, "total_pages": -(-count // window.most), "total_items": count}
-        return {"data": _shown(entries), "pagination": about}
+        return {"data": show(entries), "pagination": about}
     page, ends = cursors.cut(window, entries)
     told = {"next": ends.next or None, "previous": ends.previous or None, "has_more": bool(ends.next)}
-    return {"data": _shown(page), "cursor": told}
-
-
-def _shown(entries: Sequence[Entry]) -> Text | list[Any]:
-    every = [one.shown for one in entries]
-    return joined(every) or every
+    return {"data": show(page), "cursor": told}
 
 
 def of(items: Iterable[Entry]) -> Read:
