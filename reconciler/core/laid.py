@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
+from reconciler.core.edition import Edition
+
 K = TypeVar("K")
 V = TypeVar("V")
 # So many changes are carried along before a new whole is made of them.
@@ -32,15 +34,10 @@ class Laid(Mapping[K, V]):
         # Nor is it made whole to say whether there is anything.
         return len(self._under) + sum((value is not None) - (key in self._under) for key, value in self._over.items())
 
-    def whole(self) -> dict[K, V]:
+    def whole(self) -> Edition[K, V]:
         """All of it; what is new comes last."""
-        result = dict(self._under)
-        for key, value in self._over.items():
-            if value is None:
-                result.pop(key, None)
-            else:
-                result[key] = value
-        return result
+        under = self._under if isinstance(self._under, Edition) else Edition(self._under)
+        return under.edited(self._over)
 
     def changed(self, changes: Mapping[K, V | None]) -> "Laid[K, V]":
         over = {**self._over, **changes}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pygit2
 from pygit2.enums import FileMode, ObjectType
 
+from reconciler.core.edition import Edition, differing
 from reconciler.core.layers import MOST_LAYERS
 from reconciler.core.model import Problem, Where
 from reconciler.git.layers import NoDirectory
@@ -40,21 +41,19 @@ class Listing:
     raw: bytes
     starts: list[int]
     children: dict[str, "Listing"] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
+    files: Edition[str, str] = field(default_factory=Edition)
     links: dict[str, str] = field(default_factory=dict)
     # What is wrong with names and kinds, and (a matter of content alone) with sizes.
     problems: dict[str, Problem] = field(default_factory=dict)
     sizes: dict[str, Problem] = field(default_factory=dict)
 
     def add(self, child: "Listing") -> None:
-        self.files.update(child.files)
+        """All of it but its files."""
         self.links.update(child.links)
         self.problems.update(child.problems)
         self.sizes.update(child.sizes)
 
     def drop(self, child: "Listing") -> None:
-        for path in child.files:
-            del self.files[path]
         for path in child.links:
             del self.links[path]
         for path in child.problems:
@@ -170,14 +169,22 @@ class Trees:
 
     def _patched(self, id: str, raw: bytes, prefix: str, old: Listing, edited: list[int], depth: int) -> Listing:
         """The old listing with other contents under the same names."""
-        listing = Listing(id, raw, old.starts, dict(old.children), dict(old.files), dict(old.links))
+        listing = Listing(id, raw, old.starts, dict(old.children), links=dict(old.links))
         listing.problems, listing.sizes = dict(old.problems), dict(old.sizes)
         self._spend(len(edited))
+        changes: dict[str, str | None] = {}
         for mode, name, blob in entries(raw, [old.starts[i] for i in edited]):
             path = prefix + name.decode("utf-8", "backslashreplace")
-            if mode == DIRECTORY and path in old.children:
-                listing.drop(old.children[path])
-            self._put(listing, prefix, kind(mode), name, blob, old, depth)
+            before = old.children.get(path) if kind(mode) == DIRECTORY else None
+            if before is None:
+                changes[path] = None
+                self._put(listing, prefix, kind(mode), name, blob, old, depth)
+            else:
+                listing.drop(before)
+                child = listing.children[path] = self._read(blob, path + "/", before, depth + 1)
+                listing.add(child)
+                changes.update((one, child.files.get(one)) for one in differing(before.files, child.files))
+        listing.files = old.files.edited({**changes, **listing.files})
         return listing
 
     def _put(self, listing: Listing, prefix: str, mode: bytes, name: bytes, id: str, old: Listing | None, depth: int) -> None:
@@ -202,6 +209,7 @@ class Trees:
                 child = self._read(id, path + "/", old.children.get(path) if old else None, depth + 1)
                 listing.children[path] = child
                 listing.add(child)
+                listing.files.update(child.files)
         elif problem is None and mode == LINK:
             listing.links[path] = id
         elif problem is None and mode != FILES[0]:
