@@ -13,8 +13,9 @@ from reconciler.core.proposal import Change, Proposed, Refused, read_body
 from reconciler.core.show_layout import harmless
 from reconciler.core.told import brought_back
 from reconciler.core.written import BY_HAND, Files, Made, made, together
+from reconciler.files import Parses
 from reconciler.git import Person, Source, SourceError, Tree
-from reconciler.load import BATCH, Loader, Parses
+from reconciler.load import BATCH, Loader
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Proposal, Store, StoreError

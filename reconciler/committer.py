@@ -18,8 +18,8 @@ from reconciler.bell import PROPOSED, Bell
 from reconciler.core.against import Answer, Question, answer_json
 from reconciler.core.proposal import Proposed, Refused, message, read_body
 from reconciler.core.show_layout import harmless
+from reconciler.files import Parses
 from reconciler.git import Branch, Conflict, Declined, Person, Source, SourceError, Tree, Words
-from reconciler.load import Parses
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Proposal, Store, StoreError

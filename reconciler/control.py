@@ -14,12 +14,13 @@ from reconciler.certificates import Certificates
 from reconciler.core.facts import FLEET, RETAINED, Order
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.model import Connected, FleetState
+from reconciler.files import Parses
 from reconciler.gate import Gates
 from reconciler.git import Source
 from reconciler.guards import Guards
 from reconciler.homes import Homes
 from reconciler.leader import Leader
-from reconciler.load import Loader, Parses
+from reconciler.load import Loader
 from reconciler.log import Log
 from reconciler.loop import Loop, View
 from reconciler.metrics import Metrics

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from reconciler.core.compile import Compiler, Locate, problem_of
+from reconciler.core.compile import Compiler
+from reconciler.core.compiling import Locate, problem_of
+from reconciler.core.edition import Edition, differing
 from reconciler.core.layers import ENVIRONMENT as ENVIRONMENT_FILE
 from reconciler.core.layers import among, declared, root_of
 from reconciler.core.model import FleetState, Problem, Ref, Where
 from reconciler.core.parse import Document, Parsed, locate, parse
 from reconciler.core.pinned import Then, then
 from reconciler.core.render import Renderer
-from reconciler.core.validate import Memo, Validated, ordered_problems, validate
+from reconciler.core.validate import Memo, Validated, by_file, ordered_problems, validate
+from reconciler.files import File, Parses, Written, placed
 from reconciler.git import Tree
 from reconciler.pack import Pack, Records
 from reconciler.pins import Past, Pins
@@ -47,37 +50,6 @@ class Loaded:
     documents: Mapping[Ref, Document] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file as it was in some revision; `size` is that of its documents in bytes."""
-
-    blob: str
-    parsed: Parsed
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a revision's files say, rendered. `ended`: with these Problems it makes no sense to look any further.
-
-    `unread` are the texts of what could not be read or rendered; `whole`: there is nothing of that kind.
-    """
-
-    documents: list[Document]
-    problems: list[Problem]
-    unread: list[bytes]
-    parsed: int
-    whole: bool
-    ended: bool = False
-
-
-class Parses:
-    """What files say, by blob id, for several Loaders: none parses what another has. Each may forget for all of them."""
-
-    def __init__(self) -> None:
-        self.blobs: dict[str, _File] = {}
-
-
 class Loader:
     """Remembers what files say by blob id: in memory, and below `cache_dir` if there is one. Not thread-safe.
 
@@ -88,7 +60,12 @@ class Loader:
         self._seams = seams
         self._pack = Pack(cache_dir, seams) if cache_dir is not None else None
         self._packed: Records | None = None
-        self._files: dict[str, _File] = {}
+        # The files of the last revision, what they say, which of them have something wrong with them, and their size in bytes.
+        self._tree = Tree("", {})
+        self._files: dict[str, File] = {}
+        self._documents: Edition[str, tuple[Document, ...]] = Edition()
+        self._faulty: dict[str, File] = {}
+        self._size = 0
         self._parses = parses or Parses()
         self._unsaved = 0
         self._memo = Memo()
@@ -107,28 +84,32 @@ class Loader:
 
     def know(self, blob: str, parsed: Parsed, size: int) -> None:
         """What a file of so many bytes says, from whoever has parsed it already."""
-        self._parses.blobs.setdefault(blob, _File(blob, parsed, size))
+        self._parses.blobs.setdefault(blob, File(blob, parsed, size))
         # Not all that is asked about comes to be loaded.
         self._forget(self._files)
 
     def render(self, tree: Tree, read: Read) -> Written:
         """The documents of this revision as they are after bases, variables and patches; raises what `read` raises."""
-        files, parsed, problems = self._all(tree, read)
-        problems = [*tree.problems, *problems]
-        documents = [document for file in files.values() for document in file.parsed.documents]
-        faulty = [file.parsed for file in files.values() if file.parsed.problems]
-        problems += [problem for one in faulty for problem in one.problems]
+        parsed, found = self._read_all(tree, read)
+        if found is not None:
+            return Written((), {}, [*tree.problems, found], [], parsed, whole=False)
+        faulty = [self._faulty[path].parsed for path in sorted(self._faulty)]
+        problems = [*tree.problems, *(problem for one in faulty for problem in one.problems)]
         unread = [text for one in faulty for text in one.unread]
         if not tree.layers:
-            return Written(documents, problems, unread, parsed, whole=not problems)
+            return Written(tree.files, self._documents, problems, unread, parsed, whole=not problems)
         if any(problem.where.file == environment_of(layer.root) for problem in problems for layer in tree.layers):
             # What nobody can read, or what is not there, says too little about all the rest.
-            return Written([], problems, unread, parsed, whole=False, ended=True)
-        rendering = self._renderer.render(tree.layers, documents)
-        ended = bool(rendering.problems) and not rendering.lost
-        whole = not problems and not rendering.problems
-        return Written(
-            list(rendering.documents), [*problems, *rendering.problems], [*unread, *rendering.lost], parsed, whole, ended
+            return Written((), {}, problems, unread, parsed, whole=False, ended=True)
+        written = Written(tree.files, self._documents, problems, unread, parsed, whole=not problems)
+        rendering = self._renderer.render(tree.layers, written.documents)
+        return replace(
+            written,
+            by_file=by_file(rendering.documents),
+            problems=[*problems, *rendering.problems],
+            unread=[*unread, *rendering.lost],
+            whole=written.whole and not rendering.problems,
+            ended=bool(rendering.problems) and not rendering.lost,
         )
 
     @property
@@ -148,7 +129,7 @@ class Loader:
         problems, parsed = written.problems, written.parsed
         if written.ended:
             return Loaded(None, ordered_problems(problems), parsed)
-        validated = validate(written.documents, self._memo, root=tree.roots, unread=written.unread)
+        validated = validate(written.by_file, self._memo, root=tree.roots, unread=written.unread)
         problems += validated.problems
         if problems and not tree.layers:
             problems = misplaced(written.documents) or problems
@@ -164,38 +145,49 @@ class Loader:
             return Loaded(None, ordered_problems(problems), parsed)
         return Loaded(compiled.fleet, (), parsed, validated.documents)
 
-    def _all(self, tree: Tree, read: Read) -> tuple[dict[str, _File], int, list[Problem]]:
-        """Every document file of the tree, by path; how many were parsed for it; and what is wrong with their number."""
-        files: dict[str, _File] = {}
+    def _read_all(self, tree: Tree, read: Read) -> tuple[int, Problem | None]:
+        """Know what every document file of the tree says; how many were parsed for it, and what is wrong with their number."""
+        changes: dict[str, File | None] = {}
         unknown: dict[str, list[str]] = {}
-        known = self._files
-        roots = tree.roots
-        for path, blob in tree.files.items():
-            file = known.get(path)
-            if file is not None and file.blob == blob:
-                files[path] = file
-            elif is_document(path, root_of(path, roots)):
+        known, roots, size, count = self._files, tree.roots, self._size, 0
+        same = self._tree.roots == roots
+        for path in differing(self._tree.files, tree.files) if same else known.keys() | tree.files.keys():
+            blob, file = tree.files.get(path), known.get(path)
+            if file is not None and file.blob != blob:
+                changes[path] = None
+                size -= file.size
+            if blob is not None and (file is None or file.blob != blob) and is_document(path, root_of(path, roots)):
                 unknown.setdefault(blob, []).append(path)
-        if not unknown:
-            self._files = files
-            return files, 0, []
-        count, size = 0, sum(file.size for file in files.values())
         for blobs in _batches(list(unknown)):
             found, parsed = self._read(blobs, unknown, read)
             count += parsed
             for blob in blobs:
                 for path in unknown[blob]:
-                    files[path] = _placed(found[blob], path)
+                    changes[path] = placed(found[blob], path)
                     size += found[blob].size
             if size > LARGEST_FLEET:
                 what = f"the fleet's documents are more than {LARGEST_FLEET} bytes together"
-                return {}, count, [Problem(Where(tree.root or "."), what, "split it into several fleets")]
-        # In the order of the tree, as if every file were new.
-        files = {path: files[path] for path in tree.files if path in files}
-        self._remember(files, unknown, count)
-        return files, count, []
+                return count, Problem(Where(tree.root or "."), what, "split it into several fleets")
+        self._become(tree, changes, size)
+        if unknown:
+            self._remember(unknown, count)
+        return count, None
 
-    def _read(self, blobs: list[str], paths: Mapping[str, list[str]], read: Read) -> tuple[dict[str, _File], int]:
+    def _become(self, tree: Tree, changes: Mapping[str, File | None], size: int) -> None:
+        documents: dict[str, tuple[Document, ...] | None] = {}
+        for path, file in changes.items():
+            self._files.pop(path, None)
+            self._faulty.pop(path, None)
+            documents[path] = file.parsed.documents if file is not None else None
+            if file is not None:
+                self._files[path] = file
+            if file is not None and file.parsed.problems:
+                self._faulty[path] = file
+        self._tree, self._size = tree, size
+        if documents:
+            self._documents = self._documents.edited(documents)
+
+    def _read(self, blobs: list[str], paths: Mapping[str, list[str]], read: Read) -> tuple[dict[str, File], int]:
         """These blobs, each as the file of some path, and how many of them had to be parsed."""
         known = self._parses.blobs
         found = {blob: known[blob] for blob in blobs if blob in known}
@@ -205,15 +197,15 @@ class Loader:
         for blob in missing:
             documents = self._packed.documents(blob, paths[blob][0]) if self._packed else None
             if documents is not None:
-                found[blob] = _File(blob, Parsed(documents), sum(len(one.raw) for one in documents))
+                found[blob] = File(blob, Parsed(documents), sum(len(one.raw) for one in documents))
         missing = [blob for blob in missing if blob not in found]
         if missing:
             for blob, text in read(missing).items():
-                found[blob] = _File(blob, parse(paths[blob][0], blob, text), len(text))
+                found[blob] = File(blob, parse(paths[blob][0], blob, text), len(text))
         return found, len(missing)
 
-    def _remember(self, files: dict[str, _File], new: Mapping[str, list[str]], parsed: int) -> None:
-        self._files = files
+    def _remember(self, new: Mapping[str, list[str]], parsed: int) -> None:
+        files = self._files
         self._packed = Records(b"")
         self._parses.blobs.update((blob, files[paths[0]]) for blob, paths in new.items())
         self._forget(files)
@@ -222,7 +214,7 @@ class Loader:
             self._pack.save({file.blob: file.parsed.documents for file in files.values() if not file.parsed.problems})
             self._unsaved = 0
 
-    def _forget(self, files: Mapping[str, _File]) -> None:
+    def _forget(self, files: Mapping[str, File]) -> None:
         """All but these, when there is much else."""
         if len(self._parses.blobs) > 2 * len(files) + 1000:
             # Another mapping, not this one emptied: somebody may be looking into it.
@@ -248,16 +240,6 @@ def is_document(path: str, root: str) -> bool:
     """Whether a path of the tree holds documents: the right ending, and nothing hidden below the fleet's directory."""
     below = path[len(root) :]
     return below.endswith(DOCUMENT_ENDINGS) and not below.startswith(".") and "/." not in below
-
-
-def _placed(file: _File, path: str) -> _File:
-    """The same file at this path: what it says is the same, only where it says so is not."""
-    parsed = file.parsed
-    if all(one.source.file == path for one in parsed.documents) and all(one.where.file == path for one in parsed.problems):
-        return file
-    documents = tuple(replace(one, source=replace(one.source, file=path)) for one in parsed.documents)
-    problems = tuple(replace(one, where=replace(one.where, file=path)) for one in parsed.problems)
-    return replace(file, parsed=Parsed(documents, problems, parsed.unread))
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, SEAL, TELL, AskErr
 from reconciler.committer import Committer, Desk
 from reconciler.core.kinds.settings import Retention
 from reconciler.core.model import FleetState, settings_of
+from reconciler.files import Parses
 from reconciler.git import Source
-from reconciler.load import Parses
 from reconciler.log import Log
 from reconciler.loop import Loop
 from reconciler.metrics import Metrics

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from reconciler import load as load_module
 from reconciler import pack
 from reconciler.core.model import Problem, Ref, Where
+from reconciler.files import Parses
 from reconciler.git import SourceError, Tree
-from reconciler.load import Loaded, Loader, Parses
+from reconciler.load import Loaded, Loader
 from reconciler.seams import Seams
 
 HOST = "apiVersion: convoy/v1\nkind: Host\nmetadata: {name: local}\n"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core.circles import circles, drawn
 from reconciler.core.envelope import Checked, Key
+from reconciler.core.kinds.container import Container
 from reconciler.core.kinds.spec import Reference
 from reconciler.core.model import DEFAULT_TENANT, Ref, Where
 from reconciler.core.near import did_you_mean, listing
@@ -21,6 +22,8 @@ NAME = ("metadata", "name")
 MOST_SHOWN = 8
 # Kinds that decide which ports are taken where, besides workloads.
 PORTS = frozenset({"Host", "ProxyGroup", "Proxy", "Configuration", "VirtualHost"})
+# Kinds of which one that comes or goes is everybody's business: there is one of it, or its name is taken for all tenants.
+EVERYBODYS = frozenset({"Settings", "Host"})
 WORD = re.compile(rb"[a-z0-9][-a-z0-9]*")
 
 
@@ -32,13 +35,16 @@ MOST_GUESSES = 1000
 class Named:
     """Every name there is, of sound and of broken documents, and who had it first."""
 
-    first: Mapping[Key, Pair]
+    first: dict[Key, Pair]
     # Words of documents that could not be read: what they declare is not known, so nothing they hold is called missing.
     unread: frozenset[str] = frozenset()
     # Which kinds name which; whether any of them can name itself over others; whether any workload has a fixed port.
     between: Mapping[str, frozenset[str]] = field(default_factory=dict)
     circular: frozenset[str] = frozenset()
     fixed: bool = False
+    # How many times each is named, there or not, as something that is needed or waited for; and uids that are written down.
+    mentioned: dict[Key, int] = field(default_factory=dict)
+    uids: set[str] = field(default_factory=set)
     guesses_left: int = MOST_GUESSES
     _names: dict[tuple[tuple[str, ...], str], list[str]] = field(default_factory=dict)
 
@@ -52,6 +58,77 @@ class Named:
 
     def tenants(self, kinds: tuple[str, ...], name: str) -> list[str]:
         return sorted({owner for kind, owner, other in self.first if other == name and kind in kinds})
+
+    def unaffected(self, gone: Mapping[Key, Pair], new: Mapping[Key, Pair]) -> bool:
+        """Whether nothing between documents can be wrong once these are gone and those are there instead.
+
+        Only ever true in a fleet without Problems.
+        """
+        if self.circular or not all(self._fits(key, gone.get(key), checked) for key, (_, checked) in new.items()):
+            return False
+        vanished = gone.keys() - new.keys()
+        if any(key[0] in EVERYBODYS or (self.fixed and key[0] in PORTS) for key in vanished):
+            return False
+        written = [checked.uid for _, checked in new.values() if checked.uid is not None]
+        taken = self.uids - {checked.uid for _, checked in gone.values()} if written else set()
+        if len(set(written)) < len(written) or not taken.isdisjoint(written):
+            return False
+        left = {key: self.mentioned.get(key, 0) for key in vanished}
+        for pairs, step in ((gone, -1), (new, 1)):
+            for key in (key for _, checked in pairs.values() for key in mentions(checked) if key in left):
+                left[key] += step
+        if any(left.values()):
+            return False
+        for _, checked in new.values():
+            for keys in checked.needs:
+                if not any(key in new or (key in self.first and key not in vanished) for key in keys):
+                    return False
+        return True
+
+    def _fits(self, key: Key, before: Pair | None, now: Checked) -> bool:
+        """Whether this one document can be told by itself to clash with no other."""
+        kind = key[0]
+        if now.fixed or (self.fixed and kind in PORTS):
+            return False
+        if not self.between.get(kind, frozenset()).issuperset(now.names_kinds):
+            return False
+        if before is None:
+            return key not in self.first and kind not in EVERYBODYS and not now.waits_for and not now.hook
+        was = before[1]
+        return not was.fixed and (was.waits_for, was.hook, registered(was)) == (now.waits_for, now.hook, registered(now))
+
+    def became(self, gone: Mapping[Key, Pair], new: Mapping[Key, Pair]) -> None:
+        for key, (_, checked) in gone.items():
+            del self.first[key]
+            self.uids.discard(checked.uid or "")
+            for name in mentions(checked):
+                self.mentioned[name] -= 1
+                if not self.mentioned[name]:
+                    del self.mentioned[name]
+        for key, pair in new.items():
+            self.first[key] = pair
+            self.count(pair[1])
+        self._names.clear()
+
+    def count(self, checked: Checked) -> None:
+        if checked.uid is not None:
+            self.uids.add(checked.uid)
+        for name in mentions(checked):
+            self.mentioned[name] = self.mentioned.get(name, 0) + 1
+
+
+def mentions(checked: Checked) -> Iterator[Key]:
+    """All that it names, what it waits for among it."""
+    for keys in checked.needs:
+        yield from keys
+    for need in checked.waits_for:
+        yield need.kind, need.tenant, need.name
+
+
+def registered(checked: Checked) -> bool:
+    """Whether it runs without Convoy."""
+    spec = checked.resource.spec if checked.resource else None
+    return isinstance(spec, Container) and spec.registered
 
 
 def named(pairs: Iterable[Pair], unread: Iterable[bytes]) -> tuple[Named, list[tuple[Pair, Pair]]]:
@@ -77,22 +154,10 @@ def named(pairs: Iterable[Pair], unread: Iterable[bytes]) -> tuple[Named, list[t
     edges = {kind: frozenset(others) for kind, others in between.items()}
     circular = frozenset(kind for kind in edges if _reaches(edges, kind))
     words = frozenset(word.decode() for raw in unread for word in WORD.findall(raw))
-    return Named(first, words, edges, circular, fixed), twice
-
-
-def unaffected(was: Checked, now: Checked, names: Named) -> bool:
-    """Whether nothing between documents can have become wrong when one of them was edited from `was` to `now`.
-
-    Only ever true in a fleet without Problems, and for the same name and uid.
-    """
-    kind = now.ref.kind if now.ref else ""
-    if names.circular or was.fixed or now.fixed or (names.fixed and kind in PORTS):
-        return False
-    if (was.waits_for, was.hook) != (now.waits_for, now.hook):
-        return False
-    if not names.between.get(kind, frozenset()).issuperset(now.names_kinds):
-        return False
-    return all(any(key in names.first for key in keys) for keys in now.needs)
+    names = Named(first, words, edges, circular, fixed)
+    for _, checked in first.values():
+        names.count(checked)
+    return names, twice
 
 
 def taken_twice(twice: Iterable[tuple[Pair, Pair]], locate: Locate) -> Iterator[Found]:

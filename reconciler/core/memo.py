@@ -1,8 +1,9 @@
 """Memo: what was made of which documents, so that a revision costs what changed in it and not what it holds."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
+from reconciler.core.edition import differing
 from reconciler.core.model import Ref, Resource
 
 T = TypeVar("T")
@@ -19,30 +20,38 @@ class Memo:
     """
 
     def __init__(self) -> None:
+        # The documents of the last revision, each as the object that it was first.
+        self.documents: dict[Ref, Resource] = {}
+        self._given: Mapping[Ref, Resource] = {}
         self._made: dict[tuple[Hashable, ...], tuple[Inputs, Any]] = {}
-        self._last: dict[Hashable, tuple[Inputs, object, Any]] = {}
-        self._resources: dict[int, Resource] = {}
-        self._before: dict[int, Resource] = {}
-        self._by_ref: dict[Ref, Resource] = {}
-        self._beside: dict[int, Resource] = {}
+        self._last: dict[Hashable, tuple[Inputs, Any]] = {}
         self._sweep_at = FEWEST_SWEPT
 
-    def same(self, resources: Iterable[Resource], beside: Iterable[Resource] = ()) -> list[Resource]:
-        """A new revision: its resources, each as the object it was in the last one if it says the same at the same place.
+    def same(
+        self, resources: Mapping[Ref, Resource], beside: Iterable[Resource] = ()
+    ) -> dict[Ref, tuple[Resource | None, Resource | None]]:
+        """A new revision: what stands for another document than in the last one, with both.
 
-        `beside` are others that it is made of, the same objects as long as they say the same.
+        Each is the object that it was if it says the same at the same place. `beside` are others that the revision is made of,
+        the same objects as long as they say the same.
         """
-        before, by_ref = self._resources, self._by_ref
-        result = [before.get(id(one)) or _alike(one, by_ref) for one in resources]
-        self._before, self._resources = before, {id(one): one for one in result}
-        self._beside = {id(one): one for one in beside}
-        for gone in before.keys() - self._resources.keys():
-            by_ref.pop(before[gone].ref, None)
-        for new in self._resources.keys() - before.keys():
-            by_ref[self._resources[new].ref] = self._resources[new]
+        changes: dict[Ref, tuple[Resource | None, Resource | None]] = {}
+        for ref in differing(self._given, resources):
+            old, new = self.documents.get(ref), resources.get(ref)
+            if new is not None and old is not None and _alike(new, old):
+                continue
+            if new is not old:
+                changes[ref] = old, new
+        for ref, (_, new) in changes.items():
+            if new is None:
+                del self.documents[ref]
+            else:
+                self.documents[ref] = new
+        self._given = resources
         if len(self._made) + len(self._last) > self._sweep_at:
-            self._sweep()
-        return result
+            before = (old for old, _ in changes.values() if old is not None)
+            self._sweep({id(None), *map(id, self.documents.values()), *map(id, before), *map(id, beside)})
+        return changes
 
     def kept(self, what: str, inputs: Inputs, make: Callable[[], T]) -> T:
         """What `make` gave for these few documents, or gives now."""
@@ -53,18 +62,14 @@ class Memo:
             found = self._made[key] = (inputs, make())
         return cast(T, found[1])
 
-    def last(self, what: Hashable, inputs: Inputs, make: Callable[[], T], beside: object = None) -> T:
-        """What `make` gave for these many documents, if they are the same as the last time, or gives now.
-
-        `beside`: what else it is made of, compared by identity.
-        """
+    def last(self, what: Hashable, inputs: Inputs, make: Callable[[], T]) -> T:
+        """What `make` gave for these many documents, if they are the same as the last time, or gives now."""
         found = self._last.get(what)
-        if found is None or found[1] is not beside or found[0] != inputs:
-            found = self._last[what] = (inputs, beside, make())
-        return cast(T, found[2])
+        if found is None or found[0] != inputs:
+            found = self._last[what] = (inputs, make())
+        return cast(T, found[1])
 
-    def _sweep(self) -> None:
-        live = self._resources.keys() | self._before.keys() | self._beside.keys() | {id(None)}
+    def _sweep(self, live: set[int]) -> None:
         for results in (self._made, self._last):
             dead = [key for key, found in results.items() if not live.issuperset(map(id, found[0]))]
             for key in dead:
@@ -72,14 +77,10 @@ class Memo:
         self._sweep_at = max(FEWEST_SWEPT, 2 * (len(self._made) + len(self._last)))
 
 
-def _alike(resource: Resource, known: dict[Ref, Resource]) -> Resource:
-    old = known.get(resource.ref)
-    if (
-        old is None
-        or old.digest != resource.digest
-        or old.source != resource.source
-        or old.layers != resource.layers
-        or old.uid != resource.uid
-    ):
-        return resource
-    return old
+def _alike(resource: Resource, old: Resource) -> bool:
+    return (
+        old.digest == resource.digest
+        and old.source == resource.source
+        and old.layers == resource.layers
+        and old.uid == resource.uid
+    )

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from reconciler.core.kinds.document import Hook
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.kinds.spec import Run, Spec
+from reconciler.core.laid import Laid
 
 # Nouns as well, and asked for here with the others.
 from reconciler.core.refs import DEFAULT_TENANT as DEFAULT_TENANT
@@ -80,15 +81,18 @@ class FleetState:
     traffic: Mapping[Ref, Mapping[str, Mapping[str, "XdsResource"]]] = field(default_factory=dict)
 
     def of(self, kind: str) -> Iterator[Resource]:
-        return iter(self._kinds.get(kind, ()))
+        found = self.kinds.get(kind, {})
+        if isinstance(found, Laid):
+            found = self.kinds[kind] = found.whole()
+        return iter(found.values())
 
     @cached_property
-    def _kinds(self) -> Mapping[str, list[Resource]]:
+    def kinds(self) -> dict[str, Mapping[Ref, Resource]]:
         """Asked for dozens of times in a round, of thousands of resources."""
-        found: dict[str, list[Resource]] = {}
+        found: dict[str, dict[Ref, Resource]] = {}
         for ref, resource in self.resources.items():
-            found.setdefault(ref.kind, []).append(resource)
-        return found
+            found.setdefault(ref.kind, {})[ref] = resource
+        return {**found}
 
 
 def settings_of(fleet: FleetState) -> Settings:

@@ -1,6 +1,6 @@
 """What Proxies are pinned to: a Configuration as some commit declares it, or why there is none."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -40,12 +40,12 @@ def then(documents: Iterable[Document], roots: str | tuple[str, ...], problems: 
     return Then(declared, next(iter(problems), None))
 
 
-def pins(resources: Mapping[Ref, Resource]) -> Iterator[tuple[Resource, Ref, str]]:
-    """Every pinned Proxy, the Configuration it is pinned to, and the commit, in the order of their names."""
-    for ref in sorted(ref for ref in resources if ref.kind == "Proxy"):
-        spec = cast(Proxy, resources[ref].spec)
-        if spec.revision and spec.configuration:
-            yield resources[ref], Ref(KIND, spec.configuration, ref.tenant), spec.revision
+def pin(proxy: Resource) -> tuple[Ref, str] | None:
+    """The Configuration that a Proxy is pinned to, and the commit."""
+    spec = proxy.spec
+    if not isinstance(spec, Proxy) or not spec.revision or not spec.configuration:
+        return None
+    return Ref(KIND, spec.configuration, proxy.ref.tenant), spec.revision
 
 
 def as_then(ref: Ref, revision: str, known: Then) -> Resource | Fault:

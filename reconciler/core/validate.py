@@ -1,11 +1,14 @@
 """Documents ⇒ typed resources, or every Problem there is, each at its line and column."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from reconciler.core import across, waits
 from reconciler.core.across import Pair
-from reconciler.core.envelope import Checked, check, hinted, tenant_of
+from reconciler.core.edition import Edition, differing
+from reconciler.core.envelope import Checked, Key, check, hinted, tenant_of
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.spec import Spec
 from reconciler.core.layers import root_of
@@ -17,6 +20,12 @@ from reconciler.core.ports import clashes
 MOST_PROBLEMS = 1000
 # A place costs reading a document again; past this many Problems, the document's first line must do.
 MOST_PLACES = 2 * MOST_PROBLEMS
+# Of so many edits, or one in ten documents, it is found out one by one what they concern; of more, all are looked at.
+FEW = 16
+
+# Path ⇒ the documents of that file.
+ByFile = Mapping[str, Sequence[Document]]
+_place, _start = attrgetter("source.file", "source.start"), attrgetter("source.start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +35,42 @@ class Validated:
     `whole`: every document is a resource, so whatever is not among them is really not declared.
     """
 
-    resources: Mapping[Ref, Resource]
+    resources: Edition[Ref, Resource]
     problems: tuple[Problem, ...]
-    documents: Mapping[Ref, Document]
+    documents: "Documents"
     whole: bool
+
+
+class Documents(Mapping[Ref, Document]):
+    """What each resource is made from: found in its file where that is asked for, so that keeping it costs nothing."""
+
+    __slots__ = ("_by_file", "_every", "_resources")
+
+    def __init__(self, resources: Mapping[Ref, Resource], by_file: ByFile) -> None:
+        self._resources, self._by_file = resources, by_file
+        self._every: dict[Ref, Document] | None = None
+
+    def __getitem__(self, ref: Ref) -> Document:
+        source = self._resources[ref].source
+        documents = self._by_file[source.file]
+        return documents[bisect_left(documents, source.start, key=_start)]
+
+    def __iter__(self) -> Iterator[Ref]:
+        return iter(self._resources)
+
+    def __len__(self) -> int:
+        return len(self._resources)
+
+    def values(self) -> ValuesView[Document]:
+        return self._whole().values()
+
+    def items(self) -> ItemsView[Ref, Document]:
+        return self._whole().items()
+
+    def _whole(self) -> dict[Ref, Document]:
+        if self._every is None:
+            self._every = {ref: self[ref] for ref in self}
+        return self._every
 
 
 @dataclass(slots=True)
@@ -37,7 +78,7 @@ class Memo:
     """What the last call found out. A document that is the same object is not checked again."""
 
     checked: dict[Document, Checked] = field(default_factory=dict)
-    given: list[Document] = field(default_factory=list)
+    given: ByFile = field(default_factory=dict)
     # What the last call was told besides documents, and what came of it; None when there were Problems.
     circumstances: tuple[object, ...] = ()
     sound: Validated | None = None
@@ -45,7 +86,7 @@ class Memo:
 
 
 def validate(
-    documents: Iterable[Document],
+    documents: Iterable[Document] | ByFile,
     memo: Memo | None = None,
     *,
     root: str | tuple[str, ...] = "",
@@ -56,30 +97,37 @@ def validate(
 
     `root` is the fleet's directory, "" or ending in "/", or those of all layers of an environment; `unread` are texts of the
     fleet that could not be parsed or rendered.
-    The order of the documents makes no difference. With the `memo` of the last call, the cost follows what changed.
+    The order of the documents makes no difference. With the `memo` of the last call, the cost follows what changed; and
+    with an Edition of their files, what is as it was is not even looked at.
     """
     memo = memo or Memo()
-    given, unread = list(documents), tuple(unread)
+    given, unread = documents if isinstance(documents, Mapping) else by_file(documents), tuple(unread)
     circumstances = (root, unread, kinds)
-    edited = _edited(given, memo, root, kinds) if memo.sound and memo.circumstances == circumstances else None
-    if edited is not None:
-        memo.given, memo.sound = given, edited
-    else:
+    result = _edited(given, memo, root, kinds) if memo.sound and memo.circumstances == circumstances else None
+    if result is None:
         memo.sound = None
         memo.names, result = _whole(given, memo, root, unread, kinds)
-        memo.given, memo.circumstances = given, circumstances
-        memo.sound = result if result.whole and not result.problems else None
-        edited = result
-    if len(memo.checked) > 2 * len(given) + 1000:
-        memo.checked = {document: memo.checked[document] for document in given}
-    return edited
+        memo.circumstances = circumstances
+    if len(memo.checked) > 2 * len(result.resources) + 1000:
+        memo.checked = {document: memo.checked[document] for document in result.documents.values()}
+    memo.given, memo.sound = given, result if result.whole and not result.problems else None
+    return result
+
+
+def by_file(documents: Iterable[Document]) -> ByFile:
+    """In each file in the order of their lines."""
+    found: dict[str, list[Document]] = {}
+    for document in documents:
+        found.setdefault(document.source.file, []).append(document)
+    return {file: sorted(some, key=_start) for file, some in found.items()}
 
 
 def _whole(
-    given: list[Document], memo: Memo, root: str | tuple[str, ...], unread: tuple[bytes, ...], kinds: Mapping[str, type[Spec]]
+    given: ByFile, memo: Memo, root: str | tuple[str, ...], unread: tuple[bytes, ...], kinds: Mapping[str, type[Spec]]
 ) -> tuple[across.Named, Validated]:
     """Everything, from every document."""
-    pairs = [(document, _checked(document, memo, root, kinds)) for document in sorted(given, key=_place)]
+    every = sorted((document for some in given.values() for document in some), key=_place)
+    pairs = [(document, _checked(document, memo, root, kinds)) for document in every]
     nameless = [document.raw for document, checked in pairs if checked.ref is None]
     names, twice = across.named(pairs, [*unread, *nameless])
     places = _Places()
@@ -91,31 +139,52 @@ def _whole(
     sound = [
         (checked.resource, document) for document, checked in pairs if checked.resource is not None and document not in later
     ]
-    resources = {resource.ref: resource for resource, _ in sound}
-    sources = dict(zip(resources, [document for _, document in sound], strict=True))
-    return names, Validated(resources, ordered_problems(problems), sources, len(sound) == len(pairs))
+    resources = Edition((resource.ref, resource) for resource, _ in sound)
+    documents = Documents(resources, given)
+    return names, Validated(resources, ordered_problems(problems), documents, len(sound) == len(pairs))
 
 
-def _edited(
-    given: list[Document], memo: Memo, root: str | tuple[str, ...], kinds: Mapping[str, type[Spec]]
-) -> Validated | None:
-    """The last result with some documents edited; None when that takes a look at all of them."""
+def _edited(given: ByFile, memo: Memo, root: str | tuple[str, ...], kinds: Mapping[str, type[Spec]]) -> Validated | None:
+    """The last result with some documents edited, gone or new; None when that takes a look at all of them."""
     before = memo.sound
-    if before is None or len(given) != len(memo.given):
+    if before is None:
         return None
-    changed = [(old, new) for old, new in zip(memo.given, given, strict=True) if old is not new]
-    if len(changed) > len(given) // 10 + 1:
-        return None
-    resources, documents = dict(before.resources), dict(before.documents)
-    for old, new in changed:
-        was, now = memo.checked[old], _checked(new, memo, root, kinds)
-        # Same thing in the same place of the same file, with nothing about it that others could clash with.
-        alike = was.ref == now.ref and was.uid == now.uid and old.source.file == new.source.file
-        if now.resource is None or not alike or not across.unaffected(was, now, memo.names):
+    gone: dict[Key, Pair] = {}
+    come: dict[Key, Pair] = {}
+    for path in differing(memo.given, given):
+        old, new = memo.given.get(path, ()), given.get(path, ())
+        kept = set(old).intersection(new)
+        gone.update(_pairs([one for one in old if one not in kept], memo, root, kinds))
+        fresh = [one for one in new if one not in kept]
+        pairs = _pairs(fresh, memo, root, kinds)
+        if len(pairs) < len(fresh) or not come.keys().isdisjoint(pairs):
             return None
-        resources[now.resource.ref] = now.resource
-        documents[now.resource.ref] = new
-    return Validated(resources, (), documents, True)
+        come.update(pairs)
+    if max(len(gone), len(come)) > FEW + len(before.resources) // 10 or not memo.names.unaffected(gone, come):
+        return None
+    memo.names.became(gone, come)
+    vanished = dict.fromkeys(Ref(kind, name, tenant) for kind, tenant, name in gone.keys() - come.keys())
+    edited = {checked.resource.ref: checked.resource for _, checked in come.values() if checked.resource is not None}
+    resources = before.resources.edited({**vanished, **edited})
+    if _order(gone) != _order(come):
+        # Something has come, gone or moved: all are in the order of files and lines again.
+        places = zip(map(_place, resources.values()), resources, strict=True)
+        order = [ref for _, ref in sorted(places)]
+        resources = before.resources.reordered(zip(order, map(resources.__getitem__, order), strict=True), {*vanished, *edited})
+    return Validated(resources, (), Documents(resources, given), True)
+
+
+def _pairs(
+    documents: list[Document], memo: Memo, root: str | tuple[str, ...], kinds: Mapping[str, type[Spec]]
+) -> dict[Key, Pair]:
+    """Of those that are sound by themselves, in the order of their lines; of two of one name the last."""
+    pairs = ((one, _checked(one, memo, root, kinds)) for one in sorted(documents, key=_place))
+    refs = ((checked.resource.ref, (one, checked)) for one, checked in pairs if checked.resource is not None)
+    return {(ref.kind, ref.tenant, ref.name): pair for ref, pair in refs}
+
+
+def _order(pairs: Mapping[Key, Pair]) -> list[tuple[Key, str]]:
+    return sorted(((key, document.source.file) for key, (document, _) in pairs.items()), key=lambda one: one[1])
 
 
 def ordered_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -160,7 +229,3 @@ def _checked(document: Document, memo: Memo, root: str | tuple[str, ...], kinds:
         found = Checked(None, None, (misplaced,)) if misplaced else check(document, tenant, kinds)
         memo.checked[document] = found
     return found
-
-
-def _place(document: Document) -> tuple[str, int]:
-    return document.source.file, document.source.start

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.core.across import Found, Named, Pair
+from reconciler.core.across import Found, Named, Pair, registered
 from reconciler.core.asked import NEEDS
 from reconciler.core.circles import circles, drawn
-from reconciler.core.envelope import Checked
-from reconciler.core.kinds.container import Container
 from reconciler.core.model import Ref
 from reconciler.core.near import did_you_mean, listing
 from reconciler.core.parse import Document
@@ -26,14 +24,9 @@ def missing(pairs: Iterable[Pair], names: Named) -> Iterator[Found]:
             elif found is not None and found[1].hook:
                 hint = "what it has to be before is said by its own `hook.only`"
                 yield document, Flaw((*NEEDS, i), f"{need} is a hook, and nothing can need it", hint)
-            elif found is not None and _registered(found[1]):
+            elif found is not None and registered(found[1]):
                 hint = "name what Convoy runs itself"
                 yield document, Flaw((*NEEDS, i), f"{need} runs without Convoy, so that nothing can wait for it", hint)
-
-
-def _registered(checked: Checked) -> bool:
-    spec = checked.resource.spec if checked.resource else None
-    return isinstance(spec, Container) and spec.registered
 
 
 def _guess(need: Ref, names: Named) -> str:

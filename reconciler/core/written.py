@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.core.as_yaml import as_yaml
 from reconciler.core.envelope import check, digest_of, ref_of, tenant_of
 from reconciler.core.kinds import KINDS
-from reconciler.core.laid import laid, whole
+from reconciler.core.laid import laid
 from reconciler.core.layers import ENVIRONMENT, Layer, declared, root_of
 from reconciler.core.model import DEFAULT_TENANT, Ref, blob_id
 from reconciler.core.own_layer import NotWritten, literal, patch_between, with_patch
@@ -98,10 +98,6 @@ def together(changes: Sequence[Change], before: Files, text: Text) -> tuple[File
     if not edits:
         return before, {}
     files, known, results = dict[str, str | None](), dict[Ref, Document | None](), dict[Ref, Made]()
-    beside: dict[str, dict[Ref, Document]] = {}
-    for ref, one in whole(documents).items():
-        if one.source.file in edits and ref not in edits[one.source.file]:
-            beside.setdefault(one.source.file, {})[ref] = one
     for path, every in edits.items():
         new = texts[path]
         for here, raw, _ in sorted(every.values(), key=lambda edit: edit[0].source.start, reverse=True):
@@ -109,7 +105,8 @@ def together(changes: Sequence[Change], before: Files, text: Text) -> tuple[File
         named = ((before.ref(one), one) for one in parse(path, blob_id(new), new).documents)
         now = {ref: one for ref, one in named if ref is not None}
         as_meant = all(ref in now and digest_of(now[ref].value) == edit[2] for ref, edit in every.items())
-        others = beside.get(path, {})
+        was = ((before.ref(one), one) for one in parse(path, "", texts[path]).documents)
+        others = {ref: one for ref, one in was if ref is not None and ref not in every}
         kept = all(ref in now and now[ref].raw == one.raw for ref, one in others.items())
         if not (as_meant and kept) or len(now) != len(every) + len(others):
             # Told one by one, by whoever can say which of them it is.

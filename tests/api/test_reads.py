@@ -20,7 +20,7 @@ from reconciler.core.declared import Declared
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Store, default_url
-from tests.bench.load import Fake, blob
+from tests.bench.load import Fake
 from tests.bench.reads import declare, token
 
 # Who asks is two of them: the keys that tokens are signed with, and whose the session is.
@@ -95,8 +95,7 @@ def test_what_is_kept_is_never_old(store: Store, tmp_path: Path) -> None:
     assert before[0]["document"]["spec"]["envoy"]["lb_policy"] == "LEAST_REQUEST"
 
     path = "fleet/clusters/c-1.yaml"
-    fake.files[path] = fake.files[path].replace(b"LEAST_REQUEST", b"RANDOM")
-    fake.ids[path] = blob(fake.files[path])
+    fake.put(path, fake.files[path].replace(b"LEAST_REQUEST", b"RANDOM"))
     declare(store, fake, "r1")
     after = get(served, shown, one), get(served, shown, every)["data"]
     assert after[0]["document"]["spec"]["envoy"]["lb_policy"] == "RANDOM"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from reconciler.core.connect import Connector
+from reconciler.core.edition import Edition
 from reconciler.core.model import ObservedState
 from reconciler.git import Tree
 from reconciler.load import Loader
@@ -65,19 +66,23 @@ class Fake:
 
     def __init__(self, documents: int) -> None:
         self.files = {"fleet/edge.yaml": FIXED.encode()} | {f"fleet/clusters/c-{i}.yaml": cluster(i) for i in range(documents)}
-        self.ids = {path: blob(text) for path, text in self.files.items()}
+        self.ids = Edition((path, blob(text)) for path, text in self.files.items())
+        self.texts = {self.ids[path]: text for path, text in self.files.items()}
 
     def change(self, i: int, timeout_s: float) -> None:
-        path = f"fleet/clusters/c-{i}.yaml"
-        self.files[path] = cluster(i, timeout_s)
-        self.ids[path] = blob(self.files[path])
+        self.put(f"fleet/clusters/c-{i}.yaml", cluster(i, timeout_s))
+
+    def put(self, path: str, text: bytes) -> None:
+        self.files[path] = text
+        self.ids = self.ids.edited({path: blob(self.files[path])})
+        self.texts[self.ids[path]] = self.files[path]
 
     def tree(self, revision: str) -> Tree:
-        return Tree(revision, dict(self.ids))
+        # As a mirror lists them.
+        return Tree(revision, self.ids)
 
     def read(self, ids: Iterable[str]) -> Mapping[str, bytes]:
-        wanted = set(ids)
-        return {self.ids[path]: text for path, text in self.files.items() if self.ids[path] in wanted}
+        return {id: self.texts[id] for id in ids}
 
 
 def blob(text: bytes) -> str:

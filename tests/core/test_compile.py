@@ -158,7 +158,7 @@ def test_a_change_elsewhere_translates_nothing_again(monkeypatch: pytest.MonkeyP
         translated.append(resource.ref)
         return translate(resource, targets)
 
-    monkeypatch.setattr("reconciler.core.compile.translate", noted)
+    monkeypatch.setattr("reconciler.core.compiling.translate", noted)
     first = written(web=WEB, edge=EDGE, host=HOST, configuration=CONFIGURATION)
     second = written(web=WEB.replace("[run]", "[run, fast]"))
     compiler = Compiler()
