@@ -176,12 +176,12 @@ class Loop:
             result = returning.told(fleet, result, before)
             self._count(accepted, fleet, planned, outcomes, result, wanted, fights(planned, facts), now)
             done = not planned.actions and not in_flight and not accepted.unreadable
-            well = {ref: one.sync == "synced" and one.health in WELL for ref, one in result.items()}
-            converged = done and not planned.held and all(well.values())
+            unwell = [one for one in result.values() if one.sync != "synced" or one.health not in WELL]
+            converged = done and not planned.held and not unwell
             asks = done and planned.wake_at is None and bool(planned.held) and all(one.release for one in planned.held)
             # Whom nobody could see now is looked at again without anybody's word.
             asks = asks and not seen.blind
-            asks = asks and all(well[ref] or one.sync == "held" for ref, one in result.items())
+            asks = asks and all(one.sync == "held" for one in unwell)
             doing = in_flight | {action.key for action in planned.actions if action.host != XDS}
             if force.withheld:
                 # What is not in force yet is declared all the same.

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
@@ -19,6 +20,7 @@ EXPOSITION = CONTENT_TYPE_LATEST
 STAGES = ("fetch", "load", "gate", "observe", "connect", "plan", "act", "record")
 # The loop ticks every few seconds even when nothing happens: one that has not for so long is stuck.
 STALE_S = 60.0
+KIND_SYNC_HEALTH = attrgetter("ref.kind", "sync", "health")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
@@ -164,7 +166,7 @@ class _Now:
         self._held = self._problems = self._blind = self._fights = self._waiting = 0
 
     def set_fleet(self, revision: str, status: Iterable[Status], plan: Plan, problems: Sequence[Problem], fights: int) -> None:
-        resources: Counter[tuple[str, str, str]] = Counter((one.ref.kind, one.sync, one.health) for one in status)
+        resources: Counter[tuple[str, str, str]] = Counter(map(KIND_SYNC_HEALTH, status))
         self._resources = resources
         self._planned = Counter(action.verb for action in plan.actions)
         self._held, self._problems, self._fights = len(plan.held), len(problems), fights

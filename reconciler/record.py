@@ -48,6 +48,8 @@ class Record:
     def forget(self) -> None:
         """Whatever is there may be of an earlier Convoy, or half written: the next round writes all that differs."""
         self._written: dict[Ref, tuple[Status, tuple[Observed, ...]]] = {}
+        # How all was in the last round, and what was on a host.
+        self._last_round: tuple[Mapping[Ref, Status], frozenset[Ref]] = ({}, frozenset())
         self._plan: Plan | None = None
         self._written_state: dict[str, Any] | None = None
         # What was in the store when we began: printed ref ⇒ whether it was as declared, and how it fared.
@@ -161,11 +163,13 @@ class Record:
             rows = self._store.status().items()
             self._left = {name: (str(row.get("sync")), str(row.get("health"))) for name, row in rows}
         left = leftovers({ref: found for ref, found in bearing.items() if ref not in result}, planned)
-        for ref in result.keys() | bearing.keys():
-            before = self._written.get(ref)
-            if before is not None and before[0] is result.get(ref) and not before[1] and ref not in bearing:
-                # Of thousands nearly all.
+        last, had = self._last_round
+        # Of thousands nearly all are as they were, on no host then or now.
+        touched = {ref for ref, one in result.items() if last.get(ref) is not one}
+        for ref in touched | bearing.keys() | had:
+            if ref not in result and ref not in bearing:
                 continue
+            before = self._written.get(ref)
             instances = tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance)))
             now = (result.get(ref) or left[ref], instances)
             if before == now:
@@ -178,12 +182,13 @@ class Record:
             # Of proxies alone: of thousands of containers it would be all that can be read.
             if ref.kind == "Proxy" and ref in result and was[1] != now[0].health:
                 events.append((f"health.{now[0].health}", str(ref), fared(was[1], now[0].why)))
-        for ref in [ref for ref in self._written if ref not in result and ref not in bearing]:
+        for ref in self._written.keys() - result.keys() - bearing.keys():
             del self._written[ref]
             changed[str(ref)] = None
         if fresh:
             changed.update(dict.fromkeys(self._left.keys() - {str(known) for known in self._written}))
             self._left = {}
+        self._last_round = result, frozenset(bearing)
         self._store.add_events(events)
         if changed:
             self._store.put_status(changed)

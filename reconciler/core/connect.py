@@ -1,13 +1,14 @@
 """connect(): what is declared × what is seen ⇒ the snapshot of every proxy, with the backends that are really there."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from reconciler.core import envoy
 from reconciler.core.carried import told_as
 from reconciler.core.clusters import is_address
+from reconciler.core.edition import differing
 from reconciler.core.eds import eds_target
 from reconciler.core.handover import node_id
 from reconciler.core.kinds.proxy import Proxy
@@ -37,7 +38,8 @@ class Connector:
         self._listeners: dict[tuple[str, int], XdsResource] = {}
         self._told: dict[Ref, _Told] = {}
         self._fleet: FleetState | None = None
-        self._wanted: dict[Ref, list[Want]] = {}
+        # Owner ⇒ its workloads, by their names.
+        self._wanted: dict[Ref, dict[Ref, Want]] = {}
         self._hosts = Hosts(FleetState("", {}, {}))
         self._seen, self._by_owner = ObservedState({}), dict[str, list[Observed]]()
         # Host and port of what is seen and not wanted, once that is asked for.
@@ -81,10 +83,20 @@ class Connector:
     def _know(self, fleet: FleetState) -> None:
         if fleet is self._fleet:
             return
-        self._fleet, self._hosts, wanted = fleet, Hosts(fleet), defaultdict(list)
-        for want in fleet.workloads.values():
-            wanted[want.owner].append(want)
-        self._wanted = wanted
+        before, now = self._fleet.workloads if self._fleet is not None else {}, fleet.workloads
+        changed = differing(before, now)
+        for ref in changed:
+            if ref in before:
+                self._wanted[before[ref].owner].pop(ref)
+        for want in (now[ref] for ref in changed if ref in now):
+            self._wanted.setdefault(want.owner, {})[want.ref] = want
+        for owner in {before[ref].owner for ref in changed if ref in before}:
+            if not self._wanted[owner]:
+                del self._wanted[owner]
+        self._fleet, self._hosts = fleet, Hosts(fleet)
+
+    def _wants(self, owner: Ref) -> Collection[Want]:
+        return self._wanted.get(owner, {}).values()
 
     def _assignment(self, cluster: XdsResource, seen: ObservedState, by_owner: Mapping[str, Sequence[Observed]]) -> XdsResource:
         target = eds_target(cluster.eds)
@@ -92,7 +104,7 @@ class Connector:
         owner = cluster.owner
         if target is not None:
             owner, port = target
-            serving = choose(self._wanted.get(owner, ()), by_owner.get(str(owner), ()), self._hosts, seen)
+            serving = choose(self._wants(owner), by_owner.get(str(owner), ()), self._hosts, seen)
             endpoints = tuple(sorted({end for one in serving if (end := _endpoint(one, port)) is not None}))
         known = self._assignments.get(cluster.eds)
         if known is None or known[0] != endpoints or known[1].origin != cluster.origin:
@@ -104,11 +116,11 @@ class Connector:
         barred: dict[Ref, bool] = {}
         for name in names:
             target = eds_target(name)
-            if target is None or not self._wanted.get(target[0]) or _any_healthy(self._assignments[name][0]):
+            if target is None or not self._wants(target[0]) or _any_healthy(self._assignments[name][0]):
                 continue
             owner = target[0]
             if owner not in barred:
-                barred[owner] = all(map(self._barred, self._wanted[owner]))
+                barred[owner] = all(map(self._barred, self._wants(owner)))
             if not barred[owner]:
                 yield name, owner
 
@@ -149,14 +161,14 @@ class Connector:
         target = eds_target(name)
         if target is None:
             return ()
-        wants, bearing = self._wanted.get(target[0], ()), self._by_owner.get(str(target[0]), ())
+        wants, bearing = self._wants(target[0]), self._by_owner.get(str(target[0]), ())
         serving = choose(wants, bearing, self._hosts, self._seen) if wants else bearing
         return tuple(sorted({end for one in serving if (end := _endpoint(one, target[1])) is not None}))
 
     def serves(self, name: str) -> bool:
         """Whether somebody answers at this EDS name, or is to: what is declared is put right when it falls sick."""
         target = eds_target(name)
-        return target is None or bool(self._wanted.get(target[0])) or any(end[2] != "DRAINING" for end in self._ends(name))
+        return target is None or bool(self._wants(target[0])) or any(end[2] != "DRAINING" for end in self._ends(name))
 
     def _group(
         self, ref: Ref, traffic: Group, assignments: Mapping[str, XdsResource], certificates: Mapping[Ref, str]

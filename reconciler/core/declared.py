@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from reconciler.core.edition import differing
 from reconciler.core.model import Ref, Resource
 
 Change = Literal["created", "changed", "moved", "deleted"]
@@ -144,16 +145,8 @@ Pair = tuple[str, Resource | None]
 
 def touched(last: Mapping[Ref, Resource], now: Mapping[Ref, Resource]) -> Iterator[Pair]:
     """What may differ between two declarations; what is the same object does not, which is quickly told."""
-    if len(last) == len(now):
-        edited = [(old, new) for old, new in zip(last.values(), now.values(), strict=True) if old is not new]
-        if all(old.ref == new.ref for old, new in edited):
-            yield from ((str(new.ref), new) for _, new in edited)
-            return
-    for ref, resource in now.items():
-        if last.get(ref) is not resource:
-            yield str(ref), resource
-    for ref in last.keys() - now.keys():
-        yield str(ref), None
+    for ref in differing(last, now):
+        yield str(ref), now.get(ref)
 
 
 def everything(before: Iterable[str], now: Mapping[Ref, Resource]) -> Iterator[Pair]:

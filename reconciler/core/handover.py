@@ -97,11 +97,10 @@ def why_made(want: Want, bearing: Sequence[Observed]) -> str:
 
 def news(wanted: FleetState, facts: Facts) -> Iterator[tuple[Ref, Ref, Snapshot]]:
     """Every Proxy that is to be told something new, its group, and all that it is to run."""
-    for ref in sorted(wanted.resources):
-        if ref.kind == "Proxy":
-            snapshot = facts.snapshots.get(node_id(ref))
-            if snapshot is not None and facts.published.get(node_id(ref)) != snapshot.version:
-                yield ref, group_of(wanted.resources[ref]), snapshot
+    for proxy in sorted(wanted.of("Proxy"), key=lambda one: one.ref):
+        snapshot = facts.snapshots.get(node_id(proxy.ref))
+        if snapshot is not None and facts.published.get(node_id(proxy.ref)) != snapshot.version:
+            yield proxy.ref, group_of(proxy), snapshot
 
 
 def some(names: Iterable[str], most: int = 5) -> str:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.core import hooks
+from reconciler.core import edition, hooks
 from reconciler.core.carried import carried_by, group_of, own_told
 from reconciler.core.facts import FLEET, Order
 from reconciler.core.hooks import HookRun, Runs
@@ -65,14 +65,13 @@ def _quiet(run: HookRun | None, revision: str) -> bool:
 
 def changed(base: FleetState, wanted: FleetState) -> frozenset[Ref]:
     """What these two declare differently. Documents that say the same are the same, wherever they stand."""
-    if base.resources is wanted.resources:
-        return frozenset()
     then, now = base.resources, wanted.resources
-    differing = {ref for ref, one in now.items() if (was := then.get(ref)) is not one and (was is None or not _same(was, one))}
-    return frozenset(differing | (then.keys() - now.keys()))
+    return frozenset(ref for ref in edition.differing(then, now) if not _same(then.get(ref), now.get(ref)))
 
 
-def _same(one: Resource, other: Resource) -> bool:
+def _same(one: Resource | None, other: Resource | None) -> bool:
+    if one is None or other is None:
+        return one is other
     return one.digest == other.digest and (bool(one.digest) or one.spec == other.spec)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Literal
 
@@ -56,8 +57,15 @@ def status(
     carried = carriers(wanted)
     traffic = findings.Told(wanted, groups, waits, facts)
     bearing = Counter(one.host for one in seen.resources.values())
-    result: dict[Ref, Status] = {}
-    for ref in dict.fromkeys((*wanted.resources, *wanted.workloads)):
+    result, anew = dict[Ref, Status](), list[Ref]()
+    alone = TRAFFIC_KINDS - rules.keys() - {"Certificate"}
+    for ref in chain(wanted.resources, (ref for ref in wanted.workloads if ref not in wanted.resources)):
+        old = before.get(ref) if ref.kind in alone and ref not in carried and ref not in refused else None
+        if old is not None and old.why == UNUSED and (old.sync, old.health) == ("synced", "none"):
+            # Of thousands nearly all, in every round.
+            result[ref] = old
+            continue
+        anew.append(ref)
         resource = wanted.resources.get(ref)
         if resource is not None and resource.hook is not None:
             result[ref] = _hook(ref, facts.hooks.get(ref), plan, now)
@@ -71,7 +79,7 @@ def status(
         elif ref.kind == "Host":
             found = findings.host(ref, wanted, seen, bearing)
             result[ref] = _faring(_host(ref, found, now), found, wanted, rules)
-        elif ref.kind in TRAFFIC_KINDS and ref not in carried and ref.kind != "Certificate" and ref.kind not in rules:
+        elif ref.kind in alone and ref not in carried:
             result[ref] = Status(ref, "synced", "none", now, UNUSED)
         elif ref.kind in TRAFFIC_KINDS:
             sync = _worst(ref, [told[g] for g in carried.get(ref, ()) if g in told], now)
@@ -88,9 +96,9 @@ def status(
         words = f"{held.reason}; to go on: {held.release}" if held.release else held.reason
         known = result.get(ref)
         result[ref] = Status(ref, "held", known.health if known else "none", now, words, known.rollout if known else None)
-    for ref, one in result.items():
-        old = before.get(ref)
-        if old is not None and (old.sync, old.health) == (one.sync, one.health):
+    for ref in (*anew, *facts.withheld):
+        old, one = before.get(ref), result[ref]
+        if old is not None and old is not one and (old.sync, old.health) == (one.sync, one.health):
             # Of thousands nearly all are as they were: the same object, which nobody has to compare.
             same = (old.why, old.rollout) == (one.why, one.rollout)
             result[ref] = old if same else replace(one, since=old.since)
