@@ -163,14 +163,20 @@ def _edited(given: ByFile, memo: Memo, root: str | tuple[str, ...], kinds: Mappi
     if max(len(gone), len(come)) > FEW + len(before.resources) // 10 or not memo.names.unaffected(gone, come):
         return None
     memo.names.became(gone, come)
-    vanished = dict.fromkeys(Ref(kind, name, tenant) for kind, tenant, name in gone.keys() - come.keys())
+    vanished = tuple(Ref(kind, name, tenant) for kind, tenant, name in gone.keys() - come.keys())
     edited = {checked.resource.ref: checked.resource for _, checked in come.values() if checked.resource is not None}
-    resources = before.resources.edited({**vanished, **edited})
-    if _order(gone) != _order(come):
-        # Something has come, gone or moved: all are in the order of files and lines again.
-        places = zip(map(_place, resources.values()), resources, strict=True)
-        order = [ref for _, ref in sorted(places)]
-        resources = before.resources.reordered(zip(order, map(resources.__getitem__, order), strict=True), {*vanished, *edited})
+    if _order(gone) == _order(come):
+        resources = before.resources.edited({**edited})
+    else:
+        # Something has come, gone or moved: each goes to its place in the order of files and lines.
+        left = dict(before.resources)
+        for ref in (*vanished, *edited):
+            left.pop(ref, None)
+        items = list(left.items())
+        for ref, resource in edited.items():
+            place = (resource.source.file, resource.source.start)
+            items.insert(bisect_left(items, place, key=_place_of), (ref, resource))
+        resources = before.resources.reordered(items, {*vanished, *edited})
     return Validated(resources, (), Documents(resources, given), True)
 
 
@@ -181,6 +187,10 @@ def _pairs(
     pairs = ((one, _checked(one, memo, root, kinds)) for one in sorted(documents, key=_place))
     refs = ((checked.resource.ref, (one, checked)) for one, checked in pairs if checked.resource is not None)
     return {(ref.kind, ref.tenant, ref.name): pair for ref, pair in refs}
+
+
+def _place_of(item: tuple[Ref, Resource]) -> tuple[str, int]:
+    return item[1].source.file, item[1].source.start
 
 
 def _order(pairs: Mapping[Key, Pair]) -> list[tuple[Key, str]]:
