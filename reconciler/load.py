@@ -9,6 +9,7 @@ from pathlib import Path
 from reconciler.core.compile import Compiler
 from reconciler.core.compiling import Locate, problem_of
 from reconciler.core.edition import Edition, differing
+from reconciler.core.laid import Laid
 from reconciler.core.layers import ENVIRONMENT as ENVIRONMENT_FILE
 from reconciler.core.layers import among, declared, root_of
 from reconciler.core.model import FleetState, Problem, Ref, Where
@@ -63,7 +64,7 @@ class Loader:
         # The files of the last revision, what they say, which of them have something wrong with them, and their size in bytes.
         self._tree = Tree("", {})
         self._files: dict[str, File] = {}
-        self._documents: Edition[str, tuple[Document, ...]] = Edition()
+        self._documents: Laid[str, tuple[Document, ...]] = Laid(Edition(), {})
         self._faulty: dict[str, File] = {}
         self._size = 0
         self._parses = parses or Parses()
@@ -185,7 +186,7 @@ class Loader:
                 self._faulty[path] = file
         self._tree, self._size = tree, size
         if documents:
-            self._documents = self._documents.edited(documents)
+            self._documents = self._documents.changed(documents)
 
     def _read(self, blobs: list[str], paths: Mapping[str, list[str]], read: Read) -> tuple[dict[str, File], int]:
         """These blobs, each as the file of some path, and how many of them had to be parsed."""

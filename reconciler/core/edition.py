@@ -1,12 +1,19 @@
 """Edition: a large mapping that is never changed, of which others are made that know in what they differ from it."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 K = TypeVar("K")
 V = TypeVar("V")
 # How many editions back it is known what differs, and of how many entries: whoever has missed more looks at everything.
 MOST_BEFORE, MOST_DIFFERING = 8, 1000
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A mapping that can tell in what it differs from another."""
+
+    def differing(self, old: Any) -> Collection[Any] | None: ...
 
 
 class Edition(dict[K, V]):
@@ -56,7 +63,7 @@ class Edition(dict[K, V]):
 
 def differing(old: Mapping[K, V], new: Mapping[K, V]) -> Collection[K]:
     """The keys of all that may differ: all that are not in both as the very same object, and perhaps some more."""
-    known = new.differing(old) if isinstance(new, Edition) else None
+    known = new.differing(old) if isinstance(new, Telling) else None
     if known is not None:
         return known
     found = [key for key, value in new.items() if old.get(key) is not value]

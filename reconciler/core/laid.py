@@ -1,6 +1,6 @@
 """A large mapping with a few entries changed: what that costs follows the changes, and the one before stays as it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
 
 from reconciler.core.edition import Edition
@@ -41,7 +41,19 @@ class Laid(Mapping[K, V]):
 
     def changed(self, changes: Mapping[K, V | None]) -> "Laid[K, V]":
         over = {**self._over, **changes}
-        return Laid(self._under, over) if len(over) <= MOST_OVER else Laid(self.whole(), changes)
+        result = Laid(self._under, over)
+        return result if len(over) <= MOST_OVER else Laid(result.whole(), {})
+
+    def differing(self, old: Mapping[K, V]) -> Collection[K] | None:
+        """The keys of all that differ from `old`; None where that is not known."""
+        if not isinstance(old, Laid):
+            return None
+        below: Collection[K] | None = ()
+        if old._under is not self._under:
+            below = self._under.differing(old._under) if isinstance(self._under, Edition) else None
+        if below is None:
+            return None
+        return [key for key in {*below, *old._over, *self._over} if self.get(key) is not old.get(key)]
 
 
 def laid(before: Mapping[K, V], changes: Mapping[K, V | None]) -> Laid[K, V]:

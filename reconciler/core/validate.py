@@ -11,6 +11,7 @@ from reconciler.core.edition import Edition, differing
 from reconciler.core.envelope import Checked, Key, check, hinted, tenant_of
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.spec import Spec
+from reconciler.core.laid import whole
 from reconciler.core.layers import root_of
 from reconciler.core.model import Problem, Ref, Resource, Where
 from reconciler.core.parse import Document, locate
@@ -98,7 +99,7 @@ def validate(
     `root` is the fleet's directory, "" or ending in "/", or those of all layers of an environment; `unread` are texts of the
     fleet that could not be parsed or rendered.
     The order of the documents makes no difference. With the `memo` of the last call, the cost follows what changed; and
-    with an Edition of their files, what is as it was is not even looked at.
+    with files that know in what they differ, what is as it was is not even looked at.
     """
     memo = memo or Memo()
     given, unread = documents if isinstance(documents, Mapping) else by_file(documents), tuple(unread)
@@ -126,7 +127,7 @@ def _whole(
     given: ByFile, memo: Memo, root: str | tuple[str, ...], unread: tuple[bytes, ...], kinds: Mapping[str, type[Spec]]
 ) -> tuple[across.Named, Validated]:
     """Everything, from every document."""
-    every = sorted((document for some in given.values() for document in some), key=_place)
+    every = sorted((document for some in whole(given).values() for document in some), key=_place)
     pairs = [(document, _checked(document, memo, root, kinds)) for document in every]
     nameless = [document.raw for document, checked in pairs if checked.ref is None]
     names, twice = across.named(pairs, [*unread, *nameless])
