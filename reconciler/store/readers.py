@@ -1,4 +1,7 @@
-"""Connections that read, lent to one thread at a time, and what they know by heart for as long as nobody has written."""
+"""Connections that read, lent to one thread at a time, and what they know by heart for as long as nobody has written.
+
+See docs/decisions/0032-known-by-heart.md.
+"""
 
 from collections import deque
 from collections.abc import Callable
