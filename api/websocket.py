@@ -120,6 +120,9 @@ class Stream:
 
     def _turn(self, selector: selectors.BaseSelector) -> bool:
         now = time.monotonic()
+        if now >= self._pong_by and not self._read():
+            # Where it is we who stood still, the answer may have come long ago.
+            return False
         self._due(now)
         if self._news and self._speaking.state is State.OPEN and len(self._out) < MOST_WAITING:
             self._news = self._say(self._talk.tell())

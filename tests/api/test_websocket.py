@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -215,6 +216,33 @@ def test_half_a_frame_and_silence(monkeypatch: pytest.MonkeyPatch) -> None:
         over.set()
         well.ending.set()
         answering.join(60)
+
+
+def test_who_has_answered_while_we_stood_still_stays(monkeypatch: pytest.MonkeyPatch, opened: Opened) -> None:
+    """A pong that lies there unread when its time is over has come in time."""
+    ahead_s, real, hears, answered = [0.0], time.monotonic, threading.Event(), threading.Event()
+    monkeypatch.setattr(websocket, "time", SimpleNamespace(monotonic=lambda: real() + ahead_s[0]))
+
+    def hear(text: str) -> Iterable[bytes]:
+        if text == "b":
+            hears.set()
+            answered.wait(60)
+        ahead_s[0] += {"a": websocket.PING_S, "b": websocket.PONG_S + 1}.get(text, 0.0)
+        yield text.encode()
+
+    monkeypatch.setattr(opened.talk, "hear", hear)
+    client = opened.client
+    client.raw(frame(1, b"a"))
+    while not any(one.opcode is Opcode.PING for one in client.frames):
+        client.speaking.receive_data(client.peer.recv(65536))
+        client.frames += [one for one in client.speaking.events_received() if isinstance(one, Frame)]
+    client.raw(frame(1, b"b"))
+    assert hears.wait(60)
+    client.flush()
+    answered.set()
+    assert client.texts(2) == ["a", "b"]
+    client.raw(frame(1, b"c"))
+    assert client.texts(3) == ["a", "b", "c"]
 
 
 def test_nothing_is_kept_for_one_who_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
