@@ -290,3 +290,29 @@ def test_an_edition_tells_in_what_it_differs() -> None:
             assert {key for key in old.keys() | later.keys() if old.get(key) is not later.get(key)} == found
     assert every[0].differing(every[-1]) is None
     assert list(every[-1])[-2:] == [60, 2]
+
+
+def test_a_document_that_only_stands_elsewhere_among_the_others() -> None:
+    """A listing puts what is new last until it is read anew; then its place is another, and it can still be edited."""
+    texts: dict[str, bytes] = {}
+
+    def put(name: str, port: int) -> str:
+        text = f"apiVersion: convoy/v1\nkind: Cluster\nmetadata: {{name: {name}}}\nspec: {{endpoints: [127.0.0.1:{port}]}}\n"
+        texts[f"{name}{port}"] = text.encode()
+        return f"{name}{port}"
+
+    def read(blobs: Iterable[str]) -> Mapping[str, bytes]:
+        return {blob: texts[blob] for blob in blobs}
+
+    def there(files: Mapping[str, str]) -> Tree:
+        return tree("r", TOP, lambda root: ({path: blob for path, blob in files.items() if path.startswith(root)}, ()), read)
+
+    texts["environment"] = (
+        b"apiVersion: convoy/v1\nkind: Environment\nmetadata: {name: test}\nspec: %s\n" % ENVIRONMENTS[0].encode()
+    )
+    files = {f"{BASE}{i}.yaml": put(f"c-{i}", 80) for i in range(10, 40)}
+    files |= {TOP + ENVIRONMENT: "environment", TOP + "z.yaml": put("z", 80), TOP + "y.yaml": put("y", 80)}
+    edits = [files, dict(sorted(files.items())), *({**files, f"{TOP}{name}.yaml": put(name, 81)} for name in "yz")]
+    loader = Loader(None, Seams())
+    for one in (edits[0], edits[1], dict(sorted(edits[2].items())), dict(sorted(edits[3].items()))):
+        assert said(loader.load(there(one), read)) == said(Loader(None, Seams()).load(there(one), read))

@@ -116,9 +116,11 @@ class Renderer:
             if one.problems or one.document is None or set(was.changes) - set(one.changes) or size > LARGEST_ENVIRONMENT:
                 return None
         sound = list(self._sound)
+        # All of the old ones first: one that only stands elsewhere among the others is an old one and a new one.
+        for number in changed:
+            self._last.pop(self._given[number], None)
         for number in changed:
             document = given[number]
-            self._last.pop(self._given[number], None)
             self._last[document] = made[document]
             sound[number] = made[document].document
         self._given, self._sound, self._size = given, tuple(sound), size
