@@ -224,10 +224,11 @@ class Committer:
                 words = harmless(" ".join(str(error).split()))[:LONGEST_WORDS]
                 ends[accepted[0].proposal.id] = refused_by(Refused("declined", words))
             self._store.proposals.decide(ends)
-            # One of several may be what the other side does not take.
+            # One of several may be what the other side does not take; others may be found on the branch meanwhile.
             half = len(accepted) // 2
             for part in (accepted[:half], accepted[half:]) if half else ():
-                self._batch(desk, accepting, [one.proposal for one in part])
+                left = self._store.proposals.waiting_ids()
+                self._batch(desk, accepting, [one.proposal for one in part if one.proposal.id in left])
             return ""
         for one, revision in zip(accepted, revisions, strict=True):
             ends[one.proposal.id] = ("committed", revision, _answer(one))

@@ -279,6 +279,42 @@ def test_a_push_of_an_earlier_life_comes_late(declined: bool, tmp_path: Path, so
     assert not made
 
 
+def test_a_push_that_comes_late_is_of_both_halves(tmp_path: Path, sockets: Path, origin: Origin) -> None:
+    """What is found on the branch while one half of a declined batch is looked at is not made again with the other."""
+    made: list[object] = []
+    hook = origin.path / "hooks" / "pre-receive"
+
+    class Killed(Seams):
+        def point(self, name: str, *about: object) -> None:
+            if name == "git.push":
+                made.append(about[1])
+                raise KeyboardInterrupt
+
+    class Late(Seams):
+        pushes = 0
+
+        def point(self, name: str, *about: object) -> None:
+            self.pushes += name == "git.push"
+            if made and self.pushes == 1 and name == "git.fetch":
+                hook.unlink(missing_ok=True)
+                git(tmp_path / "mirror", "push", "-q", str(origin.path), f"{made.pop()}:refs/heads/main")
+
+    with closing(Committing(tmp_path, sockets, origin, start=False, seams=Killed())) as convoy:
+        for seconds in (2, 3, 4, 5):
+            convoy.store.proposals.add("t", "", "d", _body("Cluster/a", seconds))
+        with pytest.raises(KeyboardInterrupt):
+            convoy.committer.drain()
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    with closing(Committing(tmp_path, sockets, origin, start=False, seams=Late(), name="again")) as convoy:
+        assert convoy.committer.drain()
+        convoy.committer.drain()
+        requests = [line for line in convoy.log("%B") if line.startswith("Convoy-Request")]
+        assert len(requests) == len(set(requests)) == 4
+    assert not made
+
+
 def _dies(_: object) -> None:
     raise KeyboardInterrupt
 
