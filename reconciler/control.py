@@ -100,6 +100,7 @@ class Control:
             log,
             seams,
             self._closing,
+            self._stopped.is_set,
         )
 
     def __enter__(self) -> "Control":

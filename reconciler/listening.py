@@ -10,6 +10,7 @@ import fcntl
 import ipaddress
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from reconciler.log import Log
@@ -27,12 +28,21 @@ class ListenError(Exception):
         self.taken = taken
 
 
-def listen(address: str, run: Path, within_s: float, log: Log, seams: Seams, *, plain: bool) -> tuple[socket.socket, int]:
-    """The socket, and the file that whoever serves there has open. `plain`: without TLS, for loopback alone. Raises
-    ListenError."""
+def listen(
+    address: str,
+    run: Path,
+    within_s: float,
+    log: Log,
+    seams: Seams,
+    ended: Callable[[], bool] = lambda: False,
+    *,
+    plain: bool,
+) -> tuple[socket.socket, int]:
+    """The socket, and the file that whoever serves there has open. Nothing is waited for once we have `ended`. `plain`: without
+    TLS, for loopback alone. Raises ListenError."""
     alive = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        found = _once_left(address, alive, within_s, log, seams, plain=plain)
+        found = _once_left(address, alive, within_s, log, seams, ended, plain=plain)
     except ListenError:
         os.close(alive)
         raise
@@ -41,13 +51,15 @@ def listen(address: str, run: Path, within_s: float, log: Log, seams: Seams, *, 
     return found, alive
 
 
-def _once_left(address: str, alive: int, within_s: float, log: Log, seams: Seams, *, plain: bool) -> socket.socket:
+def _once_left(
+    address: str, alive: int, within_s: float, log: Log, seams: Seams, ended: Callable[[], bool], *, plain: bool
+) -> socket.socket:
     end, waits = seams.monotonic() + within_s, False
     while True:
         try:
             return _listening(address, plain=plain)
         except ListenError as error:
-            if not error.taken or seams.monotonic() >= end or not _held(alive):
+            if not error.taken or ended() or seams.monotonic() >= end or not _held(alive):
                 raise
             if not waits:
                 log.warning("web.waits", address=address, why="a process of an earlier life is about to leave the port")

@@ -58,6 +58,8 @@ class Serving:
     log: Log
     seams: Seams
     closing: contextlib.ExitStack
+    # Whether it is to end.
+    ended: Callable[[], bool]
     _carrying: Courier | None = None
     _web: Web | None = None
 
@@ -120,7 +122,8 @@ class Serving:
             return
         self.metrics.hooks(self.store.hooks.counts)
         if self.asked.http is not None:
-            self._web = web = Web(self.asked.http, self.store_url, self.run, self.metrics, self.log, self.seams)
+            where = (self.metrics, self.log, self.seams)
+            self._web = web = Web(self.asked.http, self.store_url, self.run, *where, self.ended)
             self.closing.callback(web.close)
 
     def replace_web(self) -> None:

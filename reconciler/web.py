@@ -10,6 +10,7 @@ import os
 import queue
 import re
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,23 @@ class Http:
 class Web:
     """Listens at once, and has one process that answers. Raises WebError."""
 
-    def __init__(self, http: Http, store: str, run: Path, metrics: Metrics, log: Log, seams: Seams) -> None:
+    def __init__(
+        self,
+        http: Http,
+        store: str,
+        run: Path,
+        metrics: Metrics,
+        log: Log,
+        seams: Seams,
+        ended: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`ended`: whether we are to end, so that a port is not waited for."""
         self._http, self._metrics, self._log, self._seams = http, metrics, log, seams
         _check_tls(http)
         self._told = told(http, store, run, log)
         try:
             # One of an earlier life that was still coming when that was killed hears of it only when it has come.
-            self._socket, self._alive = listen(http.address, run, COMING_S, log, seams, plain=_is_plain(http))
+            self._socket, self._alive = listen(http.address, run, COMING_S, log, seams, ended, plain=_is_plain(http))
         except ListenError as error:
             raise WebError(str(error)) from None
         host, port = self._socket.getsockname()[:2]
