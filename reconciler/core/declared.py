@@ -145,8 +145,13 @@ Pair = tuple[str, Resource | None]
 
 def touched(last: Mapping[Ref, Resource], now: Mapping[Ref, Resource]) -> Iterator[Pair]:
     """What may differ between two declarations; what is the same object does not, which is quickly told."""
-    for ref in differing(last, now):
-        yield str(ref), now.get(ref)
+    refs = differing(last, now)
+    # In their order, and then what is gone: history numbers them so, whatever was known of the last declaration.
+    there = [now[ref] for ref in refs if ref in now]
+    for resource in sorted(there, key=lambda one: (one.source.file, one.source.start)):
+        yield str(resource.ref), resource
+    for ref in sorted(ref for ref in refs if ref not in now):
+        yield str(ref), None
 
 
 def everything(before: Iterable[str], now: Mapping[Ref, Resource]) -> Iterator[Pair]:
