@@ -61,14 +61,18 @@ class Loader:
         self._seams = seams
         self._pack = Pack(cache_dir, seams) if cache_dir is not None else None
         self._packed: Records | None = None
+        self._parses = parses or Parses()
+        self._unsaved = 0
+        self._anew()
+
+    def _anew(self) -> None:
+        """Forget all but what files say."""
         # The files of the last revision, what they say, which of them have something wrong with them, and their size in bytes.
         self._tree = Tree("", {})
         self._files: dict[str, File] = {}
         self._documents: Laid[str, tuple[Document, ...]] = Laid(Edition(), {})
         self._faulty: dict[str, File] = {}
         self._size = 0
-        self._parses = parses or Parses()
-        self._unsaved = 0
         self._memo = Memo()
         self._compiler = Compiler()
         self._renderer = Renderer()
@@ -80,8 +84,13 @@ class Loader:
 
         Raises what these two raise, and nothing else.
         """
-        with _undisturbed(len(tree.files) - len(self._files) > MANY_FILES):
-            return self._load(tree, read, past)
+        try:
+            with _undisturbed(len(tree.files) - len(self._files) > MANY_FILES):
+                return self._load(tree, read, past)
+        except BaseException:
+            # What is remembered may be half of this revision and half of the one before.
+            self._anew()
+            raise
 
     def know(self, blob: str, parsed: Parsed, size: int) -> None:
         """What a file of so many bytes says, from whoever has parsed it already."""
@@ -228,7 +237,8 @@ def environment_of(root: str) -> str:
 
 def misplaced(documents: list[Document]) -> list[Problem]:
     """Where environments were read as if they were one fleet: everything else that is wrong follows from that."""
-    found = declared(documents)
+    # In their order: that in which a tree lists its files tells of those before it.
+    found = sorted(declared(documents), key=lambda one: (one.source.file, one.source.start))
     if not found:
         return []
     files = {one.source.file: one.raw for one in found}

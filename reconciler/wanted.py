@@ -286,7 +286,12 @@ class Wanted:
         while not self._closed.is_set():
             with self._looked:
                 self._looking = True
-            unreadable = self.look().unreadable
+            try:
+                unreadable = self.look().unreadable
+            except Exception as error:  # noqa: BLE001 - a mistake of ours about one revision must not end the following of all others
+                self._log.error("source.broken", error=f"{type(error).__name__}: {error}")
+                unreadable = f"Convoy has failed at it, as its log says ({type(error).__name__})"
+                self._become(replace(self.accepted, unreadable=unreadable))
             with self._looked:
                 self._looks, self._looking = self._looks + 1, False
                 self._looked.notify_all()

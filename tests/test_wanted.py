@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.certificates import Certificates
+from reconciler.core.compile import Compiler
 from reconciler.core.model import Ref
 from reconciler.core.trailers import LONGEST_MESSAGE
 from reconciler.earlier import IN_FORCE
@@ -21,6 +22,7 @@ from reconciler.seams import Seams
 from reconciler.secrets import Opener
 from reconciler.store import Store
 from reconciler.wanted import Wanted
+from tests.drivers.world import soon
 from tests.repos import Origin, git, hermetic, make_origin
 
 HOST = "apiVersion: convoy/v1\nkind: Host\nmetadata: {name: h1}\nspec: {driver: process}\n"
@@ -378,3 +380,23 @@ def test_what_was_good_is_read_until_it_can_be(tmp_path: Path, origin: Origin, m
         accepted = wanted.look()
         assert accepted.fleet is not None
         assert (accepted.fleet.revision, accepted.refused, accepted.unreadable) == (good, bad, "")
+
+
+def test_a_mistake_of_ours_ends_no_following(tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was accepted stays, it is said, and the next revision is followed from nothing that the mistake has left."""
+    first = origin.commit({"a.yaml": HOST})
+    with following(tmp_path, origin) as wanted:
+        monkeypatch.setattr("reconciler.wanted.RETRY_S", 0.05)
+        wanted.start()
+        try:
+            soon(lambda: wanted.accepted.fleet is not None, 60)
+            with monkeypatch.context() as broken:
+                broken.setattr(Compiler, "compile", lambda *_: {"a": 1}["nothing"])
+                second = origin.commit({"b.yaml": OTHER})
+                soon(lambda: "KeyError" in wanted.accepted.unreadable, 60)
+                assert wanted.accepted.fleet is not None
+                assert wanted.accepted.fleet.revision == first
+            soon(lambda: wanted.accepted.fleet is not None and wanted.accepted.fleet.revision == second, 60)
+            assert wanted.accepted.unreadable == ""
+        finally:
+            wanted.close()
