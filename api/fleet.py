@@ -124,6 +124,8 @@ class Fleet:
             if not self._watching:
                 self._watching = True
                 threading.Thread(target=self._watch, name="proposals", daemon=True).start()
+        # Until then nothing is held, and what is read after it is as it is then.
+        self._store.refresh()
         waiter.event.wait(timeout_s)
         with self._lock:
             left = [one for one in self._waited.pop(made.id, ()) if one is not waiter]

@@ -25,5 +25,6 @@ def tagged(request: Request, result: Response, digest: str) -> Response:
 
 
 def digest(tag: str) -> str:
-    """Of the document, which alone is what a change is made of: how it fares is no part of that."""
-    return tag.strip('"').partition(END)[0]
+    """Of the document, which alone is what a change is made of: how it fares is no part of that. Of a tag that
+    names none it is the tag, which is no document's digest: "" would be that of one that is not there."""
+    return tag.strip('"').partition(END)[0] or tag

@@ -126,5 +126,7 @@ class Readers:
 
     def close(self) -> None:
         self._closed = True
-        while self._idle:
-            self.drop(self._idle.pop())
+        # Others may take from them, or close them, at the same moment.
+        with suppress(IndexError):
+            while True:
+                self.drop(self._idle.pop())

@@ -214,8 +214,10 @@ class Readings:
         """What is there is of no use any more. Whoever writes next makes it again."""
         with contextlib.suppress(OSError, SQLAlchemyError):
             if self._url.get_backend_name() == "sqlite":
-                for end in ("", "-wal", "-shm"):
-                    Path(f"{self._url.database}{end}").unlink(missing_ok=True)
+                for end in ("", "-wal"):
+                    _lose(Path(f"{self._url.database}{end}"))
+                # That others have it mapped; it is small.
+                Path(f"{self._url.database}-shm").unlink(missing_ok=True)
             else:
                 with self._opened().begin() as connection:
                     METADATA.drop_all(connection)
@@ -268,3 +270,17 @@ class Readings:
 
     def _failing(self, verb: str) -> contextlib.AbstractContextManager[None]:
         return failing(f"{verb} the readings in {self.shown}", self._dialect)
+
+
+def _lose(path: Path) -> None:
+    """The file is gone, and so is the room that it takes, also where somebody holds it open to read from it. Raises OSError."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        path.unlink(missing_ok=True)
+        return
+    try:
+        path.unlink()
+        os.ftruncate(file, 0)
+    finally:
+        os.close(file)

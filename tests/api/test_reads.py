@@ -1,6 +1,8 @@
 """What a read costs: how many views of the store it takes, and how many questions, whatever there is beside what is read."""
 
 import json
+import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,7 @@ from sqlalchemy.pool import Pool
 from werkzeug.test import Client
 
 from api import create_app
+from api.fleet import Fleet
 from api.kept import Kept, dumped
 from api.limits import Limits
 from api.outer import Wsgi
@@ -125,3 +128,25 @@ def test_what_is_json_already_stands_where_it_belongs() -> None:
     said = {"half": "\ud800", "data": [one, other, one], "n": 2**70}
     whole = {"half": "\ud800", "data": [{"a": [1, "é"]}, {"a": [1, '"']}, {"a": [1, "é"]}], "n": 2**70}
     assert dumped(said) == json.dumps(whole, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def test_who_waits_for_a_change_holds_no_view(tmp_path: Path, store: Store) -> None:
+    """Nothing keeps SQLite from writing its log back meanwhile, nor PostgreSQL from ending what is idle; and what is read then
+    is as it is then."""
+    fleet, checked = Fleet(store, tmp_path, threading.Event()), []
+
+    def other() -> None:
+        store.put_state({"revision": "new"})
+        with closing(sqlite3.connect(tmp_path / "convoy.db", timeout=0.0)) as raw:
+            checked.append(raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        store.proposals.decide({made.id: ("refused", "", {})})
+
+    made = store.proposals.add("ada", "", "digest", {}, ["Cluster/a"])
+    with store.view():
+        assert store.state() is None
+        later = threading.Timer(0.2, other)
+        later.start()
+        assert fleet.wait(made, 20.0).state == "refused"
+        assert store.state() == {"revision": "new"}
+    later.join()
+    assert checked == [0]

@@ -69,6 +69,12 @@ def test_how_it_fares_is_told(read: Reading, store: Store, path: str) -> None:
     assert digest(now.headers["ETag"]) == digest(tag)
 
 
+def test_what_names_no_document_is_none() -> None:
+    """Least of all that of one that is not there, whose digest is ""."""
+    said = ('"a.b"', '"a"', "*", '"."', '".b"', '""', 'W/"a.b"')
+    assert list(map(digest, said)) == ["a", "a", "*", '"."', '".b"', '""', 'W/"a']
+
+
 def test_nobody_learns_of_what_he_may_not_read(read: Reading) -> None:
     """Who is not known, and what is not there, is told as ever, whatever is said to be known."""
     for path in PATHS:

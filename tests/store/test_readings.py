@@ -1,6 +1,7 @@
 """Readings are kept, rolled up, dropped and lost on their own: the same on both databases, and never in the store's way."""
 
 import contextlib
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,6 +209,22 @@ def test_who_reads_finds_what_stands_there_now(tmp_path: Path, clock: Clock) -> 
             for end in ("", "-wal", "-shm"):
                 Path(f"{file_of(place)}{end}").unlink(missing_ok=True)
             assert reader.latest(["Proxy/a"], 0) == reader.system() == {}
+
+
+def test_who_holds_what_is_lost_keeps_no_room(tmp_path: Path, clock: Clock) -> None:
+    """What is begun anew since the disk is full has given its room back, though others hold it open to read from it."""
+    place = Place(f"sqlite:///{tmp_path / 'convoy.db'}")
+    with contextlib.closing(Readings(place.url, clock)) as reader, contextlib.closing(Readings(place.url, clock)) as writer:
+        writer.write({}, {"n": 1}, DAY)
+        assert reader.system() == {"n": 1}
+        held = [os.open(f"{file_of(place)}{end}", os.O_RDONLY) for end in ("", "-wal")]
+        writer._start_anew()
+        assert [os.fstat(one).st_size for one in held] == [0, 0]
+        assert reader.system() == {}
+        writer.write({}, {"n": 2}, DAY + 60)
+        assert reader.system() == {"n": 2}
+        for one in held:
+            os.close(one)
 
 
 def test_one_that_is_full_gives_its_room_back(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
