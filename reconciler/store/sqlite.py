@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from reconciler.store.questions import Question
 
 # How long to wait for another process that is writing: a hundred times what our longest transaction takes.
 BUSY_S = 10.0
+# How soon is tried again what SQLite does not wait for itself.
+BETWEEN_S = 0.02
 # Threads that ask at once; a connection that is opened anew asks the file for its schema again, and costs as much as an answer.
 CONNECTIONS = 64
 _SCHEMA = Table("sqlite_master", MetaData(), Column("name", Text))
@@ -71,7 +74,7 @@ def opened(url: URL, *, precious: bool = True) -> Engine:
         # The driver opens transactions of its own kind unless told not to, and those lose updates without an error.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(cursor)
         # What is precious (keys, what Envoys refuse, the lease's epoch) survives a power cut.
         cursor.execute(f"PRAGMA synchronous={'FULL' if precious else 'NORMAL'}")
         cursor.execute("PRAGMA foreign_keys=ON")
@@ -92,6 +95,20 @@ def opened(url: URL, *, precious: bool = True) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Where several processes open a new file at the same moment, SQLite tells all but one at once that it is locked, however
+    long they would wait: each holds what the other wants (https://www.sqlite.org/wal.html#activating_and_configuring_wal_mode)."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+        time.sleep(BETWEEN_S)
 
 
 def seen(driver: Any) -> object:
