@@ -31,6 +31,11 @@ class Answers:
         self._known: dict[Any, Any] = {}
         self._left, self._state = MOST_CHARACTERS, None
 
+    @property
+    def state(self) -> Any:
+        """Of the database."""
+        return self._state
+
     def seen(self, state: Any) -> None:
         """By the transaction that has just begun."""
         if state != self._state:

@@ -105,6 +105,12 @@ def test_what_is_kept_is_never_old(store: Store, tmp_path: Path) -> None:
     changed = [one for one, was in zip(after[1], before[1], strict=True) if one["lb_policy"] != was["lb_policy"]]
     assert [(one["name"], one["lb_policy"]) for one in changed] == [("c-1", {"type": "RANDOM"})]
 
+    path = "/api/v1/proxies/edge-1/configuration"
+    before = get(served, shown, path), get(served, shown, path)
+    assert before[0] == before[1]
+    store.put_status({"Configuration/edge": {"sync": "refused", "why": "no such port"}})
+    assert get(served, shown, path)["delivery"] == {**before[0]["delivery"], "state": "refused", "message": "no such port"}
+
 
 def test_only_so_much_is_kept() -> None:
     """What was asked for longest ago goes first."""

@@ -70,6 +70,38 @@ def test_what_is_known_by_heart_is_as_it_is(store: Store, other: Store) -> None:
         assert store.status(["Host/a"]) == {}
 
 
+def test_what_was_made_of_one_state_is_told_of_no_other(store: Store, other: Store) -> None:
+    """As often as it is asked for while nobody writes, and not where that view has ended while it was made."""
+    made: list[object] = []
+
+    def make() -> bytes:
+        made.append(store.status().get("Host/a"))
+        return str(made[-1]).encode()
+
+    def told() -> bytes:
+        with store.view():
+            return store.by_heart(("of a test",), make)
+
+    for n, writer in enumerate((other, store, other)):
+        writer.put_status({"Host/a": {"n": n}})
+        assert {told() for _ in range(3)} == {f"{{'n': {n}}}".encode()}
+    with store.view():
+        store.status()
+        other.put_status({"Host/a": {"n": 7}})
+
+        def late() -> bytes:
+            store.refresh()
+            return make()
+
+        assert store.by_heart(("another",), late) == b"{'n': 7}"
+    other.put_status({"Host/a": {"n": 8}})
+    with store.view():
+        assert store.by_heart(("another",), make) == b"{'n': 8}"
+    before = len(made)
+    assert store.by_heart(("of a test",), make) == b"{'n': 8}"
+    assert len(made) == before + 1
+
+
 def test_only_so_much_is_known_by_heart() -> None:
     """Of each connection: so many answers, so long, and all of one state."""
     answers = Answers(None)

@@ -8,7 +8,7 @@ from flask import request
 
 from api.changes import Done, Terms
 from api.fleet import SETTLING_S
-from api.kept import Text
+from api.kept import Text, dumped
 from api.surfaces.envoy_fleet import pages, wire
 from api.surfaces.envoy_fleet.configured import Configured, configured, fares, ports, shared, version
 from api.surfaces.envoy_fleet.mapping import configurations, entries, proxies
@@ -36,10 +36,9 @@ Make = Callable[[Configured], tuple[Change, Spec, str]]
 def add(served: Operations) -> None:
     @served("proxies.configuration.get")
     def get(asked: Asked, id: str) -> Answer:
-        one = _of(asked, id)
-        if one.active is None:
-            raise wire.NotFound("configuration of this proxy")
-        return _tagged(one.active, _said(asked, one, one.active, _static(asked, one.active)))
+        proxy = asked.find(PROXY, id, PROXY_WORD)
+        digest, _, text = asked.reach.store.by_heart((_known_of, proxy.uid), lambda: _known_of(asked, proxy)).partition(b"\0")
+        return Answer(Text(text), digest=digest.decode())
 
     @served("proxies.configuration.update")
     def update(asked: Asked, id: str) -> Answer:
@@ -98,6 +97,14 @@ def add(served: Operations) -> None:
 def _of(asked: Asked, id: str) -> Configured:
     (one,) = configured(asked.reach.store, [asked.find(PROXY, id, PROXY_WORD)])
     return one
+
+
+def _known_of(asked: Asked, proxy: Declared) -> bytes:
+    """The digest of what it serves, NUL, and what is said of that, as JSON. Raises NotFound."""
+    (one,) = configured(asked.reach.store, [proxy])
+    if one.active is None:
+        raise wire.NotFound("configuration of this proxy")
+    return one.active.digest.encode() + b"\0" + dumped(_said(asked, one, one.active, _static(asked, one.active)))
 
 
 def _known(one: Configured) -> Active | None:
