@@ -28,6 +28,17 @@ class Link:
         # How the stream ends, when it is us who end it.
         self.verdict: tuple[grpc.StatusCode, str] | None = None
 
+    async def begin(self) -> None:
+        """Send the head of the answer: else it goes with the first write, and a write that is cut off leaves a call that cannot
+        be ended. So does a head that is cut off: who ends the stream meanwhile is heard after it, as with a write."""
+        self._writer = asyncio.current_task()
+        try:
+            await self._context.send_initial_metadata(())
+        finally:
+            self._writer = None
+        if self.verdict is not None:
+            raise asyncio.CancelledError
+
     def kick(self) -> None:
         """Send what there is to send, unless a write is under way: that one looks again when it is done."""
         if self._writer is not None or self.verdict is not None:

@@ -211,8 +211,7 @@ class Server:
                     stream.instance = instance(context.invocation_metadata())
                     member = self._registry.join(stream, link, self._seams.now())
                 link.hold(self._hold_s)
-                # Otherwise they go with the first write, and a write that is cut off leaves a call that cannot be ended.
-                await context.send_initial_metadata(())
+                await link.begin()
                 self._wake()
                 link.kick()
                 raw = await context.read()
