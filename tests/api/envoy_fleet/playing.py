@@ -35,6 +35,11 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 LIMITS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
+def undated(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A change is mostly answered before it is in force, and the date that is read of it later is when that came about."""
+    return {name: value for name, value in said.items() if name not in ("created_at", "updated_at", "started_at")}
+
+
 class Dialect(Committing):
     """What it commits is in force at once, as with a loop that is quick."""
 
