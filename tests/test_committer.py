@@ -234,42 +234,56 @@ def test_pushed_and_never_told(tmp_path: Path, sockets: Path, origin: Origin) ->
     assert git(origin.path, "log", "--format=%s", "main").splitlines().count("Change Cluster/a") == 1
 
 
+class Killed(Seams):
+    """Of one who dies where it would push: `made` has what."""
+
+    def __init__(self, made: list[object]) -> None:
+        self._made = made
+
+    def point(self, name: str, *about: object) -> None:
+        if name == "git.push":
+            self._made.append(about[1])
+            raise KeyboardInterrupt
+
+
+class Late(Seams):
+    """Of its successor, a minute later: what that one would have pushed arrives `at` its first push or after it."""
+
+    def __init__(self, made: list[object], origin: Origin, mirror: Path, at: str) -> None:
+        self._made, self._origin, self._mirror, self._at, self._pushes = made, origin.path, mirror, at, 0
+        self._hook = origin.path / "hooks" / "pre-receive"
+
+    def decline(self) -> None:
+        """Nothing is taken there until then."""
+        self._hook.parent.mkdir(exist_ok=True)
+        self._hook.write_text("#!/bin/sh\nexit 1\n")
+        self._hook.chmod(0o755)
+
+    def now(self) -> float:
+        return time.time() + 60.0
+
+    def point(self, name: str, *about: object) -> None:
+        self._pushes += name == "git.push"
+        if self._made and self._pushes == 1 and name == self._at:
+            self._hook.unlink(missing_ok=True)
+            git(self._mirror, "push", "-q", str(self._origin), f"{self._made.pop()}:refs/heads/main")
+
+
 @pytest.mark.parametrize("declined", [True, False], ids=["declined", "moved"])
 def test_a_push_of_an_earlier_life_comes_late(declined: bool, tmp_path: Path, sockets: Path, origin: Origin) -> None:
     """Its git outlives it: what that pushes after the successor has looked is not made again either, by a smaller batch."""
     made: list[object] = []
-    hook = origin.path / "hooks" / "pre-receive"
-
-    class Killed(Seams):
-        def point(self, name: str, *about: object) -> None:
-            if name == "git.push":
-                made.append(about[1])
-                raise KeyboardInterrupt
-
-    class Late(Seams):
-        pushes = 0
-
-        def now(self) -> float:
-            return time.time() + 60.0
-
-        def point(self, name: str, *about: object) -> None:
-            self.pushes += name == "git.push"
-            if made and self.pushes == 1 and name == ("git.fetch" if declined else "git.push"):
-                hook.unlink(missing_ok=True)
-                git(tmp_path / "mirror", "push", "-q", str(origin.path), f"{made.pop()}:refs/heads/main")
-
     new = {"verb": "put", "match": [], "seen": "", "new": True, "uid": ""}
-    with closing(Committing(tmp_path, sockets, origin, start=False, seams=Killed())) as convoy:
+    with closing(Committing(tmp_path, sockets, origin, start=False, seams=Killed(made))) as convoy:
         for name in ("b", "c"):
             asked = _body("Cluster/a") | {"changes": [new | {"ref": f"Cluster/{name}", "document": value(name)}]}
             convoy.store.proposals.add("t", "", "d", asked)
         with pytest.raises(KeyboardInterrupt):
             convoy.committer.drain()
+    late = Late(made, origin, tmp_path / "mirror", "git.fetch" if declined else "git.push")
     if declined:
-        hook.parent.mkdir(exist_ok=True)
-        hook.write_text("#!/bin/sh\nexit 1\n")
-        hook.chmod(0o755)
-    with closing(Committing(tmp_path, sockets, origin, start=False, seams=Late(), name="again")) as convoy:
+        late.decline()
+    with closing(Committing(tmp_path, sockets, origin, start=False, seams=late, name="again")) as convoy:
         assert convoy.committer.drain()
         convoy.committer.drain()
         assert [one.state for row in convoy.rows("proposals") if (one := convoy.store.proposals.get(row[2]))] == [
@@ -282,32 +296,14 @@ def test_a_push_of_an_earlier_life_comes_late(declined: bool, tmp_path: Path, so
 def test_a_push_that_comes_late_is_of_both_halves(tmp_path: Path, sockets: Path, origin: Origin) -> None:
     """What is found on the branch while one half of a declined batch is looked at is not made again with the other."""
     made: list[object] = []
-    hook = origin.path / "hooks" / "pre-receive"
-
-    class Killed(Seams):
-        def point(self, name: str, *about: object) -> None:
-            if name == "git.push":
-                made.append(about[1])
-                raise KeyboardInterrupt
-
-    class Late(Seams):
-        pushes = 0
-
-        def point(self, name: str, *about: object) -> None:
-            self.pushes += name == "git.push"
-            if made and self.pushes == 1 and name == "git.fetch":
-                hook.unlink(missing_ok=True)
-                git(tmp_path / "mirror", "push", "-q", str(origin.path), f"{made.pop()}:refs/heads/main")
-
-    with closing(Committing(tmp_path, sockets, origin, start=False, seams=Killed())) as convoy:
+    with closing(Committing(tmp_path, sockets, origin, start=False, seams=Killed(made))) as convoy:
         for seconds in (2, 3, 4, 5):
             convoy.store.proposals.add("t", "", "d", _body("Cluster/a", seconds))
         with pytest.raises(KeyboardInterrupt):
             convoy.committer.drain()
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\nexit 1\n")
-    hook.chmod(0o755)
-    with closing(Committing(tmp_path, sockets, origin, start=False, seams=Late(), name="again")) as convoy:
+    late = Late(made, origin, tmp_path / "mirror", "git.fetch")
+    late.decline()
+    with closing(Committing(tmp_path, sockets, origin, start=False, seams=late, name="again")) as convoy:
         assert convoy.committer.drain()
         convoy.committer.drain()
         requests = [line for line in convoy.log("%B") if line.startswith("Convoy-Request")]

@@ -37,7 +37,7 @@ def add(served: Operations) -> None:
     @served("proxies.configuration.get")
     def get(asked: Asked, id: str) -> Answer:
         proxy = asked.find(PROXY, id, PROXY_WORD)
-        digest, _, text = asked.reach.store.by_heart((_known_of, proxy.uid), lambda: _known_of(asked, proxy)).partition(b"\0")
+        digest, _, text = asked.reach.store.by_heart((_read, proxy.uid), lambda: _read(asked, proxy)).partition(b"\0")
         return Answer(Text(text), digest=digest.decode())
 
     @served("proxies.configuration.update")
@@ -99,7 +99,7 @@ def _of(asked: Asked, id: str) -> Configured:
     return one
 
 
-def _known_of(asked: Asked, proxy: Declared) -> bytes:
+def _read(asked: Asked, proxy: Declared) -> bytes:
     """The digest of what it serves, NUL, and what is said of that, as JSON. Raises NotFound."""
     (one,) = configured(asked.reach.store, [proxy])
     if one.active is None:
