@@ -41,6 +41,7 @@ class Stoppable(Seams):
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.store: Store | None = None
         self.going = threading.Event()
         self.going.set()
         self.failing = ""
@@ -62,7 +63,10 @@ class Stoppable(Seams):
         return event.is_set()
 
     def point(self, name: str, *about: object) -> None:
-        self.going.wait()
+        # Whoever has begun to write ends that first: SQLite lets nobody else write before, and no Convoy can take over.
+        batch = self.store._database.in_batch() if self.store else None
+        if name != "store.commit" and (batch is None or batch.connection is None):
+            self.going.wait()
         if name == self.failing:
             raise OSError(5, "Input/output error")
 
@@ -108,7 +112,7 @@ def convoy(place: Place, tmp_path: Path, clock: Clock) -> Iterator[Callable[[str
         state = tmp_path / name
         state.mkdir(exist_ok=True)
         seams, lost = Stoppable(clock), threading.Event()
-        store = Store(place.url, seams)
+        store = seams.store = Store(place.url, seams)
         one = One(store, Leader(store, state, seams, Log(level="error"), lost.set, LEASE_S), seams, lost=lost)
         every.append(one)
         return one
