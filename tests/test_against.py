@@ -27,6 +27,7 @@ from reconciler import envoy_binary, tls
 from reconciler.seams import Seams
 from reconciler.store import Store, default_url
 from tests import repos
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.slow,
@@ -74,12 +75,6 @@ spec: {group: edge}
 """
 APPLICATION = FLEET.split("---\napiVersion: convoy/v1\nkind: Configuration")[0]
 PLAN = "/convoy/v1/plan"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def is_free(port: int) -> bool:

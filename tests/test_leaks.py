@@ -39,6 +39,7 @@ from reconciler.store import Store, StoreError
 from reconciler.tls import self_signed
 from reconciler.xds.identity import token
 from tests.leaks import Canaries, Found, Processes, allowed, in_files, in_tables, permitted, spellings, witness
+from tests.ports import free_port
 from tests.repos import Origin, git, make_origin
 
 HASH_KEY, XDS_KEY = b"canary-hash-key-0123456789abcdef", b"canary-xds--key-0123456789abcdef"
@@ -49,12 +50,6 @@ DEADLINE_S = 90.0
 
 def document(kind: str, name: str, spec: Any) -> str:
     return "---\n" + json.dumps({"apiVersion": "convoy/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}) + "\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Guarded(http.server.SimpleHTTPRequestHandler):

@@ -14,7 +14,8 @@ from reconciler import envoy_binary
 from reconciler.seams import Seams
 from reconciler.store import Store, default_url
 from tests import people, repos
-from tests.test_against import Serving, free_port, serving, until
+from tests.ports import free_port
+from tests.test_against import Serving, serving, until
 
 pytestmark = [
     pytest.mark.slow,

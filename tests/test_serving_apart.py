@@ -28,7 +28,8 @@ from reconciler.web import Http, Web
 from tests import repos
 from tests.api.hooks.payloads import hexed
 from tests.drivers.world import soon
-from tests.test_against import CONVOY, FLEET, PLAN, free_port, until
+from tests.ports import free_port
+from tests.test_against import CONVOY, FLEET, PLAN, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 HOST = FLEET.split("---")[0]

@@ -22,7 +22,8 @@ from reconciler.seams import Seams
 from reconciler.store import Store, default_url
 from tests import repos
 from tests.committing import cluster
-from tests.test_against import free_port, until
+from tests.ports import free_port
+from tests.test_against import until
 
 WRITERS = 32
 # Of writing between two kills, and after the last; in all it is three times as long, and what starting takes.

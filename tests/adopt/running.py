@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -15,15 +14,10 @@ from reconciler import envoy_dump
 from reconciler.core.adopt import LARGEST_INPUT
 from reconciler.envoy_admin import AdminError, get
 from reconciler.seams import Seams
+from tests.ports import free_port
 
 BOOTSTRAPS = Path(__file__).parent / "bootstraps"
 HOST = "apiVersion: convoy/v1\nkind: Host\nmetadata: {name: local}\nspec: {driver: process, address: 127.0.0.1}\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def with_free_ports(text: str) -> tuple[str, dict[str, int]]:

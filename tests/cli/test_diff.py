@@ -24,6 +24,7 @@ from reconciler.store import Store
 from tests.cli.conftest import Convoy
 from tests.cli.test_look import row
 from tests.declared import declaration
+from tests.ports import free_port
 from tests.xds.snapshot import assignment, cluster, listener, routes, snapshot
 
 FLEET = """\
@@ -100,12 +101,6 @@ spec:
                 direct_response: {status: 404, body: {inline_string: "nothing \\u00e9 here"}}
 """
 ENVIRONMENT = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.slow

@@ -25,7 +25,8 @@ from reconciler.tls import self_signed
 from reconciler.xds.identity import Identity, token
 from reconciler.xds.server import Server
 from tests.core.written import written
-from tests.xds.envoys import Backend, free_port
+from tests.ports import free_port
+from tests.xds.envoys import Backend
 
 BINARY = envoy_binary.find()
 KEY = b"an installation's key"

@@ -3,7 +3,6 @@
 import http.client
 import http.server
 import json
-import socket
 import subprocess
 import threading
 import time
@@ -15,12 +14,6 @@ from typing import Any
 
 XDS_CLUSTER = "xds"
 HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Backend:

@@ -13,8 +13,9 @@ from reconciler.core.model import Connected, Snapshot, XdsResource
 from reconciler.seams import Seams
 from reconciler.xds.identity import Identity, token
 from reconciler.xds.server import Server
+from tests.ports import free_port
 
-from .envoys import Backend, Traffic, admin, bootstrap, envoy, free_port
+from .envoys import Backend, Traffic, admin, bootstrap, envoy
 from .snapshot import assignment, cluster, listener, routes, snapshot
 
 BINARY = envoy_binary.find()

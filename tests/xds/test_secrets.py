@@ -18,8 +18,9 @@ from google.protobuf.json_format import MessageToDict, ParseDict  # type: ignore
 from reconciler.core.model import Ref, XdsResource
 from reconciler.xds.identity import token
 from reconciler.xds.server import Server
+from tests.ports import free_port
 
-from .envoys import bootstrap, envoy, free_port
+from .envoys import bootstrap, envoy
 from .snapshot import ADS, WHERE, listener
 from .test_envoy import BINARY, KEY, Rig
 
