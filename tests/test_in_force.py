@@ -87,9 +87,7 @@ def check(world: World, place: Place, breaking: Breaking, good: str, *, still_th
         assert all(problem.hint for problem in accepted.problems)
         assert world.running() == running
         # What breaks meanwhile is healed: what is in force is in force.
-        for machine in world.machines.values():
-            machine.things.clear()
-            machine.ring()
+        world.break_down()
         until(convoy.loop, lambda view: world.running() == running)
     # After a restart it is the same: nobody waits for a forge.
     with at_work(world, place) as convoy:
@@ -99,9 +97,7 @@ def check(world: World, place: Place, breaking: Breaking, good: str, *, still_th
         assert (accepted.fleet is not None) == still_there
         if accepted.fleet is not None:
             assert accepted.fleet.revision == good
-            for machine in world.machines.values():
-                machine.things.clear()
-                machine.ring()
+            world.break_down()
             until(convoy.loop, lambda view: world.running() == running)
         breaking.mend(place)
         mended(place, good)
