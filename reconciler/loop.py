@@ -120,9 +120,10 @@ class Loop:
     def _round(self, accepted: Accepted, declared: FleetState, returning: Returning, now: float) -> View:
         self._know_hosts(declared)
         with self._metrics.stage("observe"):
+            shown, in_flight = self.hosts.observed()
+            # Asked for afterwards: of what is no longer under way it is known how it ended.
             outcomes = self.hosts.outcomes()
             self._record.outcomes(outcomes)
-            shown, in_flight = self.hosts.observed()
             orders = self._guards.orders(accepted.orders, declared.revision, accepted.noticed_at)
             # A host that is declared lost is so at once, whatever is withheld: no hook is waited for on it either.
             force = self._releases.decide(accepted, declared, orders, without_lost(declared, shown), now, in_flight)

@@ -15,7 +15,7 @@ from reconciler.certificates import Certificates
 from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.kinds.spec import Run
-from reconciler.core.model import FleetState, Ref, Resource, Source, Want
+from reconciler.core.model import Action, FleetState, Ref, Resource, Source, Want
 from reconciler.drivers.memory import Machine, Memory, Vices
 from reconciler.guards import Guards
 from reconciler.log import Log
@@ -259,6 +259,36 @@ def test_a_refusal_is_shown_and_tried_again(tmp_path: Path) -> None:
 
         world.vices.refuse = lambda _: ""
         until(loop, lambda view: view.converged)
+
+
+def test_what_ends_in_the_middle_of_a_round_is_known_with_how_it_ended(tmp_path: Path) -> None:
+    """Never as if it had not been begun: what was refused would be begun again at once."""
+    world, ends, begun = World(tmp_path), threading.Event(), threading.Event()
+
+    def refuse(_: Action) -> str:
+        begun.set()
+        ends.wait(60)
+        return "no room"
+
+    world.vices.refuse = refuse
+    world.wish.accepted = Accepted(fleet("r1", {"a": "v1"}))
+    with world.convoy() as (loop, store):
+        until(loop, lambda _: begun.is_set())
+        observed, outcomes = loop.hosts.observed, loop.hosts.outcomes
+
+        def end() -> None:
+            ends.set()
+            over = time.monotonic() + 60
+            while observed()[1] and time.monotonic() < over:
+                time.sleep(0.01)
+
+        # After the first of the two that are asked, it ends.
+        loop.hosts.observed = lambda: (observed(), ends.is_set() or end())[0]  # type: ignore[method-assign, func-returns-value]
+        loop.hosts.outcomes = lambda: (outcomes(), ends.is_set() or end())[0]  # type: ignore[method-assign, func-returns-value]
+        view = loop.tick()
+        assert view.plan is not None
+        assert (view.plan.actions, view.status[Ref("Container", "a")].sync) == ((), "failed")
+        assert [one["status"] for one in store.outcomes()] == ["failed"]
 
 
 def test_an_outage_changes_nothing_and_is_said(tmp_path: Path) -> None:
