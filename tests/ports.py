@@ -2,12 +2,13 @@
 
 import random
 import socket
+import sys
 
 # No connection is given one of these by the system (they are below its range), no process host chooses one (20000 and above),
 # and no document names one.
 FIRST, LAST = 12_000, 17_999
-# The same numbers of UDP, which nobody here uses, kept until this process ends: so no other pytest worker gets one that is
-# taken and not listened on yet.
+# Those that are taken and perhaps not listened on yet. Each has a name in the kernel too (not in a directory; on Linux), until
+# this process ends: so no other pytest worker gets one.
 _kept: set[int] = set()
 
 
@@ -20,12 +21,13 @@ def free_port() -> int:
 
 
 def _keep(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mark, socket.socket() as probe:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mark, socket.socket() as probe:
         try:
-            mark.bind(("127.0.0.1", port))
+            if sys.platform == "linux":
+                mark.bind(f"\0convoy-test-port-{port}")
             probe.bind(("0.0.0.0", port))
         except OSError:
             return False
-        _kept.add(port)
         mark.detach()
+    _kept.add(port)
     return True
