@@ -6,15 +6,18 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+# An Envoy that is told much, on a machine that is busy, looks up late.
+PATIENCE_S = 30.0
+
 
 class _Unix(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=5)
+        super().__init__("localhost", timeout=PATIENCE_S)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(5)
+        self.sock.settimeout(PATIENCE_S)
         self.sock.connect(self._path)
 
 

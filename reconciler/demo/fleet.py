@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 APP = Path(__file__).with_name("app.py")
+REPLICAS = 2
 PROXIES = ("edge-1", "edge-2", "edge-3")
 
 
@@ -62,7 +63,7 @@ def application(name: str, words: str) -> dict[str, Any]:
         "Application",
         name,
         {
-            "replicas": 2,
+            "replicas": REPLICAS,
             "files": {"app.py": APP.read_text()},
             "command": ["python3", "app.py", words],
             "environment": {"PORT": "${PORT}", "ADDRESS": "${ADDRESS}"},

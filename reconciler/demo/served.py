@@ -20,8 +20,8 @@ from reconciler.demo.traffic import Traffic
 from reconciler.seams import Seams
 from reconciler.store import Store, default_url
 
-# The longest that any wait of the demo may take; on a slow, busy machine most take a hundredth of it.
-DEADLINE_S = 60.0
+# The longest that any wait of the demo may take, so that it ends; on a busy machine most take a hundredth of it.
+DEADLINE_S = 180.0
 
 
 class StepFailed(Exception):
@@ -41,6 +41,11 @@ class Served:
     @property
     def state(self) -> Path:
         return self.fleet.directory / "state"
+
+    @property
+    def host(self) -> Path:
+        """Where the process driver keeps its instances, each in a directory of its own."""
+        return self.state / "hosts" / "local"
 
     def start(self, metrics_port: int) -> None:
         self.metrics = f"127.0.0.1:{metrics_port}"
@@ -77,7 +82,9 @@ class Served:
 
     def ask(self, *arguments: str) -> Any:
         """A `convoy` command's JSON."""
-        done = subprocess.run([*self.command(), *arguments, "--output", "json"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [*self.command(), *arguments, "--output", "json"], capture_output=True, text=True, timeout=DEADLINE_S
+        )
         try:
             return json.loads(done.stdout)
         except ValueError:
@@ -85,7 +92,7 @@ class Served:
 
     def told(self, *arguments: str) -> str:
         """What a `convoy` command says to a person."""
-        done = subprocess.run([*self.command(), *arguments], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*self.command(), *arguments], capture_output=True, text=True, timeout=DEADLINE_S)
         return done.stdout + done.stderr
 
     def stop(self) -> None:
@@ -93,7 +100,7 @@ class Served:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(20)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -106,7 +113,7 @@ class Served:
         lock = self.state / "lock"
         if not lock.exists():
             return
-        over = time.monotonic() + 20
+        over, asked = time.monotonic() + 60, {""}
         while time.monotonic() < over:
             handle = os.open(lock, os.O_RDWR)
             try:
@@ -114,8 +121,11 @@ class Served:
                 return
             except OSError:
                 pid = os.pread(handle, 20, 0).decode().strip()
-                if pid.isdigit():
-                    os.kill(int(pid), signal.SIGTERM)
+                # Asked once: a second time would cut short how it ends. It may have ended since.
+                with contextlib.suppress(ProcessLookupError, ValueError):
+                    if pid not in asked:
+                        os.kill(int(pid), signal.SIGTERM)
+                asked.add(pid)
             finally:
                 os.close(handle)
             time.sleep(0.2)
@@ -127,6 +137,11 @@ class Served:
         with self._store() as store:
             state = store.state() or {}
             return show.status_json(show.standing(state), state, store.status())
+
+    def at_rest(self, revision: str = "") -> bool:
+        """Everything as this revision (or any) declares it."""
+        status = self.status()
+        return bool(status["converged"]) and revision in ("", status["revision"])
 
     def _store(self) -> contextlib.closing[Store]:
         return contextlib.closing(Store(default_url(self.state), Seams()))
@@ -144,6 +159,17 @@ class Served:
     def instances(self, ref: str) -> list[dict[str, Any]]:
         with self._store() as store:
             return list(store.status()[ref]["instances"])
+
+    def admins(self) -> dict[str, str]:
+        """Proxy ⇒ its admin socket, once all are healthy."""
+        found: dict[str, str] = {}
+
+        def known() -> bool:
+            found.update({proxy: self.admin(proxy) for proxy in self.fleet.ports})
+            return True
+
+        until("every Envoy healthy", known)
+        return found
 
     def admin(self, proxy: str) -> str:
         """The admin socket of a proxy's newest instance that is healthy."""
@@ -171,7 +197,7 @@ def until(what: str, seen: Callable[[], bool], deadline_s: float = DEADLINE_S, p
         try:
             if seen():
                 return
-        except (OSError, HTTPException, KeyError) as error:
+        except (OSError, HTTPException, LookupError) as error:
             last = f" ({error})"
         time.sleep(pause_s)
     raise StepFailed(f"not seen within {deadline_s:g} s: {what}{last}")

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.demo import envoys
-from reconciler.demo.fleet import PROXIES, Fleet, application
+from reconciler.demo.fleet import Fleet, application
 from reconciler.demo.mishaps import Mishaps
 from reconciler.demo.served import Served, StepFailed, none_lost, until
 from reconciler.demo.traffic import Traffic, ask
+from reconciler.drivers.process.instance import HOME
 
 BROKEN = {
     "name": "broken",
@@ -44,14 +45,12 @@ class Steps:
         yield "a bad change rolled back by one command, under live traffic: it stays out", mishaps.rolled_back
 
     def converges(self) -> str:
-        until("every resource synced and healthy", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
-        answers = {proxy: ask(port) for proxy, port in self.fleet.ports.items()}
-        if set(answers.values()) != {"blue"}:
-            raise StepFailed(f"every Envoy should answer blue: {answers}")
-        return f"{len(answers)} Envoys answer blue"
+        until("every resource synced and healthy", self.served.at_rest, pause_s=0.2)
+        until("every Envoy answering blue", lambda: {ask(port) for port in self.fleet.ports.values()} == {"blue"})
+        return f"{len(self.fleet.ports)} Envoys answer blue"
 
     def _all_weigh(self, wanted: Mapping[str, int]) -> bool:
-        return all(envoys.weights(self.served.admin(proxy)) == wanted for proxy in PROXIES)
+        return all(envoys.weights(admin) == wanted for admin in self.served.admins().values())
 
     def weights(self) -> str:
         seen = []
@@ -63,15 +62,8 @@ class Steps:
                 until(f"weights {blue}/{green} at every Envoy", lambda: self._all_weigh({"blue": blue, "green": green}))  # noqa: B023
                 seen.append(time.monotonic() - begun)
                 answering = {name for name, weight in (("blue", blue), ("green", green)) if weight}
-                until(f"{' and '.join(sorted(answering))} alone answering", lambda: self._answering(traffic) == answering)  # noqa: B023
+                until(f"{' and '.join(sorted(answering))} alone answering", lambda: traffic.answering() == answering)  # noqa: B023
         return f"{none_lost(traffic)}; commit to every Envoy {max(seen):.2f} s"
-
-    def _answering(self, traffic: Traffic) -> set[str]:
-        """Who answers within a second from now. The first may be what was asked before, or of a worker that the Envoy's main
-        thread, which its admin page tells of, has not told yet (https://www.envoyproxy.io/docs/envoy/latest/intro/life_of_a_request)."""
-        before = traffic.answers.copy()
-        time.sleep(1.0)
-        return set(traffic.answers - before)
 
     def invalid(self) -> str:
         text = (self.fleet.clone / "edge.yaml").read_text()
@@ -98,15 +90,15 @@ class Steps:
         problem = self.served.status()["problems"][0]
         if problem["file"] != "edge.yaml" or "ring" not in problem["what"]:
             raise StepFailed(f"Envoy's words at edge.yaml expected: {problem}")
-        for proxy in PROXIES:
-            if self._rejected(proxy):
+        for proxy, admin in self.served.admins().items():
+            if self._rejected(admin):
                 raise StepFailed(f"{proxy} was sent something that it refused")
         self.fleet.revert()
         until("the revert accepted", lambda: not self.served.status()["refused"])
         return f"{problem['file']}:{problem['line']}: {problem['what']}"
 
-    def _rejected(self, proxy: str) -> int:
-        stats = envoys.admin(self.served.admin(proxy), "/stats?format=json&filter=update_rejected")["stats"]
+    def _rejected(self, admin: str) -> int:
+        stats = envoys.admin(admin, "/stats?format=json&filter=update_rejected")["stats"]
         return sum(int(one.get("value", 0)) for one in stats)
 
     def refused(self) -> str:
@@ -119,24 +111,23 @@ class Steps:
             why = str(self._of("Configuration/edge")["why"])
             if "edge.yaml:" not in why or "ring" not in why:
                 raise StepFailed(f"Envoy's words and our file and line expected: {why}")
-            if any("broken" in envoys.clusters(self.served.admin(proxy)) for proxy in PROXIES):
+            admins = self.served.admins()
+            if any("broken" in envoys.clusters(admin) for admin in admins.values()):
                 raise StepFailed("the refused cluster should be nowhere")
-            rejected = [self._rejected(proxy) for proxy in PROXIES]
+            rejected = [self._rejected(admin) for admin in admins.values()]
             time.sleep(1.0)
-            if [self._rejected(proxy) for proxy in PROXIES] != rejected:
+            if [self._rejected(admin) for admin in admins.values()] != rejected:
                 raise StepFailed("what was refused is sent again and again")
         words = none_lost(traffic)
         self._kill("Proxy/edge-3")
-        until(
-            "the restarted Envoy told the same",
-            lambda: envoys.weights(self.served.admin("edge-3")) == {"blue": 30, "green": 70},
-        )
-        if "broken" in envoys.clusters(self.served.admin("edge-3")):
+        # The same instance in another process: its socket is where it was.
+        until("the restarted Envoy told the same", lambda: envoys.weights(admins["edge-3"]) == {"blue": 30, "green": 70})
+        if "broken" in envoys.clusters(admins["edge-3"]):
             raise StepFailed("the restarted Envoy was given the refused cluster")
         self.fleet.write("settings.yaml", self.fleet.settings(gate=True))
         self.fleet.write("edge.yaml", self.fleet.edge({"blue": 0, "green": 100}))
-        self.fleet.commit("Mended")
-        until("mended", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
+        revision = self.fleet.commit("Mended")
+        until("mended", lambda: self.served.at_rest(revision), pause_s=0.2)
         return f"{why}; {words}"
 
     def _of(self, ref: str) -> dict[str, Any]:
@@ -152,51 +143,49 @@ class Steps:
         pid = self._kill("Proxy/edge-1")
         until("another Envoy", lambda: self.served.instances("Proxy/edge-1")[0]["pid"] not in (pid, 0, None))
         until("it answers", lambda: ask(self.fleet.ports["edge-1"]) == "green")
-        until("healed", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
+        until("healed", self.served.at_rest, pause_s=0.2)
         return f"answers again; converged after {time.monotonic() - begun:.1f} s"
 
     def application_killed(self) -> str:
-        admin = self.served.admin("edge-2")
+        admin = self.served.admins()["edge-2"]
+        instance = self.served.instances("Container/green-1")[0]["instance"]
+        program = self.served.host / f"Container-green-1-{instance}" / HOME / "app.py"
+        # Without it, what is started anew ends at once: it stays unhealthy until somebody has seen that.
+        away = program.rename(program.with_name("away"))
         pid = self._kill("Container/green-1")
-        until("its endpoint marked unhealthy", lambda: not all(envoys.health(admin)["green"]), pause_s=0.01)
-        until(
-            "its endpoint healthy again", lambda: all(envoys.health(admin)["green"]) and len(envoys.health(admin)["green"]) == 2
-        )
-        until("healed", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
+        until("its endpoint marked unhealthy", lambda: sorted(envoys.health(admin)["green"]) == [False, True])
+        away.rename(program)
+        until("its endpoint healthy again", lambda: envoys.health(admin)["green"] == [True, True])
+        until("healed", self.served.at_rest, pause_s=0.2)
         return f"process {pid} marked unhealthy at the Envoys, then healthy again"
 
     def replaced(self) -> str:
         with Traffic(self.fleet.ports.values()) as traffic:
             self.fleet.write("apps/green.yaml", application("green", "green-2"))
-            self.fleet.commit("Green runs a new command")
-            until("converged on the new one", lambda: bool(self._new_green()), pause_s=0.2)
-            until("the new one alone answering", lambda: self._answering(traffic) == {"green-2"})
+            revision = self.fleet.commit("Green runs a new command")
+            until("converged on the new one", lambda: self.served.at_rest(revision), pause_s=0.2)
+            until("the new one alone answering", lambda: traffic.answering() == {"green-2"})
         return none_lost(traffic)
-
-    def _new_green(self) -> bool:
-        if not self.served.status()["converged"]:
-            return False
-        return all(ask(port) == "green-2" for port in self.fleet.ports.values())
 
     def removed(self) -> str:
         with Traffic(self.fleet.ports.values()) as traffic:
-            admins = {proxy: self.served.admin(proxy) for proxy in PROXIES}
+            admins = self.served.admins()
             self.fleet.remove("apps/blue.yaml")
             self.fleet.write("edge.yaml", self.fleet.edge({"green": 100}))
-            self.fleet.commit("Blue is gone")
+            revision = self.fleet.commit("Blue is gone")
 
             def pruned() -> bool:
                 gone = []
-                for proxy in PROXIES:
+                for proxy, admin in admins.items():
                     # The clusters are read first: one that is gone now while a later answer still names it was taken too early.
-                    there, named = envoys.clusters(admins[proxy]), envoys.weights(admins[proxy])
+                    there, named = envoys.clusters(admin), envoys.weights(admin)
                     if "blue" not in there and "blue" in named:
                         raise StepFailed(f"{proxy} lost the cluster before its route")
                     gone.append("blue" not in there)
                 return all(gone)
 
             until("the cluster gone from every Envoy", pruned, pause_s=0.01)
-            until("its processes gone", lambda: bool(self.served.status()["converged"]), pause_s=0.2)
+            until("its processes gone", lambda: self.served.at_rest(revision), pause_s=0.2)
         names = [one["ref"] for one in self.served.ask("get", "Container") if "blue" in one["ref"]]
         if names:
             raise StepFailed(f"these should be gone: {names}")
