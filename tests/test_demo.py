@@ -1,15 +1,18 @@
-"""What the demo is made of: an application that ends in order."""
+"""What the demo is made of: an application that ends in order, and the end of a demo, however it ended."""
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from reconciler.demo.fleet import APP
+from reconciler.demo.run import stop
 
 
 @pytest.mark.slow
@@ -37,3 +40,19 @@ def test_its_application_answers_what_it_has_been_asked(tmp_path: Path) -> None:
                 assert answer.read().endswith(b"blue\n")
             assert idle.recv(1) == b""
         assert application.wait(60) == 0
+
+
+def test_one_that_is_just_ending_is_waited_for(tmp_path: Path) -> None:
+    """Its process is gone already, or has not said who it is: what it holds comes free, and what it left is taken away."""
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    for said in (str(gone.pid), ""):
+        (tmp_path / "serve.log").touch()
+        (tmp_path / "lock").write_text(said)
+        held = os.open(tmp_path / "lock", os.O_RDWR)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        later = threading.Timer(0.3, os.close, (held,))
+        later.start()
+        assert stop(tmp_path) is bool(said)
+        later.join()
+        assert not (tmp_path / "serve.log").exists()

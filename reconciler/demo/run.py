@@ -4,12 +4,14 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from reconciler import envoy_binary
@@ -18,6 +20,8 @@ from reconciler.demo.served import Served, StepFailed, until
 from reconciler.demo.steps import Steps
 
 Say = Callable[[str], None]
+# `convoy serve` is given a minute to end, and what it has made three.
+LONGEST_END_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,14 @@ class Played:
     seen: str
 
 
+class _Held(DemoError):
+    """Another demo runs in this directory; `pid` is its process, 0 where it has not said so yet."""
+
+    def __init__(self, directory: Path, pid: int) -> None:
+        super().__init__(f"a demo is running in {directory} (process {pid}): stop it with Ctrl-C there, or `make demo-stop`")
+        self.pid = pid
+
+
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """Hold the demo's directory; a second demo in it is told who has it."""
@@ -39,10 +51,7 @@ def _alone(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            pid = os.pread(lock, 20, 0).decode().strip()
-            raise DemoError(
-                f"a demo is running in {directory} (process {pid}): stop it with Ctrl-C there, or `make demo-stop`"
-            ) from None
+            raise _Held(directory, int(os.pread(lock, 20, 0).decode().strip() or 0)) from None
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         yield
@@ -85,22 +94,23 @@ def stop(directory: Path) -> bool:
     """Stop a demo that runs in this directory, or what is left of one; True when there was anything."""
     if not (directory / "lock").exists():
         return False
-    try:
-        with _alone(directory):
-            there = (directory / "state").exists()
-            _clear(directory)
-            return there
-    except DemoError:
-        pid = int((directory / "lock").read_text())
-        os.kill(pid, signal.SIGTERM)
-        over = time.monotonic() + 60
-        while time.monotonic() < over:
+    asked = {0}
+    over = time.monotonic() + LONGEST_END_S
+    while True:
+        try:
+            with _alone(directory):
+                # One that was killed, perhaps as we asked it to end, has left something; one that has ended in order, nothing.
+                there = (directory / "state").exists() or len(asked) > 1
+                _clear(directory)
+                return there
+        except _Held as held:
+            if time.monotonic() > over:
+                raise DemoError(f"process {held.pid} does not end: kill it, then run this again") from None
+            if held.pid not in asked:
+                asked.add(held.pid)
+                with suppress(ProcessLookupError):
+                    os.kill(held.pid, signal.SIGTERM)
             time.sleep(0.1)
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                return True
-        raise DemoError(f"process {pid} does not end: kill it, then run this again") from None
 
 
 def show(directory: Path, say: Say, stopped: threading.Event) -> None:
@@ -108,7 +118,7 @@ def show(directory: Path, say: Say, stopped: threading.Event) -> None:
     with _alone(directory), _served(directory, say, api=True) as served:
         fleet = served.fleet
         say("starting three Envoys before two versions of an application …")
-        until("every resource synced and healthy", lambda: stopped.is_set() or bool(served.status()["converged"]), pause_s=0.3)
+        until("every resource synced and healthy", lambda: stopped.is_set() or served.at_rest(), pause_s=0.3)
         if stopped.is_set():
             return
         programs = Path(served.command()[0])
@@ -160,7 +170,7 @@ def check(say: Say, step: Callable[[Played], None], stopped: threading.Event) ->
                 begun = time.monotonic()
                 try:
                     seen, passed = play(), True
-                except (StepFailed, DemoError, OSError, KeyError, LookupError) as error:
+                except (StepFailed, DemoError, OSError, HTTPException, LookupError, subprocess.TimeoutExpired) as error:
                     seen, passed = f"{type(error).__name__}: {error}", False
                 played.append(Played(name, passed, time.monotonic() - begun, seen))
                 step(played[-1])
