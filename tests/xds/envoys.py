@@ -102,7 +102,7 @@ def envoy(binary: Path, directory: Path, config: dict[str, Any]) -> Iterator[Non
 
 
 def admin(port: int, path: str) -> Any:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", path)
         return json.loads(connection.getresponse().read())
@@ -117,12 +117,14 @@ class Traffic:
         self._port, self._stopped = port, threading.Event()
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(2)]
+        # Requests that have come to an end, by thread.
+        self._ended = [0, 0]
+        self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(2)]
         for thread in self._threads:
             thread.start()
 
-    def _run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+    def _run(self, number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         while not self._stopped.is_set():
             try:
                 connection.request("GET", "/")
@@ -135,13 +137,23 @@ class Traffic:
             except OSError as error:
                 self.failures.append(repr(error))
                 connection.close()
+            self._ended[number] += 1
             time.sleep(0.001)
         connection.close()
 
     def sample(self, requests: int = 200) -> Counter[str]:
-        """The answers to the next so many requests."""
-        before, deadline = self.answers.copy(), time.monotonic() + 10
-        while (self.answers - before).total() < requests and time.monotonic() < deadline:
+        """The answers to so many requests that are asked from now on, by what Envoy has acknowledged until now.
+
+        Of each thread the first two are left out: one is under way, and the next may be read by a worker of Envoy's that has
+        still to turn to what its main thread told it.
+        """
+        old, deadline = list(self._ended), time.monotonic() + 120
+        while any(now < before + 2 for now, before in zip(self._ended, old, strict=True)):
+            assert time.monotonic() < deadline, f"no answers: {self.failures}"
+            time.sleep(0.01)
+        before = self.answers.copy()
+        while (self.answers - before).total() < requests:
+            assert time.monotonic() < deadline, f"no answers: {self.failures}"
             time.sleep(0.01)
         return self.answers - before
 

