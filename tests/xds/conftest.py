@@ -40,7 +40,7 @@ class World:
 
     def until(self, server: Server, what: Callable[[dict[str, Connected]], bool]) -> dict[str, Connected]:
         """What is connected, as soon as it fits; woken by the server and never by a clock alone."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             self.woken.clear()
             found = dict(server.connected())

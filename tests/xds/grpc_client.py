@@ -21,7 +21,7 @@ def main() -> None:
     channel = grpc.insecure_channel("xds:///echo")
     for line in sys.stdin:
         try:
-            answer = channel.unary_unary("/test.Echo/Say")(line.encode(), timeout=5, wait_for_ready=line.startswith("wait"))
+            answer = channel.unary_unary("/test.Echo/Say")(line.encode(), timeout=120, wait_for_ready=line.startswith("wait"))
             print("OK", answer.decode().strip(), flush=True)
         except grpc.RpcError as error:
             print(error.code().name, error.details().replace("\n", " "), flush=True)

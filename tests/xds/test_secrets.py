@@ -61,7 +61,7 @@ def served(port: int) -> str:
     """The common name of the certificate that this port shows."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as plain, context.wrap_socket(plain) as wrapped:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain, context.wrap_socket(plain) as wrapped:
         content = wrapped.getpeercert(binary_form=True)
     assert content is not None
     return str(x509.load_der_x509_certificate(content).subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)

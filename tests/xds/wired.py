@@ -27,7 +27,7 @@ class Client:
         metadata = [("authorization", f"Bearer {token}")] if token else []
         metadata += [("convoy-instance", instance)] if instance else []
         self.call = self.channel.stream_stream(method, response_deserializer=reply.FromString)(
-            self._sending(), metadata=metadata, timeout=30
+            self._sending(), metadata=metadata, timeout=240
         )
 
     def _sending(self) -> Iterator[bytes]:
