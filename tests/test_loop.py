@@ -129,6 +129,17 @@ def until(loop: Loop, holds: Callable[[View], bool], within_s: float = 60.0) -> 
     return last
 
 
+def settled(loop: Loop) -> None:
+    """Until nothing more is begun, and what runs is well, also where Envoys that are not there have acknowledged nothing."""
+
+    def done(view: View) -> bool:
+        seen, in_flight = loop.hosts.observed()
+        well = all(one.health.status == "healthy" or one.fields["exit"] == 0 for one in seen.resources.values())
+        return view.plan is not None and not view.plan.actions and not in_flight and well
+
+    until(loop, done)
+
+
 def test_a_fleet_converges_heals_and_is_quiet(tmp_path: Path) -> None:
     """What is declared is made; what vanishes is made again; then nothing is planned and nothing is written."""
     world = World(tmp_path)

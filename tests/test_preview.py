@@ -23,6 +23,7 @@ from tests.breaking import Place
 from tests.repos import hermetic, make_origin
 from tests.test_in_force import Watched, at_work
 from tests.test_loop import World
+from tests.test_loop import settled as become_quiet
 from tests.test_trial import BASE, container, document
 
 SETTINGS = "{drainSeconds: 0, %s}"
@@ -63,15 +64,9 @@ def commit(place: Place, settings: str = "", **files: bytes) -> str:
 def settled(convoy: Watched) -> None:
     """As if Envoys had acknowledged what they are told."""
     convoy.world.wish.accepted = convoy.wanted.look()
-    for _ in range(200):
-        view = convoy.loop.tick()
-        if view.plan is not None and not view.plan.actions and not convoy.loop.hosts.observed()[1]:
-            assert convoy.loop.premises is not None
-            convoy.loop.proxies.store.put_goods(convoy.loop.premises.facts.snapshots)
-            return
-        for worker in convoy.loop.hosts.workers.values():
-            worker.look()
-    raise AssertionError(convoy.loop.view)
+    become_quiet(convoy.loop)
+    assert convoy.loop.premises is not None
+    convoy.loop.proxies.store.put_goods(convoy.loop.premises.facts.snapshots)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from reconciler.seams import Seams
 from reconciler.store import Store
 from reconciler.trial import Trial
 from reconciler.wanted import Accepted
-from tests.test_loop import World
+from tests.test_loop import World, settled
 
 HEAD = "apiVersion: convoy/v1\nkind: {kind}\nmetadata:\n  name: {name}\n"
 
@@ -75,13 +75,7 @@ class Convoy:
         self.world.wish.accepted = Accepted(loaded.fleet, noticed_at=Seams().now())
 
     def settle(self) -> None:
-        for _ in range(200):
-            view = self.loop.tick()
-            if view.plan is not None and not view.plan.actions and not self.loop.hosts.observed()[1]:
-                return
-            for worker in self.loop.hosts.workers.values():
-                worker.look()
-        raise AssertionError(self.loop.view)
+        settled(self.loop)
 
     def ask(self, files: Mapping[str, bytes], message: str = "", **more: str) -> Answer:
         body = question_json(Question(files, more.get("root", ""), "next", message, "me <m@e>", form="json"))
