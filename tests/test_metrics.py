@@ -54,7 +54,7 @@ def values(metrics: Metrics) -> dict[str, float]:
 
 
 def get(served: Served, path: str, method: str = "GET") -> tuple[int, str]:
-    connection = HTTPConnection("127.0.0.1", served.port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", served.port, timeout=60)
     try:
         connection.request(method, path)
         answer = connection.getresponse()

@@ -1,7 +1,7 @@
 """Changes over the API that become pull requests: a branch and a pull request for each, exactly one, whatever happens."""
 
 import json
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -167,11 +167,12 @@ def test_what_becomes_of_it(convoy: Opening, forge: StandIn, origin: Origin, mon
         return said, forge.pulls[-1]
 
     def becomes(said: dict[str, Any], state: str) -> dict[str, Any]:
-        for _ in range(500):
+        over = time.monotonic() + 60
+        while True:
             now: dict[str, Any] = json.loads(convoy("GET", f"/convoy/v1/proposals/{said['proposal']}").get_data())
-            if now["state"] == state:
+            if now["state"] == state or time.monotonic() > over:
                 break
-            threading.Event().wait(0.01)
+            time.sleep(0.01)
         assert (now["state"], now["url"]) == (state, said["url"])
         return now
 
@@ -332,8 +333,14 @@ def test_a_forge_that_is_away_holds_up_nobody(convoy: Opening, forge: StandIn, m
     """It is asked again; commits go on meanwhile; and one whose answer was lost is found, not opened twice."""
     monkeypatch.setattr("api.changes.COMMITTING_S", 1.0)
     monkeypatch.setattr("reconciler.pulls.PATIENCE_S", 0.5)
-    away = [lambda _: Reply(502) for _ in range(40)]
-    forge.vices += away
+    monkeypatch.setattr("reconciler.pulls.LONGEST_AGAIN_S", 1.0)
+
+    def away(_: Request) -> Reply:
+        # As often as it is asked.
+        forge.vices.append(away)
+        return Reply(502)
+
+    forge.vices.append(away)
     convoy.pulls.start()
     answer = convoy("PATCH", "Cluster/a", PATCH, "?mode=pull-request")
     assert (answer.status_code, error(answer)["code"]) == (503, "waiting")
@@ -346,12 +353,14 @@ def test_a_forge_that_is_away_holds_up_nobody(convoy: Opening, forge: StandIn, m
         forge.answer(request)
         return Reply(502)
 
-    forge.vices[:] = [lost]
-    for _ in range(1200):
+    with forge.lock:
+        forge.vices[:] = [lost]
+    over = time.monotonic() + 60
+    while True:
         said = json.loads(convoy("GET", answer.headers["Location"]).get_data())
-        if said["state"] != "waiting":
+        if said["state"] != "waiting" or time.monotonic() > over:
             break
-        threading.Event().wait(0.05)
+        time.sleep(0.05)
     assert said["state"] == "proposed"
     assert len(forge.pulls) == 1
 

@@ -93,7 +93,7 @@ def test_what_is_no_request_is_hung_up_on(sent: bytes, sockets: Path) -> None:
     """And the next one is answered."""
     with listening(sockets, echo=echo):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as calling:
-            calling.settimeout(5)
+            calling.settimeout(60)
             calling.connect(str(sockets / NAME))
             calling.sendall(sent)
             calling.shutdown(socket.SHUT_WR)
