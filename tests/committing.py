@@ -148,7 +148,7 @@ def together(*runs: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     return [results[number] for number in range(len(runs))]
 
 

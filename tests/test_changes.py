@@ -13,7 +13,6 @@ import pytest
 
 from api import changes
 from api.changes import Done, Terms, Writer
-from api.fleet import SETTLING_S
 from api.written import written
 from reconciler.acceptance import MOST_PATCHED
 from reconciler.core.model import Ref
@@ -241,14 +240,15 @@ def test_beside_an_environment(tmp_path: Path, sockets: Path, origin: Origin) ->
             assert found.declared.spec["connectTimeoutSeconds"] == seconds
 
 
-def test_an_answer_shows_what_was_written(convoy: Committing) -> None:
+def test_an_answer_shows_what_was_written(convoy: Committing, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without waiting until it is in force, and exactly: also where somebody else's change comes between."""
-    began = time.monotonic()
-    changed, new, gone = written(
-        convoy.reach,
-        make(convoy, patch("a", 3), put("Cluster", "c", {"endpoints": ["127.0.0.1:3"]}), Change("delete", Ref("Cluster", "b"))),
+    monkeypatch.setattr("api.written.SETTLING_S", 60.0)
+    made = make(
+        convoy, patch("a", 3), put("Cluster", "c", {"endpoints": ["127.0.0.1:3"]}), Change("delete", Ref("Cluster", "b"))
     )
-    assert time.monotonic() - began < SETTLING_S
+    with monkeypatch.context() as patched:
+        patched.setattr(convoy.reach.fleet, "in_force", lambda *_: pytest.fail("it is waited for"))
+        changed, new, gone = written(convoy.reach, made)
     assert changed is not None
     assert new is not None
     assert gone is None
@@ -282,6 +282,7 @@ def test_who_wrote_reads_it(convoy: Committing, monkeypatch: pytest.MonkeyPatch)
     def labels(token: str | None = None) -> Any:
         return json.loads(convoy("GET", "Cluster/a", token=token).get_data())["document"]["metadata"].get("labels")
 
+    monkeypatch.setattr("api.fleet.SETTLING_S", 60.0)
     for n, read in enumerate(("Cluster/a", "/convoy/v1/resources?kind=cluster")):
         assert convoy("PATCH", "Cluster/a", {"metadata": {"labels": {"x": str(n)}}}).status_code == 200
         assert labels(other) == ({"x": str(n - 1)} if n else None)
@@ -290,13 +291,12 @@ def test_who_wrote_reads_it(convoy: Committing, monkeypatch: pytest.MonkeyPatch)
         assert f'"labels": {{"x": "{n}"}}' in convoy("GET", read).text
         later.join()
     monkeypatch.setattr("api.fleet.SETTLING_S", 2.0)
+    began = time.monotonic()
     assert convoy("PUT", "Cluster/new", value("new")).status_code == 201
-    began = time.monotonic()
     assert convoy("GET", "Cluster/new").status_code == 404
-    assert 0.2 < time.monotonic() - began < 10
-    began = time.monotonic()
+    assert time.monotonic() - began >= 2.0
+    monkeypatch.setattr(convoy.reach.fleet, "in_force", lambda *_: pytest.fail("the moment is over"))
     assert convoy("GET", "Cluster/new").status_code == 404
-    assert time.monotonic() - began < 1.8
 
 
 def test_a_webhooks_address_is_for_those_who_may_change_it(convoy: Committing, origin: Origin) -> None:
@@ -360,11 +360,11 @@ def test_a_read_after_a_write_is_not_from_before_it(convoy: Committing) -> None:
     id = waiting.id
     assert read() == (504, "late", f"Cluster/a is not committed yet (proposal {id})")
     convoy.acting = True
-    assert convoy.reach.fleet.wait(waiting, 20.0).state == "committed"
+    assert convoy.reach.fleet.wait(waiting, 60.0).state == "committed"
     assert read() == (504, "late", f"Cluster/a is not in force yet (proposal {id})")
     later = threading.Timer(0.3, convoy.follow)
     later.start()
-    assert read("") == (200, "", "")
+    assert read("&timeoutSeconds=60") == (200, "", "")
     later.join()
     id = convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 4}}).get_json()["proposal"]
     convoy.reach.over.set()

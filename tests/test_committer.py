@@ -16,6 +16,7 @@ from tests import people
 from tests.committing import HEAD, Committing, cluster, error, together, value
 from tests.repos import Origin, git, hermetic, make_clone, make_origin
 from tests.signing import Ssh, needs_ssh_keygen, signed_commit
+from tests.working import until
 
 pytestmark = pytest.mark.slow
 
@@ -159,7 +160,7 @@ def test_a_wait_is_bounded(convoy: Committing) -> None:
 
     begun = time.monotonic()
     assert patched(2, "?wait=synced&timeoutSeconds=1") == 202
-    assert 0.9 < time.monotonic() - begun < 10
+    assert time.monotonic() - begun > 0.9
     assert convoy.log() == ["Change Cluster/a", "change"]
 
     def carried_out() -> None:
@@ -170,7 +171,7 @@ def test_a_wait_is_bounded(convoy: Committing) -> None:
 
     later = threading.Thread(target=carried_out)
     later.start()
-    assert patched(3, "?wait=synced&timeoutSeconds=30") == 200
+    assert patched(3, "?wait=synced&timeoutSeconds=60") == 200
     later.join()
     for query in ("?wait=ever", "?wait=synced&timeoutSeconds=61", "?wait=synced&timeoutSeconds=0"):
         assert patched(4, query) == 400, query
@@ -349,12 +350,8 @@ def test_a_remote_that_is_away(convoy: Committing, origin: Origin, monkeypatch: 
     place = answer.headers["Location"]
     assert json.loads(convoy("GET", place).get_data())["state"] == "waiting"
     away.rename(origin.path)
-    for _ in range(200):
-        said = json.loads(convoy("GET", place).get_data())
-        if said["state"] != "waiting":
-            break
-        threading.Event().wait(0.05)
-    assert said["state"] == "committed"
+    until(lambda: json.loads(convoy("GET", place).get_data())["state"] != "waiting")
+    assert json.loads(convoy("GET", place).get_data())["state"] == "committed"
     assert convoy.log().count("Change Cluster/a") == 1
 
 
@@ -552,7 +549,6 @@ def test_where_commits_must_be_signed(
     settings = tmp_path / "gitconfig"
     settings.write_text(f"[user]\nsigningKey = {ssh.directory / 'alice'}\n[gpg]\nformat = ssh\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
-    monkeypatch.setattr("api.changes.COMMITTING_S", 1.5)
     with closing(Committing(tmp_path, sockets, origin, signers=signers)) as convoy:
         assert convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 2}}).status_code == 200
         assert convoy.log("%an, %cn")[0] == "Ada, Convoy"
@@ -565,5 +561,6 @@ def test_where_commits_must_be_signed(
         signature = convoy.desk.source.signature(convoy.desk.source.fetch(), Seams().now(), "")
         assert (signature.problem, signature.signer.partition(" ")[0]) == (None, "alice@example.org")
         tip = origin.commit({"b.yaml": cluster("b")})
+        monkeypatch.setattr("api.changes.COMMITTING_S", 1.5)
         assert convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 3}}).status_code == 503
         assert origin.tip() == tip

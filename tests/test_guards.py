@@ -126,13 +126,15 @@ def test_a_suspension_ends_by_itself(tmp_path: Path) -> None:
     world = World(tmp_path)
     filled(world, FEW)
     with world.convoy() as (loop, store):
-        store.put_order(order("suspend", "Container/c00", until=time.time() + 0.6))
+        store.put_order(order("suspend", "Container/c00", until=time.time() + 3600.0))
         for machine in world.machines.values():
             machine.things = {key: thing for key, thing in machine.things.items() if key[0].name != "c00"}
             machine.ring()
         view = until(loop, lambda view: view.status[Ref("Container", "c00")].sync == "held")
         assert "suspended by eve: said so" in view.status[Ref("Container", "c00")].why
+        rounds(loop)
         assert [name for name, _ in world.running()] == ["c01"]
+        store.put_order(order("suspend", "Container/c00", until=time.time() + 0.2))
         until(loop, lambda view: view.converged)
     assert [name for name, _ in world.running()] == ["c00", "c01"]
 
