@@ -40,6 +40,9 @@ FILE = re.compile(r"# ([\w./-]+\.yaml)\n")
 FENCE = re.compile(r"^```(?P<language>[a-z]*)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 EXIT = re.compile(r"#.*\bexits with (\d+)")
 UNPLAYED = ("# played by ", "# not played: ")
+# How long all that one document types may take, and, with what goes before and after, its test: a minute on an idle machine may
+# be ten on a busy one.
+PLAY_S, TEST_S = 900.0, 1200.0
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -120,14 +123,14 @@ def test_yaml_examples_are_a_fleet(document: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def alone() -> Iterator[None]:
-    """Documents name fixed ports: on one machine, one of them is played at a time."""
-    with (Path(tempfile.gettempdir()) / f"convoy-documents-{os.geteuid()}").open("w") as lock:
+    """Documents and examples name fixed ports: on one machine, one of them is played at a time, whatever $TMPDIR says."""
+    with (Path("/tmp") / f"convoy-documents-{os.geteuid()}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(TEST_S, func_only=True)
 @pytest.mark.parametrize("document", PLAYED, ids=name_of)
 def test_commands_do_what_the_document_says(document: Path, tmp_path: Path, alone: None) -> None:
     """Typed one after the other, every command succeeds and prints what the document shows."""
@@ -194,13 +197,13 @@ def play(
             start_new_session=True,
         )
     try:
-        shell.wait(360)
+        shell.wait(PLAY_S)
     except subprocess.TimeoutExpired:
         pass  # what was not reached is reported by the caller, with what the last command printed
     finally:
         end_group(shell.pid)
         shell.wait(30)
-        subprocess.run(["convoy", "down", "--yes", "--retained"], env=environment, capture_output=True, timeout=120)
+        subprocess.run(["convoy", "down", "--yes", "--retained"], env=environment, capture_output=True, timeout=200)
         text = output.read_text(errors="replace")
         shutil.rmtree(own, ignore_errors=True)
     ran = {int(number): int(code) for number, code in re.findall(r"^@end (\d+) (\d+)$", text, re.MULTILINE)}

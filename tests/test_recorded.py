@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_docs import DOCUMENTS, FENCE, Typed, alone, free_soon, name_of, play, ports_of, typed
+from tests.test_docs import DOCUMENTS, FENCE, TEST_S, Typed, alone, free_soon, name_of, play, ports_of, typed
 
 __all__ = ["alone"]
 
@@ -90,7 +90,7 @@ def rewritten(text: str, outputs: dict[int, list[str]]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(TEST_S, func_only=True)
 @pytest.mark.parametrize("document", RECORDED, ids=name_of)
 def test_a_recorded_document_shows_all_that_its_commands_print(
     document: Path, tmp_path: Path, alone: None, request: pytest.FixtureRequest
