@@ -42,7 +42,7 @@ def git(directory: Path, *arguments: str, stdin: bytes = b"") -> str:
         env=hermetic_environment(),
         input=stdin,
         capture_output=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, f"git {arguments}: {done.stderr.decode()}"

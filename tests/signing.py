@@ -22,7 +22,7 @@ needs_gpg = pytest.mark.skipif(shutil.which("gpg") is None, reason="no gpg here:
 
 def run(*words: str, stdin: bytes = b"") -> bytes:
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C"}
-    done = subprocess.run(words, input=stdin, env=environment, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(words, input=stdin, env=environment, capture_output=True, timeout=240, check=False)
     assert done.returncode == 0, f"{words}: {done.stderr.decode()}"
     return done.stdout
 

@@ -1,9 +1,12 @@
 """An origin, and mirrors of it that are closed in the end."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import watchfiles.main
 
 from reconciler.git import Mirror
 from reconciler.seams import Seams
@@ -31,6 +34,21 @@ def mirror(tmp_path: Path, origin: Origin) -> Iterator[Open]:
     yield make
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def watching(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set once the kernel has been asked to tell of changes: those before that are not told."""
+    begun, module = threading.Event(), cast(Any, watchfiles.main)
+    whole = module.RustNotify
+
+    def notify(*about: Any) -> Any:
+        watcher = whole(*about)
+        begun.set()
+        return watcher
+
+    monkeypatch.setattr(module, "RustNotify", notify)
+    return begun
 
 
 def contents(source: Mirror, revision: str) -> dict[str, bytes]:

@@ -252,7 +252,7 @@ def test_killed_between_commit_and_push(origin: Origin, mirror: Open, write: Wri
     """The origin has nothing of it, the mirror goes on, and the same change is made anew."""
     tip = origin.commit({"a.yaml": "1\n"})
     state = tmp_path / "state" / "mirror"
-    done = subprocess.run([sys.executable, "-c", KILLED, str(origin.path), str(state)], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(origin.path), str(state)], timeout=240, check=False)
     assert done.returncode == -9
     assert origin.tip() == tip
     assert "commit" not in git(origin.path, "fsck", "--unreachable", "--no-reflogs")

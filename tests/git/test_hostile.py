@@ -29,7 +29,8 @@ def test_bombs_are_carried_in_no_time(origin: Origin, mirror: Open, tmp_path: Pa
     hostile(Place(origin, tmp_path / "state" / "mirror", tmp_path / "aside"))
     begun = time.monotonic()
     tree = source.tree(source.fetch())
-    assert time.monotonic() - begun < 20
+    # Listed one by one they would take days.
+    assert time.monotonic() - begun < 200
     assert len(tree.problems) == 1
     after = origin.commit({"a.yaml": "a: 2"}, onto=before)
     assert contents(source, source.fetch()) == {"a.yaml": b"a: 2"}
@@ -45,9 +46,9 @@ def test_many_entries_are_counted_before_they_are_listed(origin: Origin, mirror:
     revision = origin.commit_tree([(DIRECTORY, b"many", tree)])
     source = mirror()
     assert source.fetch() == revision
-    begun = time.monotonic()
+    begun = time.process_time()
     found = source.tree(revision)
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
     assert found.files == {}
     assert "more than 500000 files" in found.problems[0].what
 

@@ -48,7 +48,7 @@ class Forge(http.server.BaseHTTPRequestHandler):
             "REMOTE_USER": "robot",
         }
         done = subprocess.run(
-            ["git", "http-backend"], input=self.rfile.read(size), env=environment, capture_output=True, timeout=60, check=True
+            ["git", "http-backend"], input=self.rfile.read(size), env=environment, capture_output=True, timeout=240, check=True
         )
         head, _, body = done.stdout.partition(b"\r\n\r\n")
         lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
