@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 NAMES = ("proxy.status.changed", "configuration.updated", "deployment.progress")
-# When nothing more comes of what has happened already; and how soon it is tried again after a break, up to how long at most.
-QUIET_S, AGAIN_S, LONGEST_AGAIN_S = 1.5, 0.5, 15.0
-OPENING_S, CLOSING_S, LARGEST = 15.0, 2.0, 1024 * 1024
+# After so long without a word the server is asked whether there is more of what has happened already, which it says in order;
+# and how soon it is tried again after a break, up to how long at most.
+QUIET_S, AGAIN_S, LONGEST_AGAIN_S = 0.5, 0.5, 15.0
+OPENING_S, ANSWERING_S, CLOSING_S, LARGEST = 15.0, 60.0, 2.0, 1024 * 1024
 
 
 class Stream:
@@ -100,13 +101,26 @@ def _heard(call: Call, asked: dict[str, Any], place: int | None, follow: bool) -
     with _connected(call) as stream:
         try:
             stream.send(json.dumps(asked | ({"after": place} if place is not None else {})))
+            # Whether it was asked for more, and has said something since.
+            pinged = heard = False
             while True:
-                message = _message(stream.recv(timeout=None if follow else QUIET_S))
+                try:
+                    message = _message(stream.recv(timeout=None if follow else ANSWERING_S if pinged else QUIET_S))
+                except TimeoutError:
+                    if pinged:
+                        raise ClientError(AWAY, f"the server has not answered within {ANSWERING_S:g} s") from None
+                    stream.send(json.dumps({"type": "ping"}))
+                    pinged, heard = True, False
+                    continue
                 if message.get("type") == "error":
                     _refused(message)
-                yield message
-        except TimeoutError:
-            return
+                if message.get("type") != "pong":
+                    heard = True
+                    yield message
+                elif not heard:
+                    return
+                else:
+                    pinged = False
         except ConnectionClosed as why:
             from api.client.wire import clean
 
