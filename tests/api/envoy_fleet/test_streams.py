@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import ssl
 import threading
 import time
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from api.events import STREAMS_AT_ONCE, STREAMS_OF_ONE
+from api.websocket import STUCK_S
 from reconciler.core.declared import Declaration, Maker
 from reconciler.core.envelope import digest_of, uid_of
 from reconciler.core.model import Ref, Resource, Source
@@ -33,7 +35,7 @@ from tests import people
 from tests.declared import SPEC
 from tests.drivers.world import soon
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 PATH = "/api/v1/ws"
 EVERY = ["proxy.status.changed", "configuration.updated", "deployment.progress"]
 PIN, NOBODY = "a" * 40, "nobody"
@@ -90,6 +92,14 @@ class Serving:
         headers = {} if "access_token" in path or key == NOBODY else {"Authorization": f"Bearer {key or self.key}"}
         return connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=headers, proxy=None, open_timeout=60)
 
+    def streams(self) -> float:
+        """How many are open, as Prometheus is told: counted before the 101, and no more once there is room for another."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as asking:
+            asking.request("GET", "/metrics")
+            every = asking.getresponse().read().decode().splitlines()
+        (line,) = [one for one in every if one.startswith("convoy_http_streams ")]
+        return float(line.rpartition(" ")[2])
+
     def close(self) -> None:
         self.web.close()
         self.store.close()
@@ -128,7 +138,7 @@ def ask(client: ClientConnection, message: object) -> dict[str, Any]:
     return hear(client)
 
 
-def hear(client: ClientConnection, within_s: float = 10.0) -> dict[str, Any]:
+def hear(client: ClientConnection, within_s: float = 60.0) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(client.recv(timeout=within_s))
     return found
 
@@ -229,21 +239,17 @@ def test_tenants_are_apart(serving: Serving) -> None:
         serving.store.event("health.unhealthy", "Proxy/other/edge-9", "was healthy")
         serving.store.event("rollout.started", "Rollout/first", "")
         serving.declare("r2", port=2)
+        # The last that each hears.
+        serving.store.event("health.healthy", "Proxy/other/edge-9", "was unhealthy")
+        serving.store.event("health.healthy", "Proxy/edge-1", "was unhealthy")
         for client, names in ((ours, {"edge-1", "edge-2", "edge-3"}), (theirs, {"other/edge-9"})):
             mine = {serving.uid(f"Proxy/{name}") for name in names} | {serving.uid("Rollout/first")}
-            heard: list[dict[str, Any]] = []
-            while not quiet_or(client, heard):
-                pass
-            assert heard
+            heard = [hear(client)]
+            while heard[-1]["data"].get("new_status") != "healthy":
+                heard.append(hear(client))
+            assert quiet(client)
+            assert heard[0]["data"]["new_status"] == "unhealthy"
             assert all((one["data"].get("proxy_id") or one["data"]["id"]) in mine for one in heard), heard
-
-
-def quiet_or(client: ClientConnection, heard: list[dict[str, Any]]) -> bool:
-    try:
-        heard.append(json.loads(client.recv(timeout=1.0)))
-    except TimeoutError:
-        return True
-    return False
 
 
 def test_configurations_and_deployments(serving: Serving) -> None:
@@ -349,20 +355,13 @@ NONSENSE: list[tuple[object, str]] = [
 def test_open_ones_are_counted(tmp_path: Path) -> None:
     """For Prometheus, from the 101 until it is over, however that comes about."""
 
-    def streams() -> str:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", alone.port, timeout=10)) as asking:
-            asking.request("GET", "/metrics")
-            every = asking.getresponse().read().decode().splitlines()
-        (line,) = [one for one in every if one.startswith("convoy_http_streams ")]
-        return line.rpartition(" ")[2]
-
     with contextlib.closing(Serving(tmp_path, Http("127.0.0.1:0"))) as alone:
         with alone.connect() as first, alone.connect():
             subscribe(first, "proxy.status.changed")
-            assert streams() == "2.0"
-            first.socket.close()
-            soon(lambda: streams() == "1.0")
-        soon(lambda: streams() == "0.0")
+            assert alone.streams() == 2
+            first.socket.shutdown(socket.SHUT_RDWR)
+            soon(lambda: alone.streams() == 1)
+        soon(lambda: alone.streams() == 0)
 
 
 def test_nonsense_is_answered(serving: Serving) -> None:
@@ -380,7 +379,7 @@ def test_nonsense_is_answered(serving: Serving) -> None:
 
 def test_a_stream_ends_with_what_it_was_opened_by(serving: Serving) -> None:
     """A token that is revoked, one that expires, and an account that is disabled: soon, with a word."""
-    short = serving.store.tokens.create("short", ("read",), 3.0, account=serving.ada.id)[1]
+    short = serving.store.tokens.create("short", ("read",), None, account=serving.ada.id)[1]
     gone = serving.store.tokens.create("gone", ("read",), None, account=serving.ada.id)[1]
     bob: KeptAccount = people.account(serving.store, "viewer")
     keys = (short, gone, people.key(serving.store, bob))
@@ -389,11 +388,15 @@ def test_a_stream_ends_with_what_it_was_opened_by(serving: Serving) -> None:
         staying = stack.enter_context(serving.connect())
         for client in clients:
             subscribe(client)
+        # All are open by now, however long that took.
+        with contextlib.closing(sqlite3.connect(serving.directory / "convoy.db", timeout=60)) as raw:
+            raw.execute("UPDATE tokens SET until = ? WHERE name = 'short'", (time.time() + 1.0,))
+            raw.commit()
         serving.store.tokens.revoke("gone")
         assert serving.store.accounts.put_status(bob.email, "disabled")
         for client in clients:
             with pytest.raises(ConnectionClosed) as raised:
-                hear(client, 15)
+                hear(client)
             assert raised.value.rcvd is not None
             assert raised.value.rcvd.code == 1008
             assert "connect again" in raised.value.rcvd.reason
@@ -402,6 +405,8 @@ def test_a_stream_ends_with_what_it_was_opened_by(serving: Serving) -> None:
 
 def test_a_fair_share(serving: Serving) -> None:
     """So many for one account and so many in all; who is over it is told when to come again, and everybody else is answered."""
+    # Those of other tests have left.
+    soon(lambda: serving.streams() == 0)
     with contextlib.ExitStack() as stack:
         keys = [
             people.key(serving.store, people.account(serving.store, "viewer")) for _ in range(STREAMS_AT_ONCE // STREAMS_OF_ONE)
@@ -411,20 +416,31 @@ def test_a_fair_share(serving: Serving) -> None:
         own, full = refused(serving, key=keys[0]), refused(serving)
         assert (own[0], own[1]["code"], int(own[2]["Retry-After"]) > 0) == (429, "RATE_LIMIT_EXCEEDED", True)
         assert (full[0], full[1]["code"], int(full[2]["Retry-After"]) > 0) == (503, "SERVICE_UNAVAILABLE", True)
-        begun = time.monotonic()
         for _ in range(5):
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", serving.port, timeout=10)) as asking:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", serving.port, timeout=60)) as asking:
                 asking.request("GET", "/api/v1/health")
                 assert asking.getresponse().status == 200
-        assert time.monotonic() - begun < 20
-    with contextlib.ExitStack() as stack:
-        soon(lambda: bool(stack.enter_context(serving.connect())))
+        assert serving.streams() == STREAMS_AT_ONCE
+    # Who has left makes room a moment after that.
+    soon(lambda: serving.streams() == 0)
+    with serving.connect() as client:
+        assert subscribe(client)["type"] == "subscribed"
 
 
 def test_one_who_takes_nothing_slows_nobody(serving: Serving) -> None:
-    """What he has not taken is kept for nobody; whoever listens beside him is told at once."""
+    """What he has not taken is kept for nobody; whoever listens beside him is told as soon as if he were not there."""
+    words = ("unhealthy", "was healthy"), ("healthy", "was unhealthy")
+    events = [(f"health.{words[n % 2][0]}", "Proxy/edge-1", words[n % 2][1]) for n in range(3000)]
+
+    def told(client: ClientConnection) -> tuple[list[dict[str, Any]], float]:
+        for start in range(0, 3000, 500):
+            serving.store.add_events(events[start : start + 500])
+        begun = time.monotonic()
+        return [hear(client) for _ in range(3000)], time.monotonic() - begun
+
     with serving.connect() as quick:
         subscribe(quick, "proxy.status.changed")
+        _, alone_s = told(quick)
         slow = socket.create_connection(("127.0.0.1", serving.port))
         with contextlib.closing(slow):
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -433,17 +449,17 @@ def test_one_who_takes_nothing_slows_nobody(serving: Serving) -> None:
                 f"GET {PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
             )
             slow.sendall(f"{head}Sec-WebSocket-Version: 13\r\nAuthorization: Bearer {serving.key}\r\n\r\n".encode())
-            assert b" 101 " in slow.recv(4096)
+            slow.settimeout(60)
+            head_read = b""
+            while b"\r\n\r\n" not in head_read:
+                head_read += slow.recv(1)
+            assert b" 101 " in head_read
             body = json.dumps({"type": "subscribe", "events": EVERY[:1]}).encode()
             slow.sendall(bytes([0x81, 0x80 | len(body)]) + b"\0\0\0\0" + body)
-            time.sleep(0.5)
-            words = ("unhealthy", "was healthy"), ("healthy", "was unhealthy")
-            events = [(f"health.{words[n % 2][0]}", "Proxy/edge-1", words[n % 2][1]) for n in range(3000)]
-            for start in range(0, 3000, 500):
-                serving.store.add_events(events[start : start + 500])
-            begun = time.monotonic()
-            heard = [hear(quick) for _ in range(3000)]
-            assert time.monotonic() - begun < 20
+            assert b"subscribed" in slow.recv(4096)
+            heard, beside_s = told(quick)
+            # He is given up after half a minute: nobody has waited for that.
+            assert beside_s < STUCK_S / 2 + 5 * alone_s
             assert [one["data"]["new_status"] for one in heard[:2]] == ["unhealthy", "healthy"]
             assert len({one["after"] for one in heard}) == 3000
 
@@ -458,7 +474,6 @@ def test_a_process_that_ends_says_so(tmp_path: Path, ends: str) -> None:
 def ending(serving: Serving, ends: str) -> None:
     with serving.connect() as client:
         last = subscribe(client)["after"]
-        begun = time.monotonic()
         closing = threading.Thread(target=serving.web.close) if ends == "closed" else None
         if closing is not None:
             closing.start()
@@ -468,19 +483,19 @@ def ending(serving: Serving, ends: str) -> None:
             hear(client)
         assert raised.value.rcvd is not None
         assert raised.value.rcvd.code == 1001
-        assert time.monotonic() - begun < 11
         if closing is not None:
             closing.join()
             return
     serving.store.event("health.unhealthy", "Proxy/edge-1", "was healthy")
 
     def again() -> bool:
-        with contextlib.suppress(OSError, InvalidStatus, ConnectionClosed), serving.connect() as client:
+        # Whom the old process took last it may leave without an answer.
+        with contextlib.suppress(OSError, InvalidHandshake, ConnectionClosed), serving.connect() as client:
             subscribe(client, after=last)
             return bool(hear(client)["data"]["new_status"] == "unhealthy")
         return False
 
-    soon(again, 20)
+    soon(again)
 
 
 def test_by_tls(tmp_path: Path) -> None:
@@ -504,4 +519,4 @@ def test_by_tls(tmp_path: Path) -> None:
                 assert json.loads(await client.recv())["event"] == "proxy.status.changed"
 
     with contextlib.closing(Serving(tmp_path, secured(tmp_path))) as serving:
-        asyncio.run(asyncio.wait_for(talk(serving), 60))
+        asyncio.run(asyncio.wait_for(talk(serving), 200))
