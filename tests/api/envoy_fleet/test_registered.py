@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.values import CLEAR, SEALED
-from tests.api.envoy_fleet.playing import Dialect
+from tests.api.envoy_fleet.playing import Dialect, undated
 from tests.api.envoy_fleet.proxied import HEAD
 
 MACHINE = {"hostname": "vm-1", "ip_address": "10.0.1.5", "region": "us-west-2"}
@@ -39,11 +39,13 @@ def test_a_machine(dialect: Dialect) -> None:
     )
     assert "hostname: VM-1.Example.com" in dialect.file("virtualmachines/vm-1-example-com.yaml")
     id = {"id": "vm-1-example-com"}
+    read = dialect.made("virtual_machines.get", ids=id)
+    assert undated(read) == undated(made)
     now = dialect.made("virtual_machines.update", {"status": "maintenance", "metadata": {"provider": "gcp"}}, ids=id)
-    assert now == made | {"status": "maintenance", "metadata": {"provider": "gcp"}, "updated_at": now["updated_at"]}
+    assert now == read | {"status": "maintenance", "metadata": {"provider": "gcp"}, "updated_at": now["updated_at"]}
     now = dialect.made("virtual_machines.update", {"cpu_cores": None, "hostname": "vm-1.example.com"}, ids=id)
     assert (now["cpu_cores"], now["status"], now["id"]) == (None, "maintenance", made["id"])
-    assert dialect.made("virtual_machines.get", ids={"id": made["id"][:8]}) == now
+    assert undated(dialect.made("virtual_machines.get", ids={"id": made["id"][:8]})) == undated(now)
     assert dialect.refused("virtual_machines.update", {"hostname": "vm-2"}, ids=id)[2]["field"] == "hostname"
     assert dialect.refused("virtual_machines.update", {"ip_address": "10.0.0.999"}, ids=id)[2]["field"] == "ip_address"
 
