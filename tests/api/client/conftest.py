@@ -17,7 +17,7 @@ from api.client import cli
 from api.surfaces.envoy_fleet import contract, rates
 from tests import people, repos
 from tests.api.envoy_fleet import proxied
-from tests.api.envoy_fleet.playing import Dialect
+from tests.api.envoy_fleet.playing import Dialect, patient
 
 # Two more, for what is deployed: a deployment pins them.
 CORE = {
@@ -86,6 +86,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def served(shared: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
     repos.hermetic(monkeypatch)
+    patient(monkeypatch)
     return shared
 
 

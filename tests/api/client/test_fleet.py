@@ -9,6 +9,7 @@ import yaml
 from api.client.exits import ABSENT, INVALID, MOVED, UNKNOWN, USAGE
 from tests.api.client.conftest import Envoyctl, Served
 from tests.api.envoy_fleet import certificates, proxied
+from tests.api.envoy_fleet.playing import LONG_S
 
 CLUSTER = {
     "name": "service_b",
@@ -148,9 +149,10 @@ def test_who_may(envoyctl: Envoyctl) -> None:
 
 def test_audit(envoyctl: Envoyctl, served: Served) -> None:
     """The newest first, with this program's name."""
-    served.dialect.recorder.flush()
+    assert served.dialect.recorder.flush(LONG_S)
     listed = value(envoyctl, "audit", "--since", "1h", "--limit", "3", role="admin")
     assert len(listed) <= 3
+    assert served.dialect.recorder.flush(LONG_S)
     assert any(one["user_agent"].startswith("EnvoyCtl/") for one in value(envoyctl, "audit", "--limit", "100", role="admin"))
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests import repos
-from tests.api.envoy_fleet.playing import Dialect
+from tests.api.envoy_fleet.playing import Dialect, patient
 
 
 @pytest.fixture
 def dialect(tmp_path: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dialect]:
     repos.hermetic(monkeypatch)
+    patient(monkeypatch)
     origin = repos.make_origin(tmp_path)
     origin.commit({"README.md": "a fleet\n"})
     with closing(Dialect(tmp_path, sockets, origin)) as opened:

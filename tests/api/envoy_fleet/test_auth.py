@@ -13,7 +13,7 @@ from api.reach import Reach
 from api.surfaces.envoy_fleet import rates as counted
 from reconciler.log import Log
 from tests import people
-from tests.api.envoy_fleet.playing import Dialect
+from tests.api.envoy_fleet.playing import LONG_S, Dialect
 
 EMAIL, PASSWORD = "ada@example.com", "correct horse battery"
 
@@ -168,7 +168,7 @@ def test_secrets_are_nowhere(ada: Dialect, capsys: pytest.CaptureFixture[str]) -
         client.post(f"/api/v1/auth/login?x={key}", json={"email": EMAIL, "password": "hunter2-in-a-body"}, headers=headers)
         client.post("/api/v1/auth/refresh", json={"refresh_token": given["refresh_token"]}, headers=headers)
         client.get("/convoy/v1/status?token=hunter2-in-a-query", headers=headers)
-    assert ada.recorder.flush(10)
+    assert ada.recorder.flush(LONG_S)
     rows = repr(list(ada.rows("audit"))) + repr(ada.store.events(limit=1000))
     assert "curl/8" in rows
     assert [one for one in planted if one in rows] == []

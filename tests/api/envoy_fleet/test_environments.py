@@ -8,7 +8,7 @@ import pytest
 
 from tests import repos
 from tests.api.envoy_fleet import proxied
-from tests.api.envoy_fleet.playing import Dialect
+from tests.api.envoy_fleet.playing import Dialect, patient
 from tests.api.envoy_fleet.test_configurations import BACK, EAST, GET, PUT, WEST, changed_files, cluster, names, put
 
 OWN = "environments/production/"
@@ -32,6 +32,7 @@ BASE = (
 @pytest.fixture
 def dialect(tmp_path: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dialect]:
     repos.hermetic(monkeypatch)
+    patient(monkeypatch)
     origin = repos.make_origin(tmp_path)
     base = {f"base/{Path(path).name}": text.replace("port: 10000", "port: ${var.port}") for path, text in proxied.FLEET.items()}
     origin.commit(base | {"base/environment.yaml": BASE[0], "base/shop.yaml": BASE[1], f"{OWN}environment.yaml": ENVIRONMENT})

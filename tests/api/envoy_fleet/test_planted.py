@@ -17,7 +17,7 @@ from reconciler.store import Wanted
 from tests import people
 from tests.api.envoy_fleet import proxied
 from tests.api.envoy_fleet.certificates import uploaded
-from tests.api.envoy_fleet.playing import Dialect, served
+from tests.api.envoy_fleet.playing import LONG_S, Dialect, served
 
 PASSWORD, SECRET, VALUE = "planted-password-4711", "planted-webhook-secret-4711", "planted-environment-4711"
 SPEC = (
@@ -60,7 +60,7 @@ def test_nothing_planted_is_told(dialect: Dialect) -> None:
                     found = [one for one in planted if one in told and not (one == VALUE and sent is not body)]
                     assert not found, (operation.id, answer.text)
         dialect.follow()
-    assert dialect.recorder.flush(10)
+    assert dialect.recorder.flush(LONG_S)
     rows = str(dialect.store.audit.page(Wanted(["default", ""]), 5_000))
     said = written.getvalue()
     assert said.count("http.request") > 300
