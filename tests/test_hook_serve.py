@@ -4,8 +4,10 @@ import http.client
 import json
 import os
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,7 +20,7 @@ import pytest
 
 from tests.api.hooks.payloads import hexed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 CONVOY = (sys.executable, "-m", "reconciler")
 FLEET = "apiVersion: convoy/v1\nkind: Host\nmetadata: {name: local}\nspec: {driver: process}\n"
 WITHIN_S = 90.0
@@ -35,7 +37,7 @@ class Serving:
         self.log = directory / "serve.log"
 
     def convoy(self, *words: str) -> Any:
-        ran = subprocess.run([*CONVOY, *words, "-o", "json"], env=self.environment, capture_output=True, text=True, timeout=60)
+        ran = subprocess.run([*CONVOY, *words, "-o", "json"], env=self.environment, capture_output=True, text=True, timeout=120)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return json.loads(ran.stdout)
 
@@ -71,21 +73,21 @@ class Serving:
 @contextmanager
 def git_daemon(base: Path) -> Iterator[str]:
     """A server for what is in this directory: so it is another machine's, and not watched by its files."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
-    words = ["git", "daemon", "--export-all", f"--base-path={base}", "--listen=127.0.0.1", f"--port={port}", str(base)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        for _ in range(200):
-            with socket.socket() as trying:
-                if trying.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"git://127.0.0.1:{port}/fleet.git"
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(10)
+    words = ["git", "daemon", "--inetd", "--export-all", f"--base-path={base}", str(base)]
+
+    class Served(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            subprocess.run(words, stdin=self.request, stdout=self.request, stderr=subprocess.DEVNULL, check=False)
+
+    # It has its port from the beginning: one that is looked for and left may be another's when it is wanted.
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Served) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
+        serving.start()
+        try:
+            yield f"git://127.0.0.1:{server.server_address[1]}/fleet.git"
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 @pytest.fixture
@@ -127,7 +129,7 @@ def deliver(one: Serving, url: str, secret: str, body: bytes, **headers: str) ->
     shown |= {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(f"http://{one.address}{url}", body, shown, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -173,7 +175,7 @@ def test_bodies_by_a_real_server(serving: Serving) -> None:
 
     def ask(sent: bytes, headers: dict[str, str]) -> int:
         host, _, port = serving.address.rpartition(":")
-        with socket.create_connection((host, int(port)), 30) as calling:
+        with socket.create_connection((host, int(port)), 60) as calling:
             head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "x", **headers}.items())
             calling.sendall(f"POST {made['url']} HTTP/1.1\r\n{head}\r\n".encode() + sent)
             answer = http.client.HTTPResponse(calling)
