@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from reconciler import envoy_binary
 from reconciler.control import Control
 from reconciler.core.model import Observed, Ref
 from reconciler.demo.traffic import Traffic
+from tests.ports import free_port
 from tests.working import World, opened, until
 
 ENVOY = envoy_binary.find()
@@ -84,9 +84,7 @@ class TwoEnvoys(World):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        with contextlib.ExitStack() as stack:
-            free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
-            self.ports = tuple(one.getsockname()[1] for one in free)
+        self.ports = free_port(), free_port()
 
     def envoy(self, name: str) -> Path:
         """The real Envoy at a path of its own, as another version would be."""

