@@ -12,7 +12,7 @@ import pytest
 from reconciler.drivers.process.shim.output import Output
 
 from .contract import act, eventually, healthy, seen, want
-from .world import ProcessWorld, alive, belonging, failing, script, soon
+from .world import ProcessWorld, belonging, failing, named, script, soon
 
 pytestmark = pytest.mark.slow
 
@@ -48,16 +48,18 @@ def test_restarts_grow_rarer(world: ProcessWorld) -> None:
     statuses = set[str]()
 
     def gaps(name: str) -> list[float]:
-        statuses.update(one.health.status for one in seen(driver).values())
         times = [float(line) for line in world.log(name).split()]
+        # On a busy machine the first run may well last as long as one that is called healthy.
+        if len(times) > 3:
+            statuses.update(one.health.status for one in seen(driver).values())
         return [later - earlier for earlier, later in itertools.pairwise(times)]
 
-    soon(lambda: len(gaps("app")) >= 4)
+    soon(lambda: len(gaps("app")) >= 5)
     for gap, least in zip(gaps("app"), (0.1, 0.2, 0.4, 0.8), strict=False):
         assert gap >= least
-    # A busy machine may take its time with one of them.
-    firsts = [gaps("app")[0]]
-    while min(firsts) >= 0.4:
+    # What a program takes to print and end is in all of them, and a busy machine may take its time with one.
+    firsts, fourth = [gaps("app")[0]], gaps("app")[3]
+    while min(firsts) >= fourth - 0.4:
         assert len(firsts) < 20, firsts
         name = f"app-{len(firsts)}"
         act(driver, "create", want(name, run=app.run))
@@ -89,7 +91,7 @@ def test_logs_are_bounded_whatever_is_printed(world: ProcessWorld) -> None:
     run = script("head -c 100000000 /dev/zero; echo; echo the end; exec sleep 1000", log={"maxBytes": 65536, "files": 3})
     driver, app = world.driver(), want("app", run=run)
     act(driver, "create", app)
-    soon(lambda: world.log("app").endswith("the end\n"), 60)
+    soon(lambda: world.log("app").endswith("the end\n"), 200)
     sizes = {path.name: path.stat().st_size for path in world.directory("app").glob("output.log*")}
     assert sizes.keys() == {"output.log", "output.log.1", "output.log.2"}
     assert max(sizes.values()) <= 65536
@@ -98,14 +100,14 @@ def test_logs_are_bounded_whatever_is_printed(world: ProcessWorld) -> None:
 
 def test_a_flood_delays_nothing(world: ProcessWorld) -> None:
     """While a child prints as fast as it can, its check passes and a stop is as quick as ever."""
-    run = script("exec yes", check={"command": ["true"], "intervalSeconds": 0.1}, log={"maxBytes": 65536})
+    check = {"command": ["true"], "intervalSeconds": 0.1}
+    run = script("exec yes", check=check, log={"maxBytes": 65536}, stop={"graceSeconds": 3600})
     driver, app = world.driver(), want("app", run=run)
     act(driver, "create", app)
     eventually(driver, app, healthy)
-    begun = time.monotonic()
-    act(driver, "delete", app)
-    assert time.monotonic() - begun < app.run.stop.grace_s
-    assert not belonging(world.root)
+    # Neither the grace nor the deadline is waited for.
+    act(driver, "delete", app, deadline_s=3600)
+    soon(lambda: not belonging(world.root))
 
 
 def test_rotation_cuts_at_lines(tmp_path: Path) -> None:
@@ -156,19 +158,18 @@ def test_the_shim_needs_nothing_but_the_standard_library(world: ProcessWorld) ->
 def test_a_check_that_hangs_blocks_nothing(world: ProcessWorld) -> None:
     """A check command that never ends fails by its timeout, leaves no process, and delays neither logs nor the stop."""
     check = {"command": ["/bin/sh", "-c", "sleep 1234 & sleep 1234"], "timeoutSeconds": 0.3, "intervalSeconds": 0.1}
-    run = script("while :; do echo tick; sleep 0.05; done", check=check)
+    run = script("while :; do echo tick; sleep 0.05; done", check=check, stop={"graceSeconds": 3600})
     driver, app = world.driver(), want("app", run=run)
     act(driver, "create", app)
     soon(lambda: world.log("app").count("tick") > 20)
 
     def hanging() -> int:
-        return sum("1234" in process.cmdline() for process in belonging(world.root) if alive(process.pid))
+        return len(named(world.root, "sleep", "1234"))
 
-    assert hanging() <= 2
-    begun = time.monotonic()
-    act(driver, "delete", app)
-    assert time.monotonic() - begun < app.run.stop.grace_s
-    assert not belonging(world.root)
+    # Several checks have been begun by now; who was killed may take a moment to be gone.
+    soon(lambda: hanging() <= 2)
+    act(driver, "delete", app, deadline_s=3600)
+    soon(lambda: not belonging(world.root))
 
 
 def test_health_follows_the_check(world: ProcessWorld) -> None:

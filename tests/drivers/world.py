@@ -37,17 +37,27 @@ def failing(one: Observed) -> bool:
 
 def belonging(directory: Path) -> list[psutil.Process]:
     """Every process that has this directory on its command line, in its environment or as its working directory."""
+    return [process for process, _, _ in running(directory)]
+
+
+def running(directory: Path) -> list[tuple[psutil.Process, list[str], dict[str, str]]]:
+    """The same with each one's command line and environment, which nobody can ask it for once it has ended."""
     found = []
     for process in psutil.process_iter():
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            words = [*process.cmdline(), *process.environ().values(), process.cwd()]
+            command, environment, place = process.cmdline(), process.environ(), process.cwd()
         except (psutil.Error, OSError):
             continue
-        if process.pid != os.getpid() and any(str(directory) in word for word in words):
-            found.append(process)
+        if process.pid != os.getpid() and any(str(directory) in word for word in (*command, *environment.values(), place)):
+            found.append((process, command, environment))
     return found
+
+
+def named(directory: Path, *words: str) -> dict[int, dict[str, str]]:
+    """Process number ⇒ environment, of those whose command begins so (and who are no longer whoever started them)."""
+    return {one.pid: environment for one, command, environment in running(directory) if command[: len(words)] == [*words]}
 
 
 def alive(pid: int) -> bool:
