@@ -1,15 +1,16 @@
 """Proposals, on each database: in their order, decided once, one for each key, and part of a backup."""
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 import pytest
 
 from reconciler.seams import Seams
 from reconciler.store import Full, KeyReused, Proposal, Store, StoreError, proposals
 from reconciler.store import backup as backups
+from tests.drivers.world import soon
 from tests.postgres import Place
 
 
@@ -55,7 +56,7 @@ def test_one_for_each_key_of_a_token(store: Store) -> None:
         store.proposals.add("t", "k", "e", {})
 
 
-def test_many_at_one_time_are_one_transaction(store: Store) -> None:
+def test_many_at_one_time_are_one_transaction(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever comes while another writes is written with all who do: each gets its own answer, also where that is an error."""
     results: dict[int, Proposal | Exception] = {}
 
@@ -68,15 +69,23 @@ def test_many_at_one_time_are_one_transaction(store: Store) -> None:
             results[n] = error
 
     store.proposals.add("t", "k", "d", {"n": -1})
+    added, begun = store.proposals._added, list[int]()
+    write = added._write
+
+    def writes(every: Sequence[Any]) -> Any:
+        begun.append(len(every))
+        return write(every)
+
+    monkeypatch.setattr(added, "_write", writes)
     threads = [threading.Thread(target=add, args=(n,)) for n in range(20)]
     before = store.writes
     with store.batch():
         store.put_state({"busy": True})
         for thread in threads:
             thread.start()
-        time.sleep(0.3)
+        soon(lambda: sum(begun) + len(added._waiting) == 20)
     for thread in threads:
-        thread.join(20)
+        thread.join()
     assert store.writes - before <= 4
     assert isinstance(results[2], KeyReused)
     made = [one for one in results.values() if isinstance(one, Proposal)]
