@@ -19,7 +19,8 @@ from sqlalchemy.exc import OperationalError
 
 # Debian keeps the server's programs out of PATH: https://wiki.debian.org/PostgreSql.
 PROGRAMS = Path("/usr/lib/postgresql")
-STARTED_S = 30.0
+# However busy the machine is.
+STARTED_S, MADE_S, ENDED_S = 240.0, 240.0, 60.0
 # PostgreSQL refuses to run as root.
 UNPRIVILEGED = "nobody"
 # Ends the server when nobody holds the other end of its standard input any more: also when the tests were killed.
@@ -60,7 +61,7 @@ class Server:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=MADE_S,
             **self._user,  # type: ignore[call-overload]
         )
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
@@ -99,7 +100,7 @@ class Server:
         if self._keeper is not None and self._keeper.stdin is not None:
             self._keeper.stdin.close()
             try:
-                self._keeper.wait(30)
+                self._keeper.wait(ENDED_S)
             except subprocess.TimeoutExpired:
                 os.killpg(self._keeper.pid, signal.SIGKILL)
                 self._keeper.wait()

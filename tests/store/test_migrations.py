@@ -140,7 +140,7 @@ def test_two_processes_bring_it_up_to_date_at_once(place: Place, monkeypatch: py
         process.stdin.write("\n")
         process.stdin.flush()
     for process in processes:
-        said.add(process.communicate(timeout=60)[0])
+        said.add(process.communicate(timeout=240)[0])
         assert process.returncode == 0
     assert said == {"88364504-0b16-488f-9866-9e10157a834a r1\n"}
     assert place.rows("SELECT version FROM schema_version") == [(len(migrations.STEPS),)]
