@@ -96,7 +96,7 @@ def test_it_is_the_client_for_all_who_ask(fronted: Fronted) -> None:
     answer = fronted.ask(path, User_Agent="curl/8 cvy_planted\x07", **came, **bearer)
     assert "max-age" in answer.headers["Strict-Transport-Security"]
     assert "Strict-Transport-Security" not in fronted.ask(peer="8.8.8.8", **came).headers
-    assert fronted.recorder.flush()
+    assert fronted.recorder.flush(60)
     assert [one.address for one in fronted.store.audit.page(Wanted(["default", ""]), 1)] == ["203.0.113.9"]
     (line,) = [one for one in fronted.lines() if one["path"] == "/api/v1/clusters"]
     assert line["from"] == "203.0.113.9"
@@ -130,7 +130,7 @@ def test_ready(fronted: Fronted) -> None:
     assert fronted.ask("/health").status_code == 200
     first = fronted.ask("/ready")
     assert (first.status_code, first.json) == (503, {"ready": False, "store": True, "control": False, "revision": False})
-    fronted.store.acquire(LEASE, "somebody", 60)
+    fronted.store.acquire(LEASE, "somebody", 3600)
     fronted.store.record_revision("0" * 40, "good", ())
     soon(lambda: fronted.ask("/ready").status_code == 200)
     assert fronted.ask("/ready").json == {"ready": True, "store": True, "control": True, "revision": True}

@@ -120,11 +120,11 @@ def test_what_says_nothing_is_refused(served: Committing, verb: str, said: dict[
 
 def test_who_may(served: Committing) -> None:
     """Whoever may change things; whoever reads is told so, and the audit names action and resource."""
-    reads = served.store.tokens.create("ci", ("read", "plan"), 60.0)[1]
+    reads = served.store.tokens.create("ci", ("read", "plan"), None)[1]
     for verb in ("confirm", "suspend", "resume", "take-over"):
         assert served("POST", f"/convoy/v1/{verb}", {"what": "Container/db"}, token=reads).status_code == 403
     assert given(served) == []
     told(served, "confirm", what="Container/db")
-    served.recorder.close()
+    assert served.recorder.flush(60)
     rows = [tuple(one) for one in served.rows("audit")]
     assert any("CONFIRM" in one and "container" in one and "db" in one and 200 in one for one in rows), rows

@@ -82,7 +82,7 @@ def test_nothing_planted_is_told(planted: Committing) -> None:
                 asked += 1
         planted.follow()
     assert asked > 50
-    assert planted.recorder.flush(10)
+    assert planted.recorder.flush(60)
     rows = str(planted.store.audit.page(Wanted(["default", ""]), 5_000))
     for one in secrets:
         assert one not in written.getvalue()
