@@ -66,6 +66,6 @@ def test_what_is_refused(served: Committing, path: str, status: int, code: str) 
 
 def test_who_may(served: Committing) -> None:
     """Whoever may read."""
-    token = served.store.tokens.create("ci", ("plan",), 60.0)[1]
+    token = served.store.tokens.create("ci", ("plan",), None)[1]
     assert [get(served, path, token)[0] for path in ("", "/clusters/web")] == [403, 403]
     assert get(served, "", "cvy_nobody")[0] == 401
