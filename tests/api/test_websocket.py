@@ -18,6 +18,7 @@ from websockets.uri import parse_uri
 
 from api import websocket
 from api.websocket import LARGEST_MESSAGE, MOST_FRAMES, MOST_WAITING, NotUpgraded, Stream, upgrade
+from tests.drivers.world import soon
 
 
 class Said:
@@ -194,28 +195,27 @@ def test_noise(opened: Opened) -> None:
     assert opened.over()
 
 
-@pytest.mark.slow
 def test_half_a_frame_and_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever answers no ping is gone, wherever he stopped; one who does stays."""
+    ahead_s, real = [0.0], time.monotonic
+    monkeypatch.setattr(websocket, "time", SimpleNamespace(monotonic=lambda: real() + ahead_s[0]))
     # So long that whoever answers does so in time, also where the machine is busy.
-    for name, value in (("PING_S", 0.2), ("PONG_S", 4.0)):
-        monkeypatch.setattr(websocket, name, value)
+    monkeypatch.setattr(websocket, "PONG_S", 240.0)
     with opening() as silent, opening() as well:
-        over = threading.Event()
-
-        def answer() -> None:
-            while not over.is_set() and well.client.read():
-                pass
-
-        answering = threading.Thread(target=answer)
-        answering.start()
         silent.client.raw(frame(1, b"x" * 100)[:20])
+        ahead_s[0] += websocket.PING_S
+        while not any(one.opcode is Opcode.PING for one in well.client.frames):
+            assert well.client.read()
+        # Its pong has been heard before what was said after that.
+        well.client.say("one")
+        assert well.client.texts(1) == ["heard 3"]
+        soon(lambda: silent.stream._pong_by < float("inf"))
+        ahead_s[0] += websocket.PONG_S
         assert silent.over()
         assert silent.client.ending()[0] in (1011, 1006)
+        well.client.say("still")
+        assert well.client.texts(2) == ["heard 3", "heard 5"]
         assert well.thread.is_alive()
-        over.set()
-        well.ending.set()
-        answering.join(60)
 
 
 def test_who_has_answered_while_we_stood_still_stays(monkeypatch: pytest.MonkeyPatch, opened: Opened) -> None:
