@@ -30,15 +30,16 @@ class Hooked:
         self.looks = threading.Semaphore(0)
         self.bell = Bell(run, self.looks.release, SOURCE)
         self.places: dict[str, tuple[str, bytes]] = {}
+        self._apps: list[Any] = []
         self.follow("https://git.example/ops/fleet")
 
     def follow(self, url: str, branch: str = "main") -> None:
         self.app: Any = create_app(Reach(self.store, self.run, Log(level="error"), Limits(), followed=lambda: (url, branch)))
+        self._apps.append(self.app)
 
     @property
     def hooks(self) -> Any:
-        mount = self.app._inner.inner.mounts["/hooks"]
-        return mount.hooks
+        return hooks_of(self.app)
 
     def place(self, provider: str) -> tuple[str, bytes]:
         """The URL's path and the secret of a hook of this provider."""
@@ -72,9 +73,15 @@ class Hooked:
         return not self.looks.acquire(blocking=False)
 
     def close(self) -> None:
-        self.hooks.recorder.settle()
+        # Each writes what it has heard from a thread of its own.
+        for app in {*self._apps, self.app}:
+            hooks_of(app).recorder.settle()
         self.bell.close()
         self.store.close()
+
+
+def hooks_of(app: Any) -> Any:
+    return app._inner.inner.mounts["/hooks"].hooks
 
 
 @pytest.fixture
