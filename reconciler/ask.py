@@ -40,7 +40,9 @@ def ask(run: Path, request: str, body: bytes, deadline_s: float) -> bytes:
         try:
             calling.settimeout(deadline_s)
             calling.connect(str(run / NAME))
-            send(calling, {"request": request, "deadlineSeconds": deadline_s}, body, deadline)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # Whoever refuses may not have waited for all of it, and what was said is still there to be read.
+                send(calling, {"request": request, "deadlineSeconds": deadline_s}, body, deadline)
             head, answer = receive(calling, deadline)
         except TimeoutError:
             raise AskError("late", f"Convoy has not answered within {deadline_s:g} s", "ask again") from None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,6 +137,33 @@ def test_more_than_can_wait_are_told_so(sockets: Path, monkeypatch: pytest.Monke
         for thread in threads:
             thread.join()
     assert (answers, raised.value.code) == ([b"x"] * 3, "busy")
+
+
+def test_who_was_refused_before_all_was_said_hears_why(sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked so slowly that the other side waited no longer is told what that has said, and not that nobody is there."""
+    closed, really = threading.Event(), asking.send
+
+    def late(*about: Any) -> None:
+        assert closed.wait(60)
+        really(*about)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(sockets / NAME))
+        server.listen()
+
+        def refuse() -> None:
+            peer, _ = server.accept()
+            really(peer, {"error": "busy", "message": "others are being answered"}, b"", time.monotonic() + 60)
+            peer.close()
+            closed.set()
+
+        refusing = threading.Thread(target=refuse)
+        refusing.start()
+        monkeypatch.setattr(asking, "send", late)
+        with pytest.raises(AskError) as raised:
+            ask(sockets, "plan", b"x" * 100_000, 60)
+        refusing.join()
+    assert (raised.value.code, raised.value.what) == ("busy", "others are being answered")
 
 
 def until(true: Callable[[], bool], within_s: float = 60) -> None:
