@@ -1,9 +1,10 @@
 """One life of Convoy in a world: the real loop, workers, store, record and wishes, put together as control.py does."""
 
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -46,6 +47,7 @@ class WatchedStore(Store):
 
     laws: Laws
     life: Life
+    file: Path
 
     def put_plan(self, revision: str, plan: Any, at: float | None = None) -> None:
         before = self.writes
@@ -56,11 +58,20 @@ class WatchedStore(Store):
 
     def record_revision(self, revision: str, status: Literal["good", "refused"], *more: Any) -> None:
         before = self.writes
-        super().record_revision(revision, status, *more)
+        try:
+            super().record_revision(revision, status, *more)
+        finally:
+            # Also where it is written, and whoever wrote it is killed or told that it failed.
+            if status == "good" and self._last_good() == revision:
+                self.laws.accepted(revision)
         if self.writes > before:
             self.laws.acts(self.life, "accepts a revision")
-        if status == "good":
-            self.laws.accepted(revision)
+
+    def _last_good(self) -> str:
+        """What the next start finds; past all points."""
+        with closing(sqlite3.connect(self.file)) as raw:
+            row = raw.execute("SELECT revision FROM revisions WHERE status = 'good' ORDER BY number DESC LIMIT 1").fetchone()
+        return str(row[0]) if row else ""
 
     def refuse(self, version: str, *more: Any) -> None:
         super().refuse(version, *more)
@@ -163,8 +174,9 @@ class Convoy:
 
     def _begin(self) -> Loop | None:
         seams, log = self.seams, Log(_Nowhere(), level="error")
-        self.store = store = WatchedStore(f"sqlite:///{self.directory / 'convoy.db'}", seams)
-        store.laws, store.life = self.laws, self.life
+        file = self.directory / "convoy.db"
+        self.store = store = WatchedStore(f"sqlite:///{file}", seams)
+        store.laws, store.life, store.file = self.laws, self.life, file
         self.laws.installation = store.installation()
         self.leader = leader = Leader(store, self.directory, seams, log, self.stop)
         if not leader.stand_by(self.stopped):

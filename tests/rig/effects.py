@@ -159,10 +159,14 @@ class Effects:
             return
         address = self.machines[action.host].address
         ends = {(address, port) for port in thing.ports.values()}
+        _, seen = self._planned[(action.verb, action.key)]
         for envoy in self.envoys.all.values():
             proxy = self.machines[envoy.host].things.get((envoy.ref, envoy.instance))
-            if envoy.link is None and proxy is not None and proxy.health is not None:
-                # Neither connected nor healthy: nobody waits for it, or it could hold up everything for ever.
+            known = seen.resources.get((envoy.host, envoy.ref, envoy.instance))
+            sick = known is not None and known.health.status == "unhealthy"
+            if envoy.link is None and proxy is not None and (sick or proxy.health is not None):
+                # Neither connected nor healthy, now or when this was planned: nobody waits for it, or it could hold up
+                # everything for ever.
                 continue
             if ends & envoy.ends():
                 how = "connected" if envoy.link is not None else "not connected"
