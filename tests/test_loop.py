@@ -135,7 +135,10 @@ def settled(loop: Loop) -> None:
     def done(view: View) -> bool:
         seen, in_flight = loop.hosts.observed()
         well = all(one.health.status == "healthy" or one.fields["exit"] == 0 for one in seen.resources.values())
-        return view.plan is not None and not view.plan.actions and not in_flight and well
+        # A round before the first look has planned nothing, nor has one of what was under way, which may have ended since.
+        known = loop.premises
+        still = known is not None and known.seen == seen and not (seen.blind or known.facts.in_flight or in_flight)
+        return view.plan is not None and not view.plan.actions and still and well
 
     until(loop, done)
 

@@ -44,6 +44,8 @@ BASE: Mapping[str, bytes] = {
     "proxy.yaml": document("Proxy", "edge-1", "{group: edge}"),
 }
 GONE = object()
+# Only where something hangs.
+PATIENCE_S = 250.0
 
 
 def changed(**files: bytes | object) -> dict[str, bytes]:
@@ -79,7 +81,7 @@ class Convoy:
 
     def ask(self, files: Mapping[str, bytes], message: str = "", **more: str) -> Answer:
         body = question_json(Question(files, more.get("root", ""), "next", message, "me <m@e>", form="json"))
-        return read_answer(self.trial.asked(body, Seams().monotonic() + 30), "json")
+        return read_answer(self.trial.asked(body, Seams().monotonic() + PATIENCE_S), "json")
 
 
 @pytest.fixture
@@ -211,7 +213,7 @@ def test_a_strangers_secret_is_not_opened(convoy: Convoy, monkeypatch: pytest.Mo
 def test_documents_in_force_are_for_those_who_may_read(convoy: Convoy) -> None:
     """Others could find out what they say by asking what differs from a guess: to them not even the number is told."""
     body = question_json(Question(changed(a=container("a", "2")), revision="next", form="json"))
-    deadline = Seams().monotonic() + 30
+    deadline = Seams().monotonic() + PATIENCE_S
     answers = [json.loads(answer(body, deadline))["plan"] for answer in convoy.trial.requests().values()]
     plain, reading = (answer["blast"]["documents"] for answer in answers)
 
