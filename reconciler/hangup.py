@@ -12,6 +12,8 @@ from typing import Any
 # Host, port and time-out in seconds ⇒ a connection; raises OSError, and what whoever wrote it catches.
 Dial = Callable[[str, int, float], socket.socket]
 LONGEST_DIAL_S = 30.0
+# How soon what is connected after the time is over is cut off.
+AGAIN_S = 0.5
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -46,10 +48,13 @@ class Line:
             def connect(self) -> None:
                 if dial is None or trusting is None:
                     super().connect()
+                    line._made.append(self.sock)
                 else:
                     made = dial(self.host, self.port, self.timeout or LONGEST_DIAL_S)
-                    self.sock = trusting.wrap_socket(made, server_hostname=self.host)
-                line._made.append(self.sock)
+                    # Who drips in the handshake is cut off as well.
+                    self.sock = secured = trusting.wrap_socket(made, server_hostname=self.host, do_handshake_on_connect=False)
+                    line._made.append(secured)
+                    secured.do_handshake()
 
         class Http(urllib.request.HTTPHandler):
             def http_open(self, request: urllib.request.Request) -> Any:
@@ -64,37 +69,45 @@ class Line:
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """What has not ended inside after so long is cut off: TimeoutError, also where what came looked whole."""
-        over = threading.Event()
+        """What has not ended inside after so long is cut off, as below."""
 
         def cut() -> None:
-            over.set()
             for made in [*self._made]:
                 shut(made)
 
         try:
             with within(seconds, cut):
                 yield
-        except (OSError, http.client.HTTPException):
-            if over.is_set():
-                raise TimeoutError("timed out") from None
-            raise
         finally:
             self._made.clear()
-        if over.is_set():
-            raise TimeoutError("timed out")
 
 
 @contextlib.contextmanager
 def within(seconds: float, cut: Callable[[], None]) -> Iterator[None]:
-    """Whatever waits inside is cut off after so long: a byte now and then would keep us for ever."""
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
+    """Whatever waits inside is cut off after so long, for a byte now and then would keep us for ever: TimeoutError, also where
+    what came looked whole. What is connected only then is cut off as well, and nothing of what comes after."""
+    ended, over = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        left_s = seconds
+        while not ended.wait(left_s):
+            over.set()
+            cut()
+            left_s = AGAIN_S
+
+    watching = threading.Thread(target=watch, name="patience", daemon=True)
+    watching.start()
     try:
         yield
+    except (OSError, http.client.HTTPException):
+        if over.is_set():
+            raise TimeoutError("timed out") from None
+        raise
     finally:
-        timer.cancel()
+        ended.set()
+        watching.join()
+    if over.is_set():
+        raise TimeoutError("timed out")
 
 
 def shut(made: socket.socket | None) -> None:

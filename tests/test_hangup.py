@@ -10,6 +10,7 @@ import pytest
 
 from reconciler import remote
 from reconciler.forge import ForgeError, Wire
+from reconciler.notify import NotTold, outbound
 from reconciler.remote import Remote, RemoteError
 from reconciler.seams import Seams
 
@@ -58,6 +59,22 @@ def test_a_convoy_that_drips(dripping: str, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(RemoteError, match="has not answered within"):
         remote.post(Remote(dripping, "cvy_x"), "/plan", b"{}", Seams())
     assert time.monotonic() - begun < FAR_TOO_LONG_S
+
+
+def test_who_is_connected_when_the_time_is_over(dripping: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is cut off all the same."""
+    connect = outbound.connect
+
+    def late(host: str, port: int, *_: object) -> socket.socket:
+        time.sleep(0.5)
+        return connect(host, port, True, PATIENCE_S)
+
+    with pytest.raises(ForgeError, match=r"timed out|too slow"):
+        Wire(dripping, "token", {}, Seams(), patience_s=0.1, dial=late).send("GET", "/x")
+    monkeypatch.setattr(outbound, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(outbound, "connect", late)
+    with pytest.raises(NotTold):
+        outbound.post(dripping, {}, b"{}", True)
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,11 @@ class _Checked(http.client.HTTPConnection):
         self.default_port = 443 if secure else 80
 
     def connect(self) -> None:
-        made = connect(self.host, self.port, self._allow_private, PATIENCE_S)
-        self.sock = tls().wrap_socket(made, server_hostname=self.host) if self._secure else made
+        self.sock = made = connect(self.host, self.port, self._allow_private, PATIENCE_S)
+        if self._secure:
+            # Who drips in the handshake is cut off as well.
+            self.sock = secured = tls().wrap_socket(made, server_hostname=self.host, do_handshake_on_connect=False)
+            secured.do_handshake()
 
     def cut(self) -> None:
         shut(self.sock)
