@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -206,16 +205,15 @@ def test_a_selector_chooses_resources(world: World, receiver: str) -> None:
 @pytest.mark.slow
 def test_a_slow_receiver_holds_up_no_other(tmp_path: Path, receiver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one drips, another is told, and the courier goes on."""
-    monkeypatch.setattr(outbound, "PATIENCE_S", 6.0)
+    monkeypatch.setattr(outbound, "PATIENCE_S", 250.0)
     world = World(tmp_path, at_once=False)
     with closing(world.store):
         world.declare(a=f"{receiver}/slow", b=receiver)
         with closing(world.courier()) as courier:
             courier.turn()
             world.store.event("status.failed", "Container/a", "")
-            begun = time.monotonic()
             world.later(courier)
-            assert time.monotonic() - begun < 5.0
             soon(lambda: len(Receiver.got) == 2, 60.0)
-            soon(lambda: world.counted[:1] == ["told"], 60.0)
+            soon(lambda: world.counted == ["told"], 60.0)
+            Receiver.enough.set()
             soon(lambda: world.counted == ["told", "failed"], 60.0)

@@ -14,7 +14,7 @@ import pytest
 from reconciler.ask import AskError
 from reconciler.core import show_forms
 from reconciler.log import Log
-from reconciler.notify import Courier
+from reconciler.notify import Courier, outbound
 from reconciler.notify.courier import MOST_SINGLY
 from reconciler.secrets import Keys, Opener, keygen, seal
 from reconciler.store import Attempt
@@ -229,8 +229,9 @@ def test_a_private_address_is_told_nothing(world: Singly, receiver: str) -> None
 
 
 @pytest.mark.slow
-def test_slow_receivers_of_tests_hold_up_nothing(tmp_path: Path, receiver: str) -> None:
+def test_slow_receivers_of_tests_hold_up_nothing(tmp_path: Path, receiver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second test of the same waits for no thread: it is told that one is on its way; what happens is told meanwhile."""
+    monkeypatch.setattr(outbound, "PATIENCE_S", 250.0)
     world = Singly(tmp_path, at_once=False)
     with closing(world.store), closing(world.courier()) as courier:
         world.declare_one(f"{receiver}/slow")
@@ -248,6 +249,9 @@ def test_slow_receivers_of_tests_hold_up_nothing(tmp_path: Path, receiver: str) 
             return len(Receiver.got) == 2
 
         soon(arrived)
+        assert world.counted == [] or world.counted == ["told"]
+        Receiver.enough.set()
+        soon(lambda: sorted(world.counted) == ["failed", "told"])
 
 
 HOSTILE: list[dict[str, Any]] = [

@@ -49,15 +49,16 @@ class Receiver(http.server.BaseHTTPRequestHandler):
     """Keeps what it is told, and answers as it was told to."""
 
     got: ClassVar[list[tuple[str, dict[str, str], bytes]]] = []
+    # Who is slow goes on for as long as this is not set.
+    enough: ClassVar[threading.Event]
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.got.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         if self.path == "/slow":
             with contextlib.suppress(OSError):
-                for _ in range(200):
+                while not self.enough.wait(0.1):
                     self.wfile.write(b"H")
-                    time.sleep(0.1)
             return
         self.send_response({"/500": 500, "/moved": 307}.get(self.path, 204))
         if self.path == "/moved":
@@ -71,11 +72,14 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def receiver() -> Iterator[str]:
     Receiver.got.clear()
+    enough = Receiver.enough = threading.Event()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    server.daemon_threads = True
+    # Whoever is still heard is not heard by the next test: closing waits for them.
+    server.daemon_threads = False
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
+    enough.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -84,11 +88,12 @@ def receiver() -> Iterator[str]:
 def test_a_webhook_is_signed_over_what_arrives(receiver: str) -> None:
     """Whoever has the secret can tell that it is ours, and when it was sent."""
     way = to("webhook", {"url": f"{receiver}/hook?a=b", "secret": SEALED, "allowPrivate": True})
+    begun = int(time.time())
     tell(way, MESSAGE, opened(SECRET), Seams())
     ((path, headers, body),) = Receiver.got
     assert path == "/hook?a=b"
     at = int(headers["webhook-timestamp"])
-    assert abs(at - time.time()) < 60
+    assert begun <= at <= time.time()
     assert headers["webhook-signature"] == signature(SECRET, headers["webhook-id"], at, body)
     said = json.loads(body)
     assert (said["id"], said["events"]) == ("m1", MESSAGE["events"])
@@ -179,10 +184,9 @@ def test_it_is_the_address_that_was_looked_at(receiver: str, monkeypatch: pytest
 def test_a_receiver_that_drips_is_cut(receiver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much it has to say, and however slowly."""
     monkeypatch.setattr(outbound, "PATIENCE_S", 1.0)
-    begun = time.monotonic()
     with pytest.raises(NotTold):
         outbound.post(f"{receiver}/slow", {}, b"{}", True)
-    assert time.monotonic() - begun < 5.0
+    assert not Receiver.enough.is_set()
 
 
 class Mailbox(socketserver.StreamRequestHandler):
