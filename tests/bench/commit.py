@@ -92,9 +92,9 @@ def run(quick: bool) -> list[Row]:
                 before = seen.sent()
                 revision = fleet.commit(f"Change {n}")
                 committed = time.perf_counter()
-                whole.append(max(0.001, seen.acknowledged(before, 60) - committed))
+                whole.append(max(0.001, seen.acknowledged(before, 300) - committed))
                 pushes.append(max(control.pushes()[-proxies:]))
-                seen.wait(revision, 60)
+                seen.wait(revision, 300)
         finally:
             control.stop()
             seen.thread.join()

@@ -26,6 +26,7 @@ from reconciler.seams import Seams
 from reconciler.store import Store, default_url
 from reconciler.web import Http, told
 from tests.bench.load import Fake
+from tests.bench.writes import kept
 
 Row = tuple[str, float, str, float | None]
 CLUSTERS, CONNECTIONS, BLOCK = 1_000, 4, 60
@@ -91,7 +92,7 @@ def _serving(state: Path) -> Iterator[int]:
             yield listening.getsockname()[1]
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
             if process.stdin is not None:
                 process.stdin.close()
 
@@ -101,10 +102,10 @@ class _Asking:
 
     def __init__(self, port: int, tokens: list[str]) -> None:
         self._port, self._tokens, self._asked = port, tokens, 0
-        self._open = [http.client.HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(CONNECTIONS)]
+        self._open = [http.client.HTTPConnection("127.0.0.1", port, timeout=300) for _ in range(CONNECTIONS)]
 
     def one(self, connection: http.client.HTTPConnection, path: str, token: str) -> bytes:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        kept(connection).request("GET", path, headers={"Authorization": f"Bearer {token}"})
         answer = connection.getresponse()
         body = answer.read()
         if answer.status != 200:

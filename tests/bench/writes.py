@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import select
 import statistics
 import subprocess
 import sys
@@ -71,11 +72,11 @@ def served(directory: Path, origin: repos.Origin, files: int) -> Iterator[tuple[
         yield port, token
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(300)
 
 
 def _port(log: Path) -> int:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         for line in log.read_text().splitlines():
             with suppress(ValueError):
@@ -87,7 +88,7 @@ def _port(log: Path) -> int:
 
 
 def _ask(port: int, token: str, method: str, name: str, number: int | None = None) -> tuple[int, bytes]:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection, suppress(OSError):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=300)) as connection, suppress(OSError):
         return _sent(connection, token, method, name, number)
     return 0, b""
 
@@ -95,9 +96,16 @@ def _ask(port: int, token: str, method: str, name: str, number: int | None = Non
 def _sent(connection: http.client.HTTPConnection, token: str, method: str, name: str, number: int | None) -> tuple[int, bytes]:
     body = None if number is None else json.dumps({"metadata": {"annotations": {"n": str(number)}}})
     path = f"/convoy/v1/resources/cluster/{name}"
-    connection.request(method, path, body, {**HEADERS, "Authorization": f"Bearer {token}"})
+    kept(connection).request(method, path, body, {**HEADERS, "Authorization": f"Bearer {token}"})
     answer = connection.getresponse()
     return answer.status, answer.read()
+
+
+def kept(connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
+    """The same, to be opened anew where the server has closed it: what was idle for 5 s, since this machine stood still."""
+    if connection.sock is not None and select.select([connection.sock], [], [], 0)[0]:
+        connection.close()
+    return connection
 
 
 def _written(port: int, token: str, files: int, for_s: float) -> tuple[list[float], float]:
@@ -105,7 +113,7 @@ def _written(port: int, token: str, files: int, for_s: float) -> tuple[list[floa
     begun = time.perf_counter()
 
     def write(writer: int) -> None:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=300)) as connection:
             number = 1
             while time.perf_counter() - begun < for_s:
                 start = time.perf_counter()
