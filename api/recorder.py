@@ -17,6 +17,8 @@ from reconciler.store.audit import CHANGE, NOBODY, READ, Call
 
 # How long a row waits at most for others to be written with, and how many calls are written at once.
 BATCH_S, BATCH = 0.5, 1_000
+# What whoever reads the audit waits at most for what was answered before: others may be writing, and the disk be busy.
+FLUSH_S = 10.0
 # What may wait of each class while the store does not take it. Beyond that rows are lost, and how many is a row of its own: to
 # make everybody wait, or to refuse changes that Git records anyway, would let the audit stop the fleet.
 MOST_WAITING: Mapping[str, int] = {CHANGE: 5_000, READ: 10_000, NOBODY: 5_000}
@@ -72,7 +74,7 @@ class Recorder:
         with self._changed:
             return dict(self._missing)
 
-    def flush(self, timeout_s: float = 1.0) -> bool:
+    def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Waits until all that was heard so far is written; False where that takes longer."""
         with self._changed:
             target, self._hurry = self._heard, True

@@ -69,6 +69,18 @@ def test_batches(store: Store, written: Recorder) -> None:
     assert len(disk.batches) <= 2
 
 
+def test_a_store_that_is_busy(store: Store, written: Recorder) -> None:
+    """Whoever reads what was asked a moment ago waits until that is written, though others write for a while."""
+    disk = Disk(store)
+    disk.go.clear()
+    written.hear(call(), 200)
+    later = threading.Timer(1.5, disk.go.set)
+    later.start()
+    assert written.flush()
+    later.join()
+    assert store.audit.count(EVERY) == 1
+
+
 def test_a_store_that_would_not(store: Store, written: Recorder) -> None:
     """What waits is written once it does, each once and in its order."""
     disk = Disk(store)
