@@ -16,7 +16,7 @@ metadata: {name: here}
 apiVersion: convoy/v1
 kind: Container
 metadata: {name: web}
-spec: {command: [sleep, "1000"], ports: [{port: 23999}]}
+spec: {command: [sleep, "1000"], ports: [{port: 19599}]}
 """
 
 

@@ -25,9 +25,9 @@ def test_ports_that_somebody_else_has(room: Room, tmp_path: Path, opened: Store)
     opened.installation()
     room.follow(tmp_path / "fleet")
     assert room.one("ports")[:2] == ("ok", "1 fixed port")
-    with socket.create_server(("127.0.0.1", 23999)):
+    with socket.create_server(("127.0.0.1", 19599)):
         verdict, what, hint = room.one("ports")
-    assert (verdict, what) == ("bad", "port 23999, which Container/web is to have, is in use by something else")
+    assert (verdict, what) == ("bad", "port 19599, which Container/web is to have, is in use by something else")
     assert "ss -ltnp" in hint
 
 
