@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from reconciler.drivers.process import Process
 from reconciler.git import Directory
 from reconciler.load import Loader
 from reconciler.seams import Seams
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 RELEASES = sorted(path for path in HERE.iterdir() if path.name.startswith("v"))
@@ -29,6 +31,8 @@ class Release:
 
     folder: Path
     state: Path = Path("/nowhere")
+    # What its host chose ⇒ what is put in its place.
+    ports: Mapping[str, str] = field(default_factory=dict)
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @cached_property
@@ -46,7 +50,15 @@ class Release:
         words = {"@STATE@": self.state, "@BIN@": Path(sys.executable).parent, "@ENVOY@": envoy_binary.find() or "envoy"}
         for word, value in words.items():
             text = text.replace(word, str(value))
+        if self.ports:
+            text = re.sub(rf"\b({'|'.join(self.ports)})\b", lambda found: self.ports[found[0]], text)
         return json.loads(text)
+
+    def move(self) -> None:
+        """To ports that nobody else has: on its own somebody may listen here by now, where it is to be started."""
+        declared = {port.port for want in self.fleet.workloads.values() for port in want.run.ports}
+        had = {port for one in self.seen.values() for port in one.fields["ports"].values() if isinstance(port, int)}
+        self.ports = {str(port): str(free_port()) for port in had - declared}
 
     @property
     def seen(self) -> Mapping[Key, Observed]:
