@@ -20,7 +20,8 @@ from .events import Event, Events
 from .play import Report
 from .turns import RealTurns, Turns, TurnSeams
 
-WELL_S = 60.0
+# Only where it never becomes so.
+WELL_S = 240.0
 
 
 def play_processes(seed: int, events: Iterable[Event], ends: Iterable[tuple[str, int]]) -> Report:
@@ -55,9 +56,9 @@ class _Processes(Events):
             try:
                 for event in events:
                     self.do(event)
-                self.faults.armed.clear()
                 if not self.wait(WELL_S, lambda: self._well() and self.running() == ends):
                     self.laws.breaks("all becomes well", f"{self.running()} run and not {ends}; {self._view()}")
+                self.faults.armed.clear()
                 self.wait(2.0)
                 if self.running() != ends:
                     self.laws.breaks("then it is quiet", f"{self.running()} run and not {ends}")
@@ -66,6 +67,10 @@ class _Processes(Events):
                     self._bury()
         self.laws.ended({}, self.turns.died)
         return Report(self.laws.broken, self.faults.passed, self.faults.struck, self.did, self.laws.plans, self.lives)
+
+    def _do_well(self, _: Event) -> None:
+        """Until what is declared now is so."""
+        self.wait(WELL_S, self._well)
 
     def _well(self) -> bool:
         loop = self.convoy.loop if self.convoy is not None else None
