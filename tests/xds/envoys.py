@@ -152,10 +152,11 @@ class Traffic:
             assert time.monotonic() < deadline, f"no answers: {self.failures}"
             time.sleep(0.01)
         before = self.answers.copy()
-        while (self.answers - before).total() < requests:
+        # Of a copy, which is made at once: while it is looked through, a thread may add the first answer of its kind.
+        while (found := self.answers.copy() - before).total() < requests:
             assert time.monotonic() < deadline, f"no answers: {self.failures}"
             time.sleep(0.01)
-        return self.answers - before
+        return found
 
     def close(self) -> None:
         self._stopped.set()
