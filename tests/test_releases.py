@@ -238,7 +238,8 @@ def test_a_hook_that_fails_holds_what_comes_after_it(here: Here) -> None:
 
 
 def test_a_hook_has_a_deadline_and_a_newer_revision_ends_it(here: Here) -> None:
-    """One that does not end is ended, and has failed; while it runs, a newer revision that changes what it is for ends it."""
+    """One that does not end is ended, and has failed; while it runs, what it is for waits for nobody, and a newer revision that
+    changes that ends it."""
     hook = container("migrate", "h", HOOK % "before-sync")
     here.vices.healthy_after_looks = 10_000
     here.commit(fleet("r1", "", container("a"), hook))
@@ -252,8 +253,10 @@ def test_a_hook_has_a_deadline_and_a_newer_revision_ends_it(here: Here) -> None:
             run = loop.premises.facts.hooks[Ref("Container", "migrate")]
             return here.there() == ["migrate h"] and first not in here.machines["h1"].things and run.state == "running"
 
-        until(loop, runs_anew)
+        view = until(loop, runs_anew)
+        assert view.status[Ref("Container", "a")].sync == "pending"
         here.clock.ahead += 601
         view = until(loop, lambda view: quiet(view) and bool(held(view)))
+        assert view.status[Ref("Container", "a")].sync == "held"
         assert here.there() == []
         assert held(view)["Container/a"].endswith("it took longer than 600 s and was ended")

@@ -93,9 +93,10 @@ def status(
         else:
             result[ref] = Status(ref, "synced", "none", now)
     for ref, held in facts.withheld.items():
-        words = f"{held.reason}; to go on: {held.release}" if held.release else held.reason
+        # What only has to wait its turn waits for nobody.
+        how, words = _held(held)
         known = result.get(ref)
-        result[ref] = Status(ref, "held", known.health if known else "none", now, words, known.rollout if known else None)
+        result[ref] = Status(ref, how, known.health if known else "none", now, words, known.rollout if known else None)
     for ref in (*anew, *facts.withheld):
         old, one = before.get(ref), result[ref]
         if old is not None and old is not one and (old.sync, old.health) == (one.sync, one.health):
