@@ -126,12 +126,12 @@ class Fleet:
 
     def run(self, *words: str) -> str:
         return subprocess.run(
-            [sys.executable, "-m", "reconciler", *words], env=self.environment, capture_output=True, text=True, timeout=60
+            [sys.executable, "-m", "reconciler", *words], env=self.environment, capture_output=True, text=True, timeout=200
         ).stdout
 
     def close(self) -> None:
         self.serving.terminate()
-        self.serving.wait(30)
+        self.serving.wait(100)
         self.run("down", "--yes")
 
 
@@ -139,7 +139,9 @@ class Fleet:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     made = Fleet(tmp_path_factory.mktemp("watching"))
     try:
-        soon(lambda: '"converged": true' in made.run("status", "-o", "json"), 60)
+        soon(lambda: '"converged": true' in made.run("status", "-o", "json"), 120)
+        # What runs has not printed yet, perhaps.
+        soon(lambda: made.run("logs", "app/web").count("hostile") == 2, 120)
         yield made
     finally:
         made.close()
@@ -156,6 +158,8 @@ def test_logs_follow_a_replacement(fleet: Fleet, tmp_path: Path) -> None:
         fleet.write(2, 2)
         soon(lambda: output.read_bytes().count(b"version 2") == 2, 60)
         soon(lambda: notes.read_text().count("has ended") == 2, 60)
+        # Of the two lines of one instance, the second may come later.
+        soon(lambda: output.read_bytes().count(b"hostile") == 4, 60)
         assert notes.read_text().count("begins") == 2
         lines = output.read_bytes().splitlines()
         assert len(lines) == 8
@@ -239,9 +243,12 @@ class Terminal:
             assert time.monotonic() < until, f"{words!r} is not in {self.shown[-2000:]!r}"
             self.read()
 
-    def read(self) -> None:
-        if select.select([self.ours], [], [], 0.2)[0]:
+    def read(self) -> bool:
+        """Whether there was something."""
+        there = bool(select.select([self.ours], [], [], 0.2)[0])
+        if there:
             self.shown += os.read(self.ours, 65536)
+        return there
 
     def end_after(self, words: str, key: bytes = b"", number: int = 0) -> int:
         self.until(words)
@@ -253,10 +260,12 @@ class Terminal:
             os.write(self.ours, key)
         if number:
             self.running.send_signal(number)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 100
         while self.running.poll() is None and time.monotonic() < until:
             self.read()
-        self.read()
+        # A terminal gives 4 KiB at a time, and may hold several screens.
+        while self.read():
+            pass
         try:
             assert self.running.returncode is not None, "it does not end"
             assert termios.tcgetattr(self.theirs) == self.settings
