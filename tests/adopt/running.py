@@ -44,15 +44,15 @@ def envoy(binary: Path, config: Path, admin: Path, base_id: int = 0) -> Iterator
         raise
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(100)
 
 
-def wait_for(admin: Path, seconds: float = 60) -> None:
+def wait_for(admin: Path, seconds: float = 150) -> None:
     """Until the Envoy behind this socket serves."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(AdminError):
-            get(str(admin), "/ready", 5.0)
+            get(str(admin), "/ready", 30.0)
             return
         time.sleep(0.05)
     raise AssertionError(f"no Envoy is ready at {admin}")
@@ -64,7 +64,7 @@ def dump(admin: Path | str) -> bytes:
 
 def convoy(state: Path, *words: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "reconciler", "--state", str(state), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == code, done.stdout[-4000:] + done.stderr[-4000:]
     return done
 

@@ -20,7 +20,7 @@ from reconciler.core.bootstrap import XDS_CLUSTER
 from tests.adopt.running import BOOTSTRAPS, HOST, bodies, convoy, dump, envoy, managed, with_free_ports
 from tests.xds.envoys import Backend
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 def answer(url: str, headers: dict[str, str]) -> tuple[int, str, str]:
     opener = urllib.request.build_opener(_Stay)
     try:
-        with opener.open(urllib.request.Request(url, headers=headers), timeout=10) as found:
+        with opener.open(urllib.request.Request(url, headers=headers), timeout=60) as found:
             return found.status, "", found.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.headers.get("location", "").partition("//")[2].partition("/")[2], error.read().decode()

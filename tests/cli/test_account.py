@@ -145,7 +145,7 @@ def test_a_password_is_typed_unseen(state: Path, store: Store) -> None:
     except OSError:
         pass
     os.close(leader)
-    assert process.wait(20) == 0
+    assert process.wait(100) == 0
     assert b"made ada@example.com" in rest
     assert PASSWORD.encode() not in rest
     kept = store.accounts.of("ada@example.com")

@@ -104,7 +104,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_a_real_envoy_runs(convoy: Convoy, state: Path, tmp_path: Path) -> None:
     """All kinds of spellings are found to run as declared; what is declared otherwise since is named, field by field; a route
     is followed from its line to the processes behind it."""
@@ -121,7 +121,7 @@ def test_what_a_real_envoy_runs(convoy: Convoy, state: Path, tmp_path: Path) -> 
 
     def run(*words: str) -> None:
         command = [sys.executable, "-m", "reconciler", "--state", str(state), *words]
-        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120, cwd=tmp_path)
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=300, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
 
     try:

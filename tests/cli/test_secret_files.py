@@ -216,7 +216,7 @@ def test_a_signal_leaves_nothing_behind(
 ) -> None:
     """Told to end while the editor is open, it ends the editor too and removes the plaintext; Ctrl-C is the editor's."""
     words = [sys.executable, "-m", "reconciler", "secret", "edit", str(fleet / "apps" / "web.yaml")]
-    text = f"import time\npathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(60)"
+    text = f"import time\npathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
     environment = os.environ | {"CONVOY_STATE": str(state), "EDITOR": editor(text), "VISUAL": ""}
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE) as running:
         until = time.monotonic() + 60

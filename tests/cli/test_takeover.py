@@ -15,7 +15,7 @@ import pytest
 
 from tests.postgres import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 FLEET = """\
 apiVersion: convoy/v1
 kind: Host
@@ -36,7 +36,7 @@ spec:
   environment: {VERSION: "1"}
 """
 # How long a lease lasts, a look at it, and what a busy machine makes of both.
-TAKEOVER_S = 60.0
+TAKEOVER_S = 150.0
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Fleet:
         return {"PATH": os.environ["PATH"], "CONVOY_STORE": self.store, "HOME": str(self.directory)}
 
     def convoy(self, *words: str, code: int = 0) -> str:
-        done = subprocess.run(self.command(*words), capture_output=True, text=True, env=self.environment(), timeout=120)
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, env=self.environment(), timeout=200)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
@@ -128,7 +128,7 @@ def test_stopped_and_killed(fleet: Fleet) -> None:
 
     # What it last read is version 1.
     first.send_signal(signal.SIGCONT)
-    assert first.wait(30) == 1
+    assert first.wait(100) == 1
     assert "took over" in fleet.log("first")
     assert "action." not in fleet.log("first").partition("lease.lost")[2]
     time.sleep(2)
@@ -145,7 +145,7 @@ def test_stopped_and_killed(fleet: Fleet) -> None:
     assert fleet.running() == after
     assert "action." not in fleet.log("third")
     third.send_signal(signal.SIGTERM)
-    assert third.wait(30) == 0
+    assert third.wait(100) == 0
 
 
 def test_the_one_that_was_stopped_waits_for_its_turn(fleet: Fleet) -> None:
@@ -161,12 +161,12 @@ def test_the_one_that_was_stopped_waits_for_its_turn(fleet: Fleet) -> None:
     first.send_signal(signal.SIGCONT)
     eventually(lambda: "leader.stands_by" in fleet.log("first").partition("lease.lost")[2])
     second.send_signal(signal.SIGTERM)
-    assert second.wait(30) == 0
+    assert second.wait(100) == 0
     eventually(lambda: fleet.log("first").count("leader.acts") == 2)
     eventually(lambda: fleet.status()["acting"] and fleet.status()["converged"])
     assert fleet.running() == running
     first.send_signal(signal.SIGTERM)
-    assert first.wait(30) == 0
+    assert first.wait(100) == 0
 
 
 def test_another_machine_makes_nothing_a_second_time(fleet: Fleet) -> None:
@@ -188,7 +188,7 @@ def test_another_machine_makes_nothing_a_second_time(fleet: Fleet) -> None:
     assert all(Path(f"/proc/{pid}").exists() for pid in before.values())
     # Gone for good, and said so: the fleet is made where it can be.
     second.send_signal(signal.SIGTERM)
-    assert second.wait(30) == 0
+    assert second.wait(100) == 0
     fleet.state = "state"
     fleet.convoy("down")
     fleet.state = "other"
@@ -197,7 +197,7 @@ def test_another_machine_makes_nothing_a_second_time(fleet: Fleet) -> None:
     eventually(lambda: fleet.status()["converged"] and len(fleet.running()) == 2)
     assert set(fleet.running()).isdisjoint(before)
     second.send_signal(signal.SIGTERM)
-    assert second.wait(30) == 0
+    assert second.wait(100) == 0
 
 
 def test_a_lost_store_is_restored_elsewhere(fleet: Fleet, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def on_a_terminal(words: list[str], columns: int, **environment: str) -> str:
             break
         seen += chunk
     os.close(ours)
-    process.wait(20)
+    process.wait(100)
     return seen.decode().replace("\r\n", "\n")
 
 
@@ -182,6 +182,6 @@ def test_a_real_bash_completes(line: str, offered: list[str], store: Store, stat
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CONVOY_STATE": str(state), "HOME": str(tmp_path)}
-    done = subprocess.run(["bash", "--norc", "-c", script], env=env, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["bash", "--norc", "-c", script], env=env, capture_output=True, text=True, timeout=200, check=True)
 
     assert (done.stdout.split(), done.stderr) == (offered, "")

