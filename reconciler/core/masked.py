@@ -21,6 +21,8 @@ from reconciler.core.values import (
 TEXTS = ("environment", "files", "command")
 # What stands for a part of such a text (core/values.py).
 PART = "***"
+# All that stands in the place of what is hidden has one of these in it.
+MARKS = (CLEAR, PART, HIDDEN)
 # A header, a parameter, a variable: one entry names it, another holds it.
 NAMING = ("key", "name")
 NOTHING = (None, None)
@@ -101,18 +103,33 @@ def _in_texts(path: tuple[str | int, ...]) -> bool:
 
 def shown_again(value: Any, before: Any) -> Any:
     """What comes back, with what was hidden from whoever sends it in its place again. Raises Unfit."""
-    return _again(value, before, shown(before), ())
+    # In nearly all that comes nothing was hidden.
+    return again(value, before, shown(before), ()) if has_marks(value) else value
 
 
-def _again(value: Any, before: Any, seen: Any, path: tuple[str | int, ...]) -> Any:
+def has_marks(value: Any) -> bool:
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            if any(mark in one for mark in MARKS):
+                return True
+        elif isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return False
+
+
+def again(value: Any, before: Any, seen: Any, path: tuple[str | int, ...]) -> Any:
     """`seen` is how `before` was shown."""
     if isinstance(value, dict):
         old, known = (one if isinstance(one, Mapping) else {} for one in (before, seen))
-        return {key: _again(one, *_hidden_there(value, key, old, known), (*path, key)) for key, one in value.items()}
+        return {key: again(one, *_hidden_there(value, key, old, known), (*path, key)) for key, one in value.items()}
     if isinstance(value, list):
         places = {new: old for old, new in _pairs(before, value)} if isinstance(before, list) else {}
         there = {new: (before[old], seen[old]) for new, old in places.items() if _announced(value, new, seen, old)}
-        return [_again(one, *there.get(place, NOTHING), (*path, place)) for place, one in enumerate(value)]
+        return [again(one, *there.get(place, NOTHING), (*path, place)) for place, one in enumerate(value)]
     if not isinstance(value, str) or value == before:
         return value
     part = isinstance(before, str) and seen != before

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from reconciler.core.masked import shown, shown_again
+from reconciler.core.masked import again, has_marks, shown, shown_again
 from reconciler.core.patches import Unfit
 from reconciler.core.values import CLEAR
 
@@ -44,6 +46,7 @@ def test_it_comes_back_as_it_was_shown() -> None:
     assert shown_again(faster, SPEC) == {"command": ["walk", *SPEC["command"][1:4], "--fast"]}
     named = [{"name": "a", "token": "one"}, {"name": "b", "token": "two"}]
     assert shown_again(shown(named)[::-1], named) == named[::-1]
+    assert shown_again({**SPEC, "more": [{"x": "y"}]}, SPEC) == {**SPEC, "more": [{"x": "y"}]}
     # What is new may say what it likes.
     assert shown_again({"environment": {"X": "a***b"}}, SPEC) == {"environment": {"X": "a***b"}}
 
@@ -69,3 +72,21 @@ def test_words_for_what_is_hidden_stand_for_nothing_else(sent: dict[str, Any]) -
     """Put where nothing was hidden, or with something changed around them, they would become the value."""
     with pytest.raises(Unfit, match=r"hidden|shown"):
         shown_again(sent, SPEC)
+
+
+TEXTS_SEEN = st.sampled_from(
+    ["fast", "--password", "canary", "a***b", "x=***", "token=canary", "https://h/canary", "https://h/(hidden)", CLEAR]
+)
+KEYS_SEEN = st.sampled_from(["name", "key", "value", "password", "command", "environment", "webhook", "url", "to"])
+DOCUMENTS = st.recursive(
+    TEXTS_SEEN | st.integers(0, 2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS_SEEN, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(DOCUMENTS, DOCUMENTS)
+def test_where_nothing_is_marked_as_hidden_nothing_is_put_in_its_place(value: Any, before: Any) -> None:
+    """What comes without any of the words for what is hidden stays as it came, whatever was there before."""
+    if not has_marks(value):
+        assert again(value, before, shown(before), ()) == value
