@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, has_request_context, request
 
 from reconciler.core.declared import Declared
-from reconciler.core.masked import shown
+from reconciler.core.masked import NAMING, shown
 from reconciler.core.proposal import Change, Refused, wanted
 from reconciler.store.audit import CHANGE, NOBODY, READ, Call
 
@@ -193,6 +193,9 @@ def differences(change: Change, was: Mapping[str, Any] | None) -> tuple[dict[str
         # Somebody else has changed it at the same moment; what was asked for is known all the same.
         now = dict(change.document)
     before, after = dict(was or {}), dict(now or {})
+    # What is hidden is so by where it stands, and by what stands beside it and names it: nothing else has to be gone through.
+    same = {name for name in before.keys() & after.keys() if before[name] == after[name]} - {*NAMING, "age"}
+    before, after = ({name: one for name, one in each.items() if name not in same} for each in (before, after))
     return _differing(before, after, shown(before, variables=False), shown(after, variables=False))
 
 

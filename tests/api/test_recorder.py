@@ -16,6 +16,7 @@ from api.recorder import Recorder
 from reconciler.core.declared import Declared
 from reconciler.core.model import Ref
 from reconciler.core.proposal import Change
+from reconciler.core.values import CLEAR
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Call, Store, StoreError, Wanted
@@ -214,3 +215,15 @@ def test_agents() -> None:
     shown = audit.harmless("curl/8 \x1b[31m Bearer abc cvy_00ff_aa eyJhbGciOi.eyJ.sig Basic dTpw é" + "x" * 1000)
     assert shown.startswith("curl/8 [31m Bearer (hidden) (hidden) (hidden) Basic (hidden) é")
     assert len(shown) <= 220
+
+
+def test_what_stays_still_says_what_is_secret_beside_it() -> None:
+    """Of a document only what differs is in the audit, and it is hidden by what names it there, though that has not changed."""
+    change = Change("put", Ref("Cluster", "c"), {"key": "authorization", "value": "canary", "spec": {"password": "canary"}})
+    was = {"key": "authorization", "value": "canary-before", "spec": {"password": "canary"}, "metadata": {"name": "c"}}
+    before, after = audit.differences(change, was)
+    assert before["value"] == after["value"] == CLEAR
+    assert not {"key", "spec"} & (before.keys() | after.keys())
+    sealed = {"age": "-----BEGIN AGE ENCRYPTED FILE-----", "hash": "one"}
+    before, after = audit.differences(Change("put", Ref("Cluster", "c"), {**sealed, "hash": "two"}), sealed)
+    assert (before["hash"], after["hash"]) == ("one", "two")
