@@ -1,12 +1,14 @@
 """Append-only tables: numbered in order, capped, and never written for the sake of what is there already."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database
+from reconciler.store.questions import Question
 from reconciler.store.rows import LARGEST_NUMBER
 from reconciler.store.tables import EVENTS, OUTCOMES, PLANS, REVISIONS
 
@@ -41,8 +43,13 @@ def add(connection: Connection, now: float, table: Table, rows: Sequence[Mapping
 
 def last_number(connection: Connection, table: Table) -> int:
     """0 where there is none. What no log of ours can have reached, somebody has put there."""
+    return _last(table).rows(connection)[0].last or 0
+
+
+@lru_cache(maxsize=16)
+def _last(table: Table) -> Question:
     ours = table.c.number.between(1, LARGEST_NUMBER - 1)
-    return connection.execute(select(func.max(table.c.number)).where(ours)).scalar_one() or 0
+    return Question(select(func.max(table.c.number).label("last")).where(ours))
 
 
 def keep_newest(connection: Connection, table: Table, mine: ColumnElement[bool], kept: int) -> None:

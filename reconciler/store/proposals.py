@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Integer, Text, bindparam, delete, func, select, update
 
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
 from reconciler.store.logs import last_number
-from reconciler.store.questions import Question, chunks, found
+from reconciler.store.questions import Question, chunks, found, put
 from reconciler.store.rows import as_json, read_list, read_object
 from reconciler.store.tables import HISTORY, PROPOSALS, REVISIONS
 from reconciler.store.together import Together
@@ -25,7 +25,9 @@ TRIMMED_EVERY = 500
 
 
 # Made once: they are asked hundreds of times a second.
-WAITING = select(func.count()).select_from(PROPOSALS).where(PROPOSALS.c.state == "waiting")
+WAITING = Question(select(func.count().label("waiting")).where(PROPOSALS.c.state == "waiting"))
+_MINE = (PROPOSALS.c.state == "waiting") & (PROPOSALS.c.mode == bindparam("mode", type_=Text))
+NEXT = Question(select(PROPOSALS).where(_MINE).order_by(PROPOSALS.c.number).limit(bindparam("most", type_=Integer)))
 DECIDED = Question(select(PROPOSALS).where(PROPOSALS.c.state != "waiting"), PROPOSALS.c.id)
 _GOOD = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good").order_by(REVISIONS.c.number.desc()).limit(1)
 _LAST = (PROPOSALS.c.revision == _GOOD.scalar_subquery()) & (PROPOSALS.c.state == "committed")
@@ -97,7 +99,7 @@ class Proposals:
         table = PROPOSALS.c
         results: list[Proposal | Exception] = []
         with self._database.writing("proposals") as connection:
-            room = MOST_WAITING - connection.execute(WAITING).scalar_one()
+            room = MOST_WAITING - WAITING.rows(connection)[0].waiting
             number = first = last_number(connection, PROPOSALS)
             for new in every:
                 try:
@@ -112,7 +114,7 @@ class Proposals:
                 else:
                     room, number = room - 1, number + 1
                     one = Proposal(number, uuid.uuid4().hex, self._seams.now(), new.token, new.body, refs=new.refs)
-                    connection.execute(insert(PROPOSALS), [new.row(one)])
+                    put(connection, PROPOSALS, [new.row(one)])
                     results.append(one)
             if number // TRIMMED_EVERY != first // TRIMMED_EVERY:
                 connection.execute(delete(PROPOSALS).where((table.number <= number - KEPT) & (table.state != "waiting")))
@@ -125,10 +127,8 @@ class Proposals:
 
     def waiting(self, most: int, *, mode: Mode = "commit") -> tuple[Proposal, ...]:
         """In the order in which they came, at most so many of those that are to become this."""
-        table = PROPOSALS.c
-        query = select(PROPOSALS).where((table.state == "waiting") & (table.mode == mode)).order_by(table.number).limit(most)
         with self._database.reading("proposals") as connection:
-            return tuple(_proposal(row) for row in connection.execute(query))
+            return tuple(_proposal(row) for row in NEXT.rows(connection, mode=mode, most=most))
 
     def waiting_ids(self) -> frozenset[str]:
         """Of all that are to be committed."""
@@ -199,8 +199,10 @@ class Proposals:
 
 def _known(connection: Connection, token: str, key: str, digest: str) -> Proposal | None:
     table = PROPOSALS.c
+    if not key:
+        return None
     query = select(PROPOSALS).where((table.token == token) & (table.key == key)).order_by(table.number.desc()).limit(1)
-    row = connection.execute(query).one_or_none() if key else None
+    row = connection.execute(query).one_or_none()
     if row is not None and row.digest != digest:
         raise KeyReused("this Idempotency-Key was used for another change before")
     known = _proposal(row) if row is not None else None
