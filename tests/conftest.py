@@ -19,8 +19,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example took, or was made, says how busy the machine is. (A test that suppresses more has to say this one again.)
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example took, or was made, says how busy the machine is; and how many of the first ones are too large or must be
+# thrown away says which seed it was, which is another one each time. (A test that suppresses more has to say these again.) What
+# falsifies a property is therefore printed in a form that plays it again.
+CHANCE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile("any machine", deadline=None, suppress_health_check=CHANCE, print_blob=True)
 settings.load_profile("any machine")
 
 
@@ -41,7 +44,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def clear_sockets(directory: Path) -> None:
     """Below pytest's own directories paths are too long for sockets, which then stand beside them: those of the state
     directories in this one are removed."""
-    places = (place for below in ("*/", "*/*/", "*/hosts/*/") for place in (directory, *directory.glob(below)))
+    places = {directory}
+    for below in ("*/", "*/*/", "*/hosts/*/"):
+        # What a process that is just ending takes away meanwhile has no sockets any more.
+        with contextlib.suppress(FileNotFoundError):
+            places.update(directory.glob(below))
     names = {run_path(place).name for place in places if not place.is_symlink()}
     for name in names:
         # What a test starts may have no TMPDIR. (A short path has its sockets below it.)

@@ -480,7 +480,7 @@ def repositories(draw: st.DrawFn) -> Layered:
     )
     where = draw(st.lists(st.sampled_from([BASE, PRODUCTION]), min_size=4, max_size=4))
     value = draw(st.sampled_from(["1", "[p, q]", "text", "true"]))
-    merge = draw(JSON.filter(lambda one: isinstance(one, dict)))
+    merge = draw(st.dictionaries(st.sampled_from("abcd"), JSON, max_size=3))
     pointer = draw(
         st.sampled_from(["/spec/command/0", "/spec/command/-", "/spec/x", "/spec", "", "/metadata/name", "/spec/command/9"])
     )
