@@ -16,7 +16,7 @@ from typing import Any
 
 from reconciler.core import show
 from reconciler.demo.fleet import DemoError, Fleet
-from reconciler.demo.traffic import Traffic
+from reconciler.demo.traffic import ENOUGH, Traffic
 from reconciler.seams import Seams
 from reconciler.store import Store, default_url
 
@@ -184,7 +184,7 @@ def none_lost(traffic: Traffic) -> str:
         raise StepFailed(
             f"{len(traffic.lost)} of {sum(traffic.answers.values()) + len(traffic.lost)} requests lost: {traffic.lost[:3]}"
         )
-    if sum(traffic.answers.values()) < 10:
+    if sum(traffic.answers.values()) < ENOUGH:
         raise StepFailed(f"only {sum(traffic.answers.values())} requests were answered: nothing is shown by that")
     return f"{sum(traffic.answers.values())} requests, none lost"
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 PAUSE_S = 0.015
 # What nobody answers by then is lost. An Envoy gives up an application that does not answer long before, and says so.
 PATIENCE_S = 60.0
+# From fewer answers nothing can be told; a busy machine is given time for so many.
+ENOUGH = 10
 
 
 @dataclass
@@ -32,7 +34,10 @@ class Traffic:
             thread.start()
         return self
 
-    def __exit__(self, *about: object) -> None:
+    def __exit__(self, kind: object, *about: object) -> None:
+        over = time.monotonic() + PATIENCE_S
+        while kind is None and len(self.heard) + len(self.lost) < ENOUGH and time.monotonic() < over:
+            time.sleep(PAUSE_S)
         self._stopped.set()
         for thread in self._threads:
             thread.join()
