@@ -24,7 +24,7 @@ def worked_out(reach: Reach, plan: Plan, by: Writer, terms: Terms) -> Done:
     done = _tried(reach, plan, by, terms)
     if done.proposal is None or not terms.synced:
         return done
-    return replace(done, late=not reach.fleet.in_force(done.proposal, terms.timeout_s, synced=True))
+    return replace(done, late=not reach.fleet.in_force(done.proposal, terms.timeout_s, synced=True, judged=True))
 
 
 def _tried(reach: Reach, plan: Plan, by: Writer, terms: Terms) -> Done:

@@ -182,7 +182,7 @@ def make(reach: Reach, changes: Sequence[Change], by: Writer, asked: Terms) -> D
         audit.changed(changed)
         raise
     audit.changed(changed)
-    late = asked.synced and not fleet.in_force(made, asked.timeout_s, synced=True)
+    late = asked.synced and not fleet.in_force(made, asked.timeout_s, synced=True, judged=True)
     return Done(proposed, made, late=late)
 
 

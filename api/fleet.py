@@ -185,8 +185,9 @@ class Fleet:
                     del self._written[writer]
         return (None, 0.0) if written.settled else (written.proposal, left_s)
 
-    def in_force(self, made: Proposal, timeout_s: float, *, synced: bool = False) -> bool:
-        """Wait until what was committed is what reading gives (it, or what came after it); `synced`: and is so on the hosts."""
+    def in_force(self, made: Proposal, timeout_s: float, *, synced: bool = False, judged: bool = False) -> bool:
+        """Wait until what was committed is what reading gives (it, or what came after it); `synced`: and is so on the hosts.
+        `judged`: who is told of a refusal does not wait until the time is over."""
         end = time.monotonic() + timeout_s
         there = False
         while True:
@@ -194,6 +195,8 @@ class Fleet:
             there = there or self._is_in_force(made)
             if there and (not synced or self._is_synced(made)):
                 return True
+            if judged and not there and self._is_refused(made):
+                return False
             self._store.refresh()
             if time.monotonic() >= end or self._over.wait(IN_FORCE_LOOK_S):
                 return False
@@ -207,6 +210,11 @@ class Fleet:
         if not wanted:
             return self._store.proposals.traced(made)
         return self._store.resources.digests(wanted) == {ref: digest for ref, digest in wanted.items() if digest}
+
+    def _is_refused(self, made: Proposal) -> bool:
+        """Whether it was what was judged last, and will not come into force by itself."""
+        judged = self._store.current()
+        return judged is not None and (judged.revision, judged.status) == (made.revision, "refused")
 
     def _is_synced(self, made: Proposal) -> bool:
         if (self._store.state() or {}).get("revision") != self._store.last_good():

@@ -1,11 +1,13 @@
 """What a proxy is configured with is read and changed: by commits, of which others notice nothing."""
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from reconciler.core.refs import Problem, Where
 from reconciler.core.values import CLEAR
 from tests.api.envoy_fleet import proxied
 from tests.api.envoy_fleet.playing import Dialect, undated
@@ -277,6 +279,29 @@ def test_how_far_it_has_come_is_told(dialect: Dialect) -> None:
     proxied.faring(dialect)
     dialect.store.put_status({"Configuration/edge": {"sync": "refused", "why": "no such filter"}})
     assert state() == ("refused", "no such filter")
+
+
+def test_what_is_not_in_force_is_answered_with_why(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pending for as long as it is not judged; refused as soon as it is, however long one would have waited."""
+    proxied.fleet(dialect)
+    before = dialect.made(GET, ids=WEST)
+    with monkeypatch.context() as nobody:
+        nobody.setattr(dialect, "follow", str)
+        nobody.setattr("api.surfaces.envoy_fleet.routes.configurations.SETTLING_S", 0.2)
+        said = dialect.made(PUT, put(cluster("b")), ids=WEST)
+    assert (said["active_version"], said["name"]) == (before["active_version"], "edge")
+    assert (said["delivery"]["state"], said["delivery"]["message"]) == ("pending", "it is committed, and not in force yet")
+
+    def refuse() -> None:
+        dialect.store.record_revision(tip(dialect), "refused", [Problem(Where("fleet/edge.yaml"), "no such filter")])
+
+    monkeypatch.setattr(dialect, "follow", refuse)
+    begun = time.monotonic()
+    answer = dialect.ask(PUT, put(cluster("b")), ids=EAST, query={"wait": "synced", "timeoutSeconds": 60})
+    said = json.loads(answer.get_data())
+    assert (answer.status_code, said["name"], said["delivery"]["state"]) == (202, "edge", "refused")
+    assert "no such filter" in said["delivery"]["message"]
+    assert time.monotonic() - begun < 60
 
 
 def test_no_secret_is_told_and_none_is_lost(dialect: Dialect) -> None:
