@@ -23,6 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 OUTPUTS = ("table", "json", "yaml")
 FILE = click.Path(dir_okay=False, allow_dash=True)
 PER_PAGE = 100
+# Whoever types waits no longer for names.
+COMPLETING_S = 3.0
 # In which one thing is looked for that no path of its own leads to; and as few digits as may stand for an id.
 MOST_LOOKED_AT, SHORTEST_ID = 10_000, 8
 
@@ -257,7 +259,7 @@ def names(path: str, *members: str) -> Callable[[click.Context, click.Parameter,
 
         before, comma, last = incomplete.rpartition(",")
         try:
-            said = call(context).session.ask(Request("GET", path, {"per_page": PER_PAGE}), 3.0).said["data"]
+            said = call(context).session.ask(Request("GET", path, {"per_page": PER_PAGE}), COMPLETING_S).said["data"]
             found = {str(next(filter(None, map(one.get, members)))) for one in said}
         except Exception:  # noqa: BLE001 - there is nobody to tell while a line is being typed
             return []

@@ -81,8 +81,10 @@ def test_the_codes_are_documented() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(shell: str, envoyctl: Envoyctl) -> None:
+def test_completion(shell: str, envoyctl: Envoyctl, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script for each shell; names are those of the server; without one there are none, and no error."""
+    # Nobody is typing here.
+    monkeypatch.setattr("api.client.options.COMPLETING_S", 60.0)
     assert "_ENVOYCTL_COMPLETE" in envoyctl("completion", shell).stdout
     asked = {"_ENVOYCTL_COMPLETE": "bash_complete", "COMP_WORDS": "envoyctl proxy get proxy-w", "COMP_CWORD": "3"}
     assert envoyctl(**asked).stdout == "plain,proxy-west-001\n"
