@@ -40,7 +40,9 @@ class Telling:
     def follow(self) -> None:
         """What the branch holds is in force, and known to whoever tells."""
         tip, followed = self.dialect.follow(), self.dialect._followed
-        self.fleet = Loader(None, Seams()).load(followed.tree(tip), followed.read, followed).fleet
+        # Whoever has pushed may be following just now.
+        with self.dialect._following:
+            self.fleet = Loader(None, Seams()).load(followed.tree(tip), followed.read, followed).fleet
 
     def edit(self, path: str, *changes: tuple[str, str]) -> None:
         """By a person, in Git."""
