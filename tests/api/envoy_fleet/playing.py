@@ -46,7 +46,8 @@ def undated(said: Mapping[str, Any]) -> dict[str, Any]:
 def patient(patched: pytest.MonkeyPatch) -> None:
     """A machine may take as long as it likes until something is committed and in force: after some seconds who asks would be
     answered something else, and that is no matter of who plays with a dialect."""
-    for place in ("api.fleet", "api.written", "api.surfaces.envoy_fleet.routes.configurations"):
+    # Not that of `api.fleet`: where a person has pushed onto it, reading waits for what somebody has changed to its end.
+    for place in ("api.written", "api.surfaces.envoy_fleet.routes.configurations"):
         patched.setattr(f"{place}.SETTLING_S", LONG_S)
     for name in ("api.changes.COMMITTING_S", "api.anew.TURN_S", "api.anew.MOVING_S"):
         patched.setattr(name, LONG_S)
