@@ -37,12 +37,15 @@ class Requests:
         self._lock = threading.Lock()
         self._over = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # Under the name that others know once it listens: whoever finds that is not refused.
+        new = run / f"{NAME}.new"
         try:
             # Left by a Convoy that was killed: only one at a time works on a state directory.
-            self._path.unlink(missing_ok=True)
-            self._socket.bind(str(self._path))
-            os.chmod(self._path, 0o600)
+            new.unlink(missing_ok=True)
+            self._socket.bind(str(new))
+            os.chmod(new, 0o600)
             self._socket.listen(MOST_WAITING)
+            new.replace(self._path)
         except OSError:
             self._socket.close()
             raise

@@ -48,6 +48,26 @@ def test_a_question_and_its_answer(sockets: Path) -> None:
     assert raised.value.code == "away"
 
 
+def test_whoever_finds_it_is_heard(sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is there once it listens, also where that comes late, and where a killed Convoy has left both of its names."""
+    (sockets / NAME).write_text("")
+    (sockets / f"{NAME}.new").write_text("")
+    found: list[bool] = []
+
+    class Late(socket.socket):
+        def listen(self, *waiting: int) -> None:
+            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as early:
+                found.append((sockets / NAME).is_socket())
+                early.connect(str(sockets / NAME))
+            super().listen(*waiting)
+
+    monkeypatch.setattr(socket, "socket", Late)
+    with listening(sockets, echo=echo):
+        assert ask(sockets, "echo", b"abc", 60) == b"cba"
+    assert found == [False]
+    assert list(sockets.iterdir()) == []
+
+
 def test_what_has_no_answer_is_told_why(sockets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its code, words and hint reach whoever asked; what we did not foresee is in the log and nowhere else."""
 
