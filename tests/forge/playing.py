@@ -22,6 +22,8 @@ from tests.repos import Origin, git
 
 TEMPLATE = Path(__file__).parents[2] / "fleet-repo-template"
 FILES = {"github": ".github/workflows/fleet.yaml", "gitea": ".gitea/workflows/fleet.yaml", "gitlab": ".gitlab-ci.yml"}
+# Only where it hangs: a run starts Convoy many times.
+RUN_S = 600.0
 INSTALLS = re.compile(r"\bpip install\b|-m venv\b")
 
 
@@ -161,7 +163,7 @@ def bash(script: str, directory: Path, environment: Mapping[str, str]) -> Ran:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=110,
+        timeout=RUN_S,
         check=False,
     )
     return Ran(done.returncode, done.stdout.decode(errors="replace"))

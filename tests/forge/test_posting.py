@@ -57,7 +57,7 @@ def test_our_comment_is_found_behind_hundreds_of_others(forge: StandIn, client: 
 
 def test_jobs_at_the_same_time_leave_one_comment(forge: StandIn, client: Client, kind: str) -> None:
     """Each of them finds none, writes one, and looks again: the oldest stays, with the words of the newest run."""
-    together = threading.Barrier(5, timeout=20)
+    together = threading.Barrier(5, timeout=120)
 
     class Late:
         """Everybody has looked before anybody writes."""
@@ -77,7 +77,7 @@ def test_jobs_at_the_same_time_leave_one_comment(forge: StandIn, client: Client,
     for job in jobs:
         job.start()
     for job in jobs:
-        job.join(60)
+        job.join(120)
 
     assert not any(job.is_alive() for job in jobs)
     assert len(forge.of(BOT[kind])) == 1

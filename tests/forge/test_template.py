@@ -14,6 +14,8 @@ from tests.forge.playing import FILES, TEMPLATE, Runner
 from tests.forge.stand_in import StandIn
 from tests.repos import Content, Origin, git
 
+# Each run of a job starts Convoy many times.
+pytestmark = pytest.mark.timeout(1200)
 ROOT = Path(__file__).parents[2]
 HELLO, EDGE = "fleet/apps/hello.yaml", "fleet/proxies/edge.yaml"
 

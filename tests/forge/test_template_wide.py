@@ -1,22 +1,24 @@
 """The template's CI with more around it: a Convoy that runs the fleet, and a fleet of several environments."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.drivers.world import soon
 from tests.forge.conftest import BOT
 from tests.forge.playing import TEMPLATE, Runner
 from tests.forge.stand_in import StandIn
 from tests.repos import Content, Origin, git
 
+pytestmark = pytest.mark.timeout(1200)
 EXAMPLE = TEMPLATE.parent / "examples" / "environments"
 HELLO = "fleet/apps/hello.yaml"
 CONVOY = str(Path(sys.executable).parent / "convoy")
@@ -48,20 +50,25 @@ def served(origin: Origin, state: Path) -> Iterator[tuple[str, str]]:
             stdout=log,
             stderr=log,
         )
+
+    def converged() -> bool:
+        log = (state / "log").read_text()
+        assert convoy.poll() is None, log
+        if "web.started address=" not in log:
+            return False
+        ran = subprocess.run([CONVOY, "status", "-o", "json"], env=environment, capture_output=True, text=True)
+        return ran.returncode == 0 and bool(json.loads(ran.stdout)["converged"])
+
     try:
-        for _ in range(600):
-            text = (state / "log").read_text()
-            address = re.search(r"web\.started address=(\S+)", text)
-            if address is not None and text.count("action.done") == 2:
-                break
-            assert convoy.poll() is None, text
-            time.sleep(0.1)
+        # What it has done is known only when it has looked again.
+        soon(converged, 120)
+        address = re.search(r"web\.started address=(\S+)", (state / "log").read_text())
         assert address is not None
         yield f"http://{address[1]}", made.stdout.strip()
     finally:
         convoy.send_signal(signal.SIGTERM)
-        convoy.wait(60)
-        subprocess.run([CONVOY, "down", "--yes"], env=environment, capture_output=True, timeout=60, check=True)
+        convoy.wait(120)
+        subprocess.run([CONVOY, "down", "--yes"], env=environment, capture_output=True, timeout=120, check=True)
 
 
 @pytest.mark.slow
