@@ -8,8 +8,9 @@ from reconciler.core.show_doctor import Diagnosis, Finding
 from reconciler.doctor import hooks, keeping, machine, running, wishes
 from reconciler.doctor.ground import Ground, Nothing
 
-# What none of them needs: a repository that does not answer is given up after 8 s.
-DEADLINE_S = 15.0
+# What none of them needs: a repository that does not answer is given up after 8 s, and an Envoy that does not say its version
+# after 30.
+DEADLINE_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
