@@ -125,7 +125,7 @@ NO_QUESTIONS = [
 def test_what_is_no_question(body: bytes, sealing: Sealing) -> None:
     """Whatever is sent, it is told apart from what is ours to mend."""
     with pytest.raises(AskError) as raised:
-        ask(sealing.run, SEAL, body, 10)
+        ask(sealing.run, SEAL, body, 120)
     assert raised.value.code == "bad-question"
 
 
