@@ -179,7 +179,7 @@ async def client(port: int, method: str, node: int) -> None:
     reply = discovery_pb2.DeltaDiscoveryResponse if incremental else discovery_pb2.DiscoveryResponse
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        call = channel.stream_stream(f"/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}")()
+        call = channel.stream_stream(f"/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}")(wait_for_ready=True)
         first = request(type_url=TYPE_URLS["cds"])
         first.node.id = f"n{node}"
         await call.write(first.SerializeToString())
@@ -189,6 +189,17 @@ async def client(port: int, method: str, node: int) -> None:
             if not incremental:
                 answer.version_info = told.version_info
             await call.write(answer.SerializeToString())
+
+
+async def _said(server: asyncio.StreamReader, clients: list[asyncio.Task[None]]) -> dict[str, float]:
+    """The server's next figures; for those of all streams it would wait for ever where one has ended."""
+    line = asyncio.ensure_future(server.readline())
+    await asyncio.wait([line, *clients], return_when=asyncio.FIRST_COMPLETED)
+    for one in clients:
+        if one.done():
+            raise AssertionError("a stream ended by itself") from one.exception()
+    figures: dict[str, float] = json.loads(await line)
+    return figures
 
 
 async def measure(kind: str, method: str, streams: int) -> dict[str, float]:
@@ -204,7 +215,7 @@ async def measure(kind: str, method: str, streams: int) -> dict[str, float]:
         for number in [-1, *range(1, PUSHES + 1)]:
             process.stdin.write(f"{number}\n".encode())
             await process.stdin.drain()
-            answers.append(json.loads(await process.stdout.readline()))
+            answers.append(await _said(process.stdout, clients))
             await asyncio.sleep(0.2)
         for one in clients:
             one.cancel()
