@@ -116,4 +116,7 @@ def test_a_hook_is_not_waited_for_on_a_host_that_is_lost(world: World) -> None:
         gone = replace(said.resources[host], spec=said.resources[host].spec.model_copy(update={"state": "lost"}), digest="lost")
         world.commit(replace(said, resources={**said.resources, host: gone}))
         world.vices.healthy_after_looks = 1
-        until(loop, lambda view: [thing.want.ref.name for thing in world.machines["h2"].things.values()] == ["migrate", "a"])
+        until(
+            loop,
+            lambda view: [thing.want.ref.name for thing in tuple(world.machines["h2"].things.values())] == ["migrate", "a"],
+        )
