@@ -142,7 +142,8 @@ def test_whoever_is_stuck_in_a_transaction_is_put_out(shared: Place, monkeypatch
                 stuck.event("kind", "Host/h", "never either")
 
     try:
-        with pytest.raises(StoreError, match="part of it failed"):
+        # Its connection is closed by then, or has only been told that it will be: the server takes its time.
+        with pytest.raises(StoreError, match=r"part of it failed|the connection is lost"):
             stop_in_the_middle()
         assert [event.message for event in waiting.events()] == ["in time"]
     finally:

@@ -8,15 +8,11 @@ import pytest
 
 from tests import repos
 from tests.api.envoy_fleet.fuzzing import Quick, failures
-from tests.api.envoy_fleet.playing import patient
 
 
 @pytest.fixture
 def quick(tmp_path: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Quick]:
     repos.hermetic(monkeypatch)
-    patient(monkeypatch)
-    # Here nobody else pushes.
-    monkeypatch.setattr("api.fleet.SETTLING_S", 60.0)
     origin = repos.make_origin(tmp_path)
     origin.commit({"README.md": "a fleet\n"})
     with closing(Quick(tmp_path, sockets, origin)) as opened:
