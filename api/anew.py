@@ -37,8 +37,9 @@ def _tried(reach: Reach, plan: Plan, by: Writer, terms: Terms) -> Done:
             try:
                 return make(reach, every, by, replace(said, synced=False))
             except NotDone as why:
-                # Under its key it has been refused for good, unless it was for a conflict.
-                if why.code not in MOVED or terms.match or (terms.key and why.code != "conflict") or not left:
+                # Under its key it has been refused for good, unless it was for a conflict; and what If-None-Match says must not
+                # be there does not go away.
+                if why.code not in MOVED or terms.match or (why.code == "exists" and (terms.key or terms.new)) or not left:
                     raise
                 if left == TRIES - 1:
                     line.enter_context(reach.turns.of(every[0].ref, TURN_S))

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from api.surfaces.envoy_fleet.contract import operations
 from tests.api.envoy_fleet.playing import UUID, Dialect, undated
 from tests.committing import HEAD, together
@@ -175,6 +177,15 @@ def test_all_endpoints_of_many_at_once(dialect: Dialect) -> None:
     (shown,) = dialect.made("clusters.list", role="operator")["data"]
     assert every == [201] * 20
     assert {one["address"] for one in shown["endpoints"]} == {one["address"] for one in bodies}
+
+
+def test_what_must_not_be_there_and_is(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If-None-Match on a change of what is there is refused at once: nothing that came between is waited for."""
+    id = {"id": dialect.made("clusters.create", {"name": "a"})["id"]}
+    monkeypatch.setattr("api.anew._moved", None)
+    assert dialect.refused("clusters.update", {"lb_policy": "RANDOM"}, ids=id, If_None_Match="*")[:2] == (409, "CONFLICT")
+    added = {"address": "10.0.0.1", "port": 80}
+    assert dialect.refused("clusters.endpoints.add", added, ids=id, If_None_Match="*")[:2] == (409, "CONFLICT")
 
 
 def test_on_terms(dialect: Dialect) -> None:
