@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from reconciler.certificates import Certificates
 from reconciler.checked import Unchecked, check
@@ -220,7 +221,8 @@ class Wanted:
         if before is None or (before.revision, before.status == "refused") != (revision, bool(problems)):
             events.insert(0, ("revision.refused" if problems else "revision.accepted", revision, words))
         orders = (said.put, said.drop)
-        self._store.record_revision(revision, "refused" if problems else "good", problems, *orders, declaration, events)
+        status: Literal["good", "refused"] = "refused" if problems else "good"
+        self._store.record_revision(revision, status, problems, *orders, declaration, events, said.requests)
         for what, subject, why in told:
             self._log.info(what, subject=subject, why=why)
 

@@ -17,6 +17,7 @@ from api.recorder import Recorder
 from reconciler.bell import Bell
 from reconciler.committer import Committer, Desk
 from reconciler.core.declared import Declaration
+from reconciler.core.told import Said, heard
 from reconciler.git import Branch, Files, Mirror
 from reconciler.load import Loader
 from reconciler.log import Log
@@ -93,7 +94,9 @@ class Committing:
             lambda ref: documents[ref].value,
             lambda since, files: makers(self._followed, since, tip, files),
         )
-        self.store.record_revision(tip, "good", (), declaration=declaration)
+        commits = self._followed.commits(self.store.last_good() or "", tip)
+        said = heard((Said(one.revision, one.author, one.message) for one in reversed(commits)), (), 0.0)
+        self.store.record_revision(tip, "good", (), declaration=declaration, requests=said.requests)
         self.declared = [str(ref) for ref in loaded.fleet.resources]
         return tip
 

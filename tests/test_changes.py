@@ -355,8 +355,9 @@ def test_a_read_after_a_write_is_not_from_before_it(convoy: Committing) -> None:
         said = json.loads(answer.get_data())
         return answer.status_code, said.get("error", {}).get("code", ""), said.get("error", {}).get("message", "")
 
+    mine = convoy.store.tokens.every()[0].id
     convoy.acting = False
-    waiting = convoy.reach.fleet.propose(checked(Proposed((patch("a", 3),), "ada", "Ada <ada@example.com>")), "ada", "")
+    waiting = convoy.reach.fleet.propose(checked(Proposed((patch("a", 3),), "ada", "Ada <ada@example.com>")), mine, "")
     id = waiting.id
     assert read() == (504, "late", f"Cluster/a is not committed yet (proposal {id})")
     convoy.acting = True
@@ -371,3 +372,36 @@ def test_a_read_after_a_write_is_not_from_before_it(convoy: Committing) -> None:
     assert read("") == (503, "away", f"Cluster/a is not in force yet (proposal {id})")
     convoy.follow()
     assert read("") == (200, "", "")
+
+
+def test_a_read_after_a_write_that_somebody_has_pushed_over(convoy: Committing, origin: Origin) -> None:
+    """It is in the history of what is in force, and is not waited for; nor is what was in force before, whatever is pushed."""
+
+    def read(id: str) -> tuple[int, float]:
+        answer = convoy("GET", "Cluster/a", query=f"?after={id}&timeoutSeconds=1")
+        return answer.status_code, json.loads(answer.get_data()).get("document", {}).get("spec", {}).get(
+            "connectTimeoutSeconds"
+        )
+
+    first = convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 3}}).get_json()["proposal"]
+    assert read(first)[0] == 504
+    origin.commit({"clusters/a.yaml": cluster("a") + "  connectTimeoutSeconds: 7\n"})
+    convoy.follow()
+    assert read(first) == (200, 7)
+    second = convoy("DELETE", "Cluster/a").get_json()["proposal"]
+    assert read(second)[0] == 504
+    origin.commit({"clusters/a.yaml": cluster("a") + "  connectTimeoutSeconds: 8\n"})
+    origin.commit({"clusters/b.yaml": cluster("b") + "  connectTimeoutSeconds: 9\n"})
+    convoy.follow()
+    origin.commit({"clusters/a.yaml": cluster("a") + "  connectTimeoutSeconds: 9\n"})
+    convoy.follow()
+    assert [read(one) for one in (first, second)] == [(200, 9)] * 2
+
+
+def test_a_read_after_what_nobody_has_asked_for(convoy: Committing) -> None:
+    """Neither a proposal that is none nor another's is waited for, or passed over."""
+    convoy.acting = False
+    theirs = convoy.reach.fleet.propose(checked(Proposed((patch("a", 3),), "bob", "Bob <bob@example.com>")), "bob", "")
+    for id in (theirs.id, "0" * 32, "", "a%00b"):
+        answer = convoy("GET", "Cluster/a", query=f"?after={id}&timeoutSeconds=60")
+        assert (answer.status_code, json.loads(answer.get_data())["error"]["message"]) == (404, "there is no such proposal"), id

@@ -301,6 +301,28 @@ def test_what_is_declared_is_known_with_who_made_it(tmp_path: Path, origin: Orig
         }
 
 
+def test_it_is_known_whose_request_is_in_force_below_another_commit(tmp_path: Path, origin: Origin) -> None:
+    """By its trailer, also where nobody has written down yet that it was committed; what a refused revision has is not."""
+    origin.commit({"a.yaml": HOST})
+    with following(tmp_path, origin) as wanted, closing(Store(f"sqlite:///{tmp_path / 'convoy.db'}", Seams())) as store:
+        wanted.look()
+        first, second, third = (store.proposals.add("t", "", "d", {}, ["Host/h1"]) for _ in range(3))
+        asked = store.proposals.add("t", "", "d", {}, ["Host/h1"], "pull-request")
+        for one, state in ((first, "cordoned"), (second, "draining")):
+            changed = {"a.yaml": HOST.replace("{driver", f"{{state: {state}, driver")}
+            origin.commit(changed, message=f"change\n\nConvoy-Account: ada\nConvoy-Request: {one.id}")
+        origin.commit({"b.yaml": OTHER}, message=f"theirs\n\nConvoy-Request: {asked.id}")
+        assert store.proposals.in_force() == 0
+        wanted.look()
+        assert store.proposals.in_force() == second.number
+        origin.commit({"a.yaml": HOST.replace("driver", "drivers")}, message=f"bad\n\nConvoy-Request: {third.id}")
+        wanted.look()
+        assert store.proposals.in_force() == second.number
+        origin.commit({"a.yaml": HOST})
+        wanted.look()
+        assert store.proposals.in_force() == third.number
+
+
 def test_what_an_environment_changes_is_named_for_who_changed_it(tmp_path: Path, origin: Origin) -> None:
     """A value that was changed in the environment is that commit's, whatever came after it; a document is its own commit's."""
     head = "apiVersion: convoy/v1\nkind: Environment\nmetadata: {name: e}\nspec: "

@@ -19,6 +19,8 @@ MOST_TRAILERS = 250
 MOST_HOLDS = 1_000
 DIGEST = re.compile(r"[0-9a-f]{16}")
 LONGEST_SHOWN = 200
+# As many as commits are read at once; the newest of them is what counts.
+MOST_REQUESTS = 1_000
 # A kind and two names of at most 63 characters. What no index of a database takes could not be kept.
 LONGEST_REF = 200
 
@@ -39,13 +41,14 @@ class Said:
 class Told:
     """Orders to keep, orders to take back (verb and subject), and words about what was not understood or not kept.
 
-    `every` are all that are in force once this is told.
+    `every` are all that are in force once this is told. `requests`: ids of what these commits were asked for over the API.
     """
 
     put: tuple[Order, ...] = ()
     drop: tuple[About, ...] = ()
     words: tuple[str, ...] = ()
     every: tuple[Order, ...] = ()
+    requests: tuple[str, ...] = ()
 
     def tells(self, verb: str, subject: str) -> bool:
         return any((order.verb, order.subject) == (verb, subject) for order in self.put)
@@ -65,8 +68,11 @@ def heard(commits: Iterable[Said], orders: Iterable[Order], at: float) -> Told:
     known: dict[About, Order] = {(order.verb, order.subject): order for order in orders}
     now = dict(known)
     words: list[str] = []
+    requests: list[str] = []
     for commit in commits:
         for trailer in _of(commit, words):
+            if trailer.token == REQUEST:
+                requests.append(trailer.value[:LONGEST_SHOWN])
             flaw = _tell(trailer, commit, now, at)
             if flaw:
                 words.append(f"commit {commit.revision[:12]}: `{_short(f'{trailer.token}: {trailer.value}')}` {flaw}")
@@ -75,7 +81,9 @@ def heard(commits: Iterable[Said], orders: Iterable[Order], at: float) -> Told:
         del now["hold", order.subject]
         words.append(f"the hold on {order.subject} is given up: {MOST_HOLDS} are kept, and it was the oldest")
     put = tuple(order for about, order in now.items() if known.get(about) is not order)
-    return Told(put, tuple(about for about in known if about not in now), tuple(words), tuple(now.values()))
+    dropped = tuple(about for about in known if about not in now)
+    # Each commit of ours has one.
+    return Told(put, dropped, tuple(words), tuple(now.values()), tuple(requests[-MOST_REQUESTS:]))
 
 
 def _of(commit: Said, words: list[str]) -> Iterable[Trailer]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Float, Integer, LargeBinary, Table, delete, insert, select
+from sqlalchemy import Connection, DefaultClause, Float, Integer, LargeBinary, Table, delete, insert, select
 
 from reconciler.store import lease, migrations
 from reconciler.store.audit import CHANGE
@@ -189,12 +189,25 @@ def _understood(head: Mapping[str, Any], lines: Iterable[Any]) -> Backup:
     tables = {table.name: table for table in PRECIOUS}
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables}
     files: dict[str, str] = {}
+    older = head["schema"] < len(migrations.STEPS)
     for name, row in lines:
         if name:
-            rows[name].append(_row(tables[name], row))
+            rows[name].append(_row(tables[name], (_later(tables[name]) | row) if older else row))
         else:
             files[str(row["name"])] = str(row["text"])
     return Backup(str(head["installation"]), float(head["at"]), rows, files)
+
+
+def _later(table: Table) -> dict[str, Any]:
+    """What a column that came later has in rows that were there before."""
+    found: dict[str, Any] = {}
+    for column in table.columns:
+        default = column.server_default
+        if isinstance(default, DefaultClause):
+            given = str(default.arg)
+            number = int if isinstance(column.type, Integer) else float if isinstance(column.type, Float) else None
+            found[column.name] = number(given) if number is not None else given
+    return found
 
 
 def _row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -164,6 +164,7 @@ STEPS: tuple[tuple[str | Callable[[Connection], None], ...], ...] = (
         """CREATE TABLE reports (uid TEXT PRIMARY KEY, status TEXT, restarts {number} NOT NULL,
            at DOUBLE PRECISION NOT NULL)""",
     ),
+    ("ALTER TABLE revisions ADD COLUMN proposal {number} NOT NULL DEFAULT 0",),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

@@ -31,7 +31,9 @@ NEXT = Question(select(PROPOSALS).where(_MINE).order_by(PROPOSALS.c.number).limi
 DECIDED = Question(select(PROPOSALS).where(PROPOSALS.c.state != "waiting"), PROPOSALS.c.id)
 _GOOD = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good").order_by(REVISIONS.c.number.desc()).limit(1)
 _LAST = (PROPOSALS.c.revision == _GOOD.scalar_subquery()) & (PROPOSALS.c.state == "committed")
-IN_FORCE = Question(select(func.max(PROPOSALS.c.number).label("number")).where(_LAST))
+_HELD = _GOOD.with_only_columns(REVISIONS.c.proposal).scalar_subquery().label("held")
+IN_FORCE = Question(select(func.max(PROPOSALS.c.number).label("number"), _HELD).where(_LAST))
+OF_REQUESTS = Question(select(PROPOSALS.c.number).where(PROPOSALS.c.mode == "commit"), PROPOSALS.c.id)
 
 
 class Full(StoreError):
@@ -183,9 +185,9 @@ class Proposals:
             connection.execute(values.values(state=state, revision=revision, answer=as_json(answer)))
 
     def in_force(self) -> int:
-        """The number of the last proposal that the revision in force ends with, 0 where it ends with the commit of none."""
+        """The number of the last proposal that the revision in force has come from, 0 where none is known."""
         with self._database.reading("proposals") as connection:
-            return int(IN_FORCE.rows(connection)[0].number or 0)
+            return in_force(connection)
 
     def traced(self, one: Proposal) -> bool:
         """Whether something that this one is about has come into force by its commit, or by that of one after it."""
@@ -195,6 +197,17 @@ class Proposals:
         query = select(changed.number).where(changed.revision.in_(since)).limit(1)
         with self._database.reading("proposals") as connection:
             return any(connection.execute(query.where(changed.ref.in_(some))).first() is not None for some in chunks(one.refs))
+
+
+def in_force(connection: Connection) -> int:
+    """The same, in a transaction that is open: it ends with that commit, or was known to have it when it was recorded."""
+    (row,) = IN_FORCE.rows(connection)
+    return max(one if isinstance(one, int) else 0 for one in (row.number, row.held))
+
+
+def last_of(connection: Connection, ids: Iterable[str]) -> int:
+    """The highest number of these proposals, of those that were to be commits; 0 where nobody has asked for any of them."""
+    return max((row.number for row in found(connection, OF_REQUESTS, ids)), default=0)
 
 
 def _known(connection: Connection, token: str, key: str, digest: str) -> Proposal | None:

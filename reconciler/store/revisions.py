@@ -9,7 +9,7 @@ from reconciler.core.declared import Declaration
 from reconciler.core.facts import Order
 from reconciler.core.model import Problem
 from reconciler.seams import Seams
-from reconciler.store import declarations, orders
+from reconciler.store import declarations, orders, proposals
 from reconciler.store.database import Database
 from reconciler.store.declarations import Declarations
 from reconciler.store.happened import event_rows
@@ -36,6 +36,7 @@ def record(
     taken_back: Abouts,
     declaration: Declaration | None,
     events: Sequence[tuple[str, str, str]],
+    requests: Sequence[str],
 ) -> None:
     """In one transaction: orders without their revision, or a revision without its orders or events, would not be mended."""
     row = {"revision": revision, "status": status, "problems": problems_json(problems)}
@@ -47,7 +48,9 @@ def record(
         with database.writing("revisions") as connection:
             orders.change(connection, told, taken_back)
             if not same:
-                add(connection, now, REVISIONS, [row])
+                # Whoever pushes onto ours keeps it: what was in force before is so still.
+                holds = max(proposals.in_force(connection), proposals.last_of(connection, requests)) if status == "good" else 0
+                add(connection, now, REVISIONS, [row | {"proposal": holds}])
             if news:
                 declarations.write(connection, now, news)
             if events:

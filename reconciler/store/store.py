@@ -148,12 +148,13 @@ class Store(Past):
         taken_back: Sequence[tuple[str, str]] = (),
         declaration: Declaration | None = None,
         events: Sequence[tuple[str, str, str]] = (),
+        requests: Sequence[str] = (),
     ) -> None:
-        """`told` and `taken_back` (verb and subject), the orders its commits carry, what it declares, and the events that tell
-        of it (as in `add_events`): all or nothing."""
+        """`told` and `taken_back` (verb and subject), the orders its commits carry, what it declares, the events that tell of
+        it (as in `add_events`), and the proposals (ids) that its commits since the last good one were made for: all or none."""
         with self._lock:
             where = (self._database, self._seams, self._declarations)
-            revisions.record(*where, revision, status, problems, told, taken_back, declaration, events)
+            revisions.record(*where, revision, status, problems, told, taken_back, declaration, events, requests)
 
     def declare(self, declaration: Declaration) -> None:
         """What the last good revision declares; nothing is written where that is known."""

@@ -50,7 +50,14 @@ def text(name: str) -> "Column[str]":
     return Column(name, Text, nullable=False)
 
 
-REVISIONS = log("revisions", text("revision"), text("status"), text("problems"))
+# `proposal`: the number of the last of PROPOSALS whose commit this one has come from, as far as that is known.
+REVISIONS = log(
+    "revisions",
+    text("revision"),
+    text("status"),
+    text("problems"),
+    Column("proposal", BigInteger, nullable=False, server_default="0"),
+)
 PLANS = log("plans", text("revision"), text("body"))
 OUTCOMES = log("outcomes", text("body"))
 EVENTS = log("events", text("kind"), text("ref"), text("message"))

@@ -15,7 +15,7 @@ from reconciler.core.kinds import KINDS
 from reconciler.core.model import DEFAULT_TENANT
 from reconciler.core.proposal import Change, Refused, Verb, ref_named
 from reconciler.core.select import SelectorError, kind_named
-from reconciler.store import SORTS, Row, Token, Which, Window
+from reconciler.store import SORTS, Proposal, Row, Token, Which, Window
 from reconciler.store.pages import TIMES
 
 PAGE, LARGEST_PAGE = 100, 500
@@ -27,6 +27,13 @@ def add(flask: Flask, reach: Reach) -> None:
 
     def shown(rows: Iterable[Row], token: Token) -> list[dict[str, Any]]:
         return [wire.resource(Found(one.declared, one.status), reach.kept, addresses=_writes(token)) for one in rows]
+
+    def mine(id: str, token: Token) -> Proposal:
+        """What this one has asked for under this id: to others it is not there."""
+        found = fleet.proposal(id)
+        if found is None or found.token != token.id:
+            raise Refused("not-found", "there is no such proposal", "it is the `proposal` of an answer to a change of yours")
+        return found
 
     one = "/v1/resources/<kind>/<name>", "/v1/resources/<kind>/<tenant>/<name>"
 
@@ -57,8 +64,8 @@ def add(flask: Flask, reach: Reach) -> None:
     def get(kind: str, name: str, tenant: str = DEFAULT_TENANT) -> Response:
         """One, with its ETag. `after`: not before what this proposal has changed is in force."""
         token, ref = asker(reach.store, request, "read"), ref_named(kind, tenant, name)
-        named, timeout_s = request.args.get("after", ""), changes.timeout_s(request)
-        after = fleet.proposal(named) if named else None
+        timeout_s = changes.timeout_s(request)
+        after = mine(request.args["after"], token) if "after" in request.args else None
         if after is not None and after.state in ("waiting", "committed"):
             reach.waits.count(token.id)
             with reach.waits.one():
@@ -91,11 +98,7 @@ def add(flask: Flask, reach: Reach) -> None:
     def proposal(id: str) -> Response:
         """What became of a change: for whoever got no answer."""
         token = asker(reach.store, request, "write")
-        found = fleet.proposal(id)
-        # To others it is not there.
-        if found is None or found.token != token.id:
-            raise Refused("not-found", "there is no such proposal")
-        return wire.proposed(found, always=True)
+        return wire.proposed(mine(id, token), always=True)
 
     def change(verb: Verb, kind: str, name: str, tenant: str) -> Response:
         token = asker(reach.store, request, "write")
