@@ -1,8 +1,8 @@
 """How every surface changes the fleet: what the request says about it beside its body, and one commit.
 
 A route is: who asks, `terms`, `room` with `document` in it, its mapping to changes, and `make`; what is there then is told by
-`api.written`. What goes wrong is raised, and each surface's wire.py has a status for it: Refused, Waiting, Opened, TooMany,
-BodyError, AskError, Full, KeyReused, StoreError.
+`api.written`. What goes wrong is raised, and each surface's wire.py has a status for it: Refused, Waiting, Opened, Unshown,
+TooMany, BodyError, AskError, Full, KeyReused, StoreError.
 """
 
 import contextlib
@@ -89,6 +89,14 @@ class Opened(Exception):
     def __init__(self, proposal: Proposal) -> None:
         self.proposal, self.url = proposal, str(proposal.answer.get("url", ""))
         super().__init__(f"a pull request has been opened: {self.url}")
+
+
+class Unshown(Exception):
+    """It is committed, and what it has come to is not known before it is in force, which it is not in time."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        self.proposal = proposal
+        super().__init__(f"this is committed, and not in force yet (revision {proposal.revision[:12]}): read it again soon")
 
 
 class NotDone(Refused):

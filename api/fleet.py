@@ -203,7 +203,7 @@ class Fleet:
 
     def _is_in_force(self, made: Proposal) -> bool:
         # They are committed in the order of their numbers.
-        if self._store.proposals.in_force() >= made.number:
+        if made.state == "merged" or self._store.proposals.in_force() >= made.number:
             return True
         # A person has pushed onto ours, or a revision holds it of which nobody knows that.
         wanted = {str(one.get("ref")): one.get("digest") for one in made.changes}

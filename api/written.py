@@ -5,16 +5,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from api.changes import Done
+from api.changes import Done, Unshown
 from api.fleet import SETTLING_S, Found
 from api.reach import Reach
 from reconciler.core.declared import Declared
 from reconciler.core.envelope import digest_of, uid_of
+from reconciler.core.model import Ref
 from reconciler.core.proposal import Change, Refused, wanted
+from reconciler.store import Proposal
 
 
 def written(reach: Reach, done: Done) -> tuple[Found | None, ...]:
-    """Each resource as it is after its change, in their order; None for one that is gone. Raises StoreError.
+    """Each resource as it is after its change, in their order; None for one that is gone. Raises StoreError, and Unshown where
+    that cannot be told: what it was before is never shown in its place.
 
     Mostly nothing is waited for: what the change makes of the document in force is what was committed, as its digest tells.
     Which version that is (`n`, `version`) is known once it is in force.
@@ -34,9 +37,15 @@ def _written(reach: Reach, done: Done, change: Change, told: Mapping[str, Any]) 
         return before
     found = _after(done, change, before, told)
     if found is None and done.proposal is not None:
-        reach.fleet.in_force(done.proposal, SETTLING_S)
-        found = reach.fleet.get(change.ref)
+        found = as_in_force(reach, done.proposal, change.ref)
     return found
+
+
+def as_in_force(reach: Reach, made: Proposal, ref: Ref) -> Found | None:
+    """One of what this has changed, as it is once that is in force; what came after it counts too. Raises as `written` does."""
+    if not reach.fleet.in_force(made, SETTLING_S, judged=True):
+        raise Unshown(made)
+    return reach.fleet.get(ref)
 
 
 def _after(done: Done, change: Change, before: Found | None, told: Mapping[str, Any]) -> Found | None:

@@ -274,6 +274,29 @@ def test_an_answer_shows_what_was_written(convoy: Committing, monkeypatch: pytes
     assert after.declared.document["spec"]["connectTimeoutSeconds"] == 4
 
 
+def test_an_answer_never_shows_what_was_before(convoy: Committing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where others have changed it meanwhile, and nothing of that comes into force in time, or it is refused."""
+    make(convoy, Change("patch", Ref("Cluster", "a"), {"metadata": {"labels": {"x": "1"}}}))
+    made = make(convoy, patch("a", 4))
+    assert made.proposal is not None
+    with monkeypatch.context() as soon:
+        soon.setattr("api.written.SETTLING_S", 0.1)
+        with pytest.raises(changes.Unshown) as unshown:
+            written(convoy.reach, made)
+    assert made.proposal.revision[:12] in str(unshown.value)
+    monkeypatch.setattr("api.written.SETTLING_S", 200.0)
+    convoy.store.record_revision(made.proposal.revision, "refused", ())
+    with pytest.raises(changes.Unshown):
+        written(convoy.reach, made)
+    later = threading.Timer(0.3, convoy.follow)
+    convoy.store.record_revision("0" * 40, "refused", ())
+    later.start()
+    (after,) = written(convoy.reach, made)
+    later.join()
+    assert after is not None
+    assert (after.declared.document["metadata"]["labels"], after.declared.spec["connectTimeoutSeconds"]) == ({"x": "1"}, 4)
+
+
 def test_who_wrote_reads_it(convoy: Committing, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GET, of one or of all, waits until what the same client has written is in force, and for nothing that others have; but
     no longer than a moment after it was committed."""

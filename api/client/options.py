@@ -163,11 +163,13 @@ class Call:
         if "pull_request_url" in said:
             self.answer(said, (text(f"a pull request has been opened: {said['pull_request_url']}"),))
             return None
-        if done is None and answer.said is None:
+        if answer.status == 202 and said.keys() == {"message"}:
+            self.answer(said, (text(str(said["message"])),))
+        elif done is None and answer.said is None:
             self.answer({"done": True}, (text("done"),))
         else:
             self.answer(answer.said, done(answer) if done is not None else details(said, answer.etag))
-        if answer.status == 202 and request.path != "/deployments":
+        if answer.status == 202 and (request.path != "/deployments" or "id" not in said):
             raise ClientError(LATE, "this is committed, and not in force yet: `convoy status` there says what it waits for")
         return answer
 

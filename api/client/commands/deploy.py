@@ -70,6 +70,8 @@ def create(call: Call, proxy_ids: str, version: int | None, version_id: str | No
         raise ClientError(
             USAGE, f"a pull request has been opened, and is not waited for: {at(answer.said, 'pull_request_url')}"
         )
+    if not at(answer.said, "id"):
+        raise ClientError(LATE, str(at(answer.said, "message")))
     follow(call, str(at(answer.said, "id")), answer.said, terms.timeout_s)
 
 

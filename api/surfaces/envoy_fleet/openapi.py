@@ -107,11 +107,11 @@ ENVELOPE: dict[str, Any] = {
             "has_more": {"type": "boolean"},
         },
     },
-    "PullRequest": {
+    "Later": {
         "type": "object",
-        "description": "What was asked for waits there for people",
+        "description": "What was asked for waits there for people; without an address, it is committed, and not in force yet",
         "additionalProperties": False,
-        "required": ["message", "pull_request_url"],
+        "required": ["message"],
         "properties": {"message": {"type": "string"}, "pull_request_url": {"type": "string"}},
     },
     "Plan": {"type": "object", "description": "What would be done, for `dry_run`", "additionalProperties": True},
@@ -189,7 +189,7 @@ def _responses(operation: Operation, shape: Shape) -> dict[str, Any]:
     success = shape.success or operation.success
     found = {success: _answered(success, _body(shape) if shape.answer else None)}
     if shape.changes:
-        later = _ref("PullRequest")
+        later = _ref("Later")
         found[202] = _answered(202, {"anyOf": [_body(shape), later]} if shape.answer else later)
         plan = _ref("Plan")
         both = {"anyOf": [_body(shape), plan]} if success == 200 and shape.answer else plan

@@ -22,12 +22,12 @@ from api.surfaces.envoy_fleet.contract import Operation, operations
 from api.surfaces.envoy_fleet.mapping.containers import looks_secret
 from api.surfaces.envoy_fleet.rates import Rates
 from api.surfaces.envoy_fleet.shapes import Shape
-from api.written import written
+from api.written import as_in_force, written
 from reconciler.core.declared import Declared
 from reconciler.core.model import Ref
 from reconciler.core.proposal import Change, Refused
 from reconciler.core.values import is_secret
-from reconciler.store import Has, Row, Which, Window
+from reconciler.store import Has, Proposal, Row, Which, Window
 
 SURFACE = "envoy-fleet"
 # Who may ask: those who read, those who change, and these.
@@ -87,7 +87,7 @@ class Asked:
             request.environ["convoy.late"] = True
         if set(done.proposal.refs) != {str(one.ref) for one in every}:
             # Asked for before, under this key, when other names were free.
-            found = self.reach.fleet.get(Ref.parse(done.proposal.refs[0]))
+            found = as_in_force(self.reach, done.proposal, Ref.parse(done.proposal.refs[0]))
         else:
             (found,) = written(self.reach, replace(done, proposed=replace(done.proposed, changes=done.proposed.changes[:1])))
         if found is None:
@@ -103,24 +103,24 @@ class Asked:
     def changed(self, change: Callable[[], Change]) -> Found:
         """The same where the change depends on what is read (its `match` is what was read)."""
         done = self.worked_out(lambda terms: ((change(),), terms))
-        if isinstance(done, Ref):
-            found = self.reach.fleet.get(done)
+        if isinstance(done, Proposal):
+            found = as_in_force(self.reach, done, Ref.parse(done.refs[0]))
         else:
             (found,) = written(self.reach, done)
         if found is None:
             raise wire.NotFound("resource any more")
         return found
 
-    def worked_out(self, plan: anew.Plan) -> changes.Done | Ref:
+    def worked_out(self, plan: anew.Plan) -> changes.Done | Proposal:
         """All of these changes by one commit, where they depend on what is read (their `match` is what was read).
 
         Where Git has moved meanwhile, they are worked out anew, unless the client has said what it must be changed from. Where
-        it was done before, under this request's key: what the first of them was about. Raises as `make` does.
+        it was done before, under this request's key: as what. Raises as `make` does.
         """
         terms, by = self._terms(), _writer(self.account)
         made = changes.made_before(self.reach, by, terms)
         if made is not None:
-            return Ref.parse(made.refs[0])
+            return made
         done = anew.worked_out(self.reach, plan, by, terms)
         if done.proposal is None:
             raise wire.Planned(done.plan)

@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.bodies import BodyError
-from api.changes import Opened, Waiting
+from api.changes import Opened, Unshown, Waiting
 from api.kept import dumped
 from api.limits import LIMITED, TooMany
 from api.people import Forbidden, Unknown
@@ -152,6 +152,10 @@ def envelope(flask: Flask, log: Log, standing: Callable[[], Standing]) -> None:
     @flask.errorhandler(Opened)
     def opened(why: Opened) -> Response:
         return answer({"message": str(why), "pull_request_url": why.url}, 202)
+
+    @flask.errorhandler(Unshown)
+    def unshown(why: Unshown) -> Response:
+        return answer({"message": str(why)}, 202)
 
     @flask.errorhandler(Waiting)
     def waiting(why: Waiting) -> Response:

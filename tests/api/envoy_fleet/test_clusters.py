@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from werkzeug.test import Client
 
 from api.surfaces.envoy_fleet.contract import operations
 from tests.api.envoy_fleet.playing import UUID, Dialect, undated
@@ -35,6 +36,24 @@ def test_created_again(dialect: Dialect) -> None:
     assert (
         dialect.refused("clusters.create", EXAMPLE | {"type": "STATIC"}, Idempotency_Key="k1")[2]["field"] == "Idempotency-Key"
     )
+
+
+def test_asked_again_before_it_is_in_force(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever repeats a change under its key is never shown what was before it."""
+    made, key = dialect.made("clusters.create", EXAMPLE), {"Idempotency_Key": "k2"}
+    changed, ids = {"lb_policy": "RANDOM"}, {"id": made["id"]}
+    with monkeypatch.context() as slow:
+        slow.setattr(dialect, "follow", str)
+        first = dialect.made("clusters.update", changed, ids=ids, **key)
+        assert first["lb_policy"] == {"type": "RANDOM"}
+        slow.setattr("api.written.SETTLING_S", 0.1)
+        answer = Client(dialect.app).put(
+            f"/api/v1/clusters/{made['id']}", json=changed, headers=dialect.bearer("admin") | {"Idempotency-Key": "k2"}
+        )
+        assert (answer.status_code, [*answer.get_json()]) == (202, ["message"])
+        assert "committed, and not in force yet" in answer.text
+    dialect.follow()
+    assert undated(dialect.made("clusters.update", changed, ids=ids, **key)) == undated(first)
 
 
 def test_least(dialect: Dialect) -> None:

@@ -168,8 +168,8 @@ def _changed(asked: Asked, id: str, make: Make) -> Answer:
         return _own(asked, one, spec), replace(terms, match=())
 
     done = asked.worked_out(plan)
-    fleet = asked.reach.fleet
-    if isinstance(done, Done) and done.proposal is not None and not fleet.in_force(done.proposal, SETTLING_S, judged=True):
+    made = done.proposal if isinstance(done, Done) else done
+    if made is not None and not asked.reach.fleet.in_force(made, SETTLING_S, judged=True):
         request.environ["convoy.late"] = True
         return _committed(asked, _of(asked, id))
     return _shown(asked, _of(asked, id))
