@@ -18,6 +18,8 @@ NAMES = (STATUS, CONFIGURATION, DEPLOYMENT)
 # Of a revision that gives more proxies something else, the Configurations are told, and not each proxy.
 MOST_PROXIES = 1_000
 MOST_CHANGES = 1_000
+# What of each says which configuration, and which version of it, proxies are given.
+SAYS = {"Proxy": ("configuration", "revision", "group"), "ProxyGroup": ("configuration",), "Configuration": ()}
 
 
 class Happenings:
@@ -65,15 +67,20 @@ class Happenings:
         if not changed:
             return
         then = Then(self._store, max(one.number for one in every))
-        proxies: dict[str, Declared] = {}
+        # Kind and tenant ⇒ the names of what has changed so that its proxies are given something else.
+        given: dict[tuple[str, str], list[str]] = {}
         for change in changed.values():
             ref = Ref.parse(change.ref)
-            if ref.kind == "Configuration":
-                proxies |= _serving(then, ref)
-            elif ref.kind == "ProxyGroup" and _differs(change, "configuration"):
-                proxies |= _of_group(then, ref)
-            elif ref.kind == "Proxy" and any(_differs(change, name) for name in ("configuration", "revision", "group")):
-                proxies |= then.declared([change.ref])
+            if any(_differs(change, name) for name in SAYS[ref.kind]) or ref.kind == "Configuration":
+                given.setdefault((ref.kind, ref.tenant), []).append(ref.name)
+        proxies: dict[str, Declared] = {}
+        for (kind, tenant), names in given.items():
+            if kind == "Configuration":
+                proxies |= _serving(then, tenant, names)
+            elif kind == "ProxyGroup":
+                proxies |= _of_groups(then, tenant, names)
+            else:
+                proxies |= then.declared([str(Ref(kind, name, tenant)) for name in names])
         served = _served(then, proxies.values())
         configurations = {name: one for name, one in changed.items() if Ref.parse(name).kind == "Configuration"}
         known = then.declared(served.keys() | configurations.keys())
@@ -125,17 +132,17 @@ def _served(then: Then, proxies: Collection[Declared]) -> dict[str, list[Declare
     return found
 
 
-def _serving(then: Then, configuration: Ref) -> dict[str, Declared]:
-    """The proxies that served it as it was declared."""
-    found = then.naming("Proxy", configuration, "configuration")
-    for group in then.naming("ProxyGroup", configuration, "configuration").values():
-        found |= _of_group(then, Ref(group.kind, group.name, group.tenant))
+def _serving(then: Then, tenant: str, configurations: Collection[str]) -> dict[str, Declared]:
+    """The proxies that served one of these as it was declared."""
+    found = then.naming("Proxy", tenant, configurations, "configuration")
+    groups = then.naming("ProxyGroup", tenant, configurations, "configuration")
+    found |= _of_groups(then, tenant, [one.name for one in groups.values()])
     return {ref: one for ref, one in found.items() if not one.spec.get("revision")}
 
 
-def _of_group(then: Then, group: Ref) -> dict[str, Declared]:
-    """Those that served what it said."""
-    found = then.naming("Proxy", group, "group")
+def _of_groups(then: Then, tenant: str, groups: Collection[str]) -> dict[str, Declared]:
+    """Those that served what one of these said."""
+    found = then.naming("Proxy", tenant, groups, "group")
     return {ref: one for ref, one in found.items() if not one.spec.get("configuration")}
 
 

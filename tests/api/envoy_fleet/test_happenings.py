@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from api.surfaces.envoy_fleet.happenings import CONFIGURATION, Happenings
+from reconciler.core.declared import Declared
 from reconciler.seams import Seams
-from reconciler.store import Store, default_url
+from reconciler.store import Page, Store, Which, Window, default_url
 from tests.declared import declaration
 
 
@@ -62,6 +63,49 @@ def test_who_served_it_then_is_told(store: Store) -> None:
     assert told(store, second) == [("uid-Proxy/one", 2), ("uid-Proxy/two", 2)]
     accept(store, "r4", 2, two="r1", four="r1")
     assert told(store, second) == [("uid-Proxy/one", 2), ("uid-Proxy/two", 2)]
+
+
+def test_a_revision_that_changes_much_costs_what_it_changes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each document that is there, or has changed since, is looked at so many times, and the store is asked as often, however
+    many configurations, groups and proxies of them there are."""
+
+    def revision(many: int, revision: str, port: int) -> int:
+        specs: dict[str, dict[str, Any]] = {}
+        for n in range(many):
+            web = {"clusters": [{"name": "app", "endpoints": [f"127.0.0.1:{port}"]}]}
+            specs |= {f"Configuration/web-{n}": web, f"ProxyGroup/edge-{n}": {"configuration": f"web-{n}", "port": port}}
+            specs |= {f"Proxy/p-{n}": {"group": f"edge-{n}", "port": port}}
+        documents = {ref: {"spec": spec} for ref, spec in specs.items()}
+        store.record_revision(revision, "good", (), declaration=declaration(revision, documents))
+        store.event("revision.accepted", revision, "")
+        return store.happened().last_numbers()[0]
+
+    looked = [0]
+    spec = Declared.spec.fget  # type: ignore[attr-defined]  # a property has it
+
+    def counted(one: Declared) -> Any:
+        looked[0] += 1
+        return spec(one)
+
+    monkeypatch.setattr(Declared, "spec", property(counted))
+    asked, page = list[object](), store.pages.page
+
+    def paged(which: Which, window: Window) -> Page:
+        asked.append(which)
+        return page(which, window)
+
+    monkeypatch.setattr(store.pages, "page", paged)
+    counts: list[tuple[int, int]] = []
+    for many in (20, 80):
+        number = revision(many, f"r{many}", 1)
+        revision(many, f"later{many}", 2)
+        looked[0] = 0
+        asked.clear()
+        assert len(told(store, number)) == many
+        counts.append((looked[0], len(asked)))
+    (few, questions), (more, as_many) = counts
+    assert more < 5 * few
+    assert as_many == questions
 
 
 def test_how_a_proxy_fared_is_told_of_one_that_is_gone(store: Store) -> None:
