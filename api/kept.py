@@ -18,8 +18,8 @@ from reconciler.store.remembered import Remembered
 
 # Stands in the place of a part until that is put in; nobody outside of this process has ever seen it.
 HERE = secrets.token_hex(16)
-# Of all that is kept.
-MOST_BYTES = 32 * 1024 * 1024
+# Of all that is kept, and of what it is found by: about as much again.
+MOST_BYTES = 64 * 1024 * 1024
 _SAID = attrgetter(*(one.name for one in fields(Declared) if one.name != "document"))
 
 

@@ -118,9 +118,9 @@ def test_only_so_much_is_kept() -> None:
 
     def show(one: Declared) -> dict[str, str]:
         made.append(one.name)
-        return {"name": one.name, "x": "x" * 100}
+        return {"name": one.name, "x": "x" * 1_000}
 
-    kept = Kept(most_bytes=300)
+    kept = Kept(most_bytes=5_000)
     every = [Declared(f"Host/{n}", n, "Host", "default", n, n, {}, "f", 1, "b", "r", "", 1, 0.0) for n in "abc"]
     for one in (every[0], every[1], every[0], every[2], every[0], every[1]):
         kept.of(show, one)
