@@ -22,6 +22,9 @@ TIP = "refs/convoy/tip"
 LOCKS = (f"{TIP}.lock", "packed-refs.lock", "HEAD.lock", "config.lock", "shallow.lock")
 # git's own way to guess: one of 256 directories stands for all. Eight files there are about 2,000 loose objects.
 MANY_LOOSE, MANY_PACKS = 8, 40
+# libgit2 holds open every pack that it has read from, and knows of every pack it has seen, though they were packed anew and are
+# gone. After so many uses it forgets them all.
+MANY_USES = 64
 PYGIT2_ERRORS = (pygit2.GitError, KeyError, ValueError, OSError)
 
 
@@ -43,7 +46,7 @@ class Bare:
         self.directory = Path(os.path.abspath(directory))
         self._seams, self._deadline_s = seams, deadline_s
         self._repository: pygit2.Repository | None = None
-        self._inode = 0
+        self._inode, self._uses = 0, 0
         self._trees: Trees | None = None
 
     @contextlib.contextmanager
@@ -92,6 +95,9 @@ class Bare:
         if self._repository is None or inode != self._inode:
             self._repository = pygit2.Repository(str(self.directory), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
             self._inode = inode
+        self._uses += 1
+        if self._uses % MANY_USES == 0:
+            self._repository.free()
         return self._repository
 
     def trees(self) -> Trees:

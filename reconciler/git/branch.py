@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import ObjectType, SortMode
+from pygit2.enums import SortMode
 
 from reconciler.core.trailers import LONGEST_MESSAGE, REQUEST, trailers
 from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare
@@ -18,6 +18,7 @@ from reconciler.git.command import Git, GitFailed, local_path, redacted, remote_
 from reconciler.git.edit import Editing, NotEditable
 from reconciler.git.history import REVISION
 from reconciler.git.names import checked_branch
+from reconciler.git.packs import COMMIT, Pack
 from reconciler.git.person import Person
 from reconciler.git.source import SourceError
 from reconciler.seams import Seams
@@ -93,17 +94,20 @@ class Branch:
             for changes, words in commits:
                 self._seams.point("git.commit", parent)
                 tree = self._editing.edited(tree, changes)
-                parent = self._written(repository, tree, parent, words)
+                parent = self._written(self._editing.pack, tree, parent, words)
                 revisions.append(parent)
+            self._editing.pack.write()
         return revisions
 
-    def _written(self, repository: pygit2.Repository, tree: str, parent: str, words: Words) -> str:
+    def _written(self, pack: Pack, tree: str, parent: str, words: Words) -> str:
         message = checked(words.message)
         if words.sign:
+            # A program makes this commit, and it reads the repository.
+            pack.write()
             return self._signed(tree, parent, words, message)
         stamp = f"{int(self._seams.now())} +0000"
         header = f"tree {tree}\nparent {parent}\nauthor {words.author} {stamp}\ncommitter {words.committer} {stamp}\n"
-        return str(repository.odb.write(ObjectType.COMMIT, f"{header}\n{message}".encode()))
+        return pack.add(COMMIT, f"{header}\n{message}".encode())
 
     def _signed(self, tree: str, parent: str, words: Words, message: str) -> str:
         """The same by `git commit-tree`, which knows the user's keys and programs (gpg.format, user.signingKey)."""

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pygit2
 from pygit2.enums import ObjectType
 
+from reconciler.git.packs import BLOB, TREE, Pack
 from reconciler.git.source import DEEPEST, LARGEST_FILE
 from reconciler.git.trees import DIRECTORY, FILES, ID_BYTES, entries, starts_of
 
@@ -79,12 +80,14 @@ class Editing:
 
     def __init__(self, repository: pygit2.Repository) -> None:
         self.repository = repository
+        # What is made anew; it is in the repository when whoever edits has written it.
+        self.pack = Pack(repository)
         self._kept: dict[str, _Tree] = {}
 
     def edited(self, tree: str, changes: Mapping[str, bytes | None]) -> str:
         """The id of the tree that has these contents (None: no such file). Raises NotEditable and pygit2's errors.
 
-        Objects come before what names them. A new file is plain, one that was there keeps its mode.
+        A new file is plain, one that was there keeps its mode.
         """
         for path, content in changes.items():
             flaw = _flaw(path, content)
@@ -95,7 +98,7 @@ class Editing:
             for depth in range(1, len(parts)):
                 if parts[:depth] in split:
                     raise NotEditable(f"{'/'.join(parts[:depth])!r} cannot be a file and a directory")
-        return self._edited(tree, split, ()) or str(self.repository.odb.write(ObjectType.TREE, b""))
+        return self._edited(tree, split, ()) or self.pack.add(TREE, b"")
 
     def _edited(self, id: str, changes: Mapping[tuple[str, ...], bytes | None], above: tuple[str, ...]) -> str:
         """The new tree's id, or "" when nothing is left in it. `id` "" is a directory that is not there."""
@@ -111,7 +114,7 @@ class Editing:
             if old is not None and old[0] not in FILES:
                 raise NotEditable(f"{shown!r} is a directory, a link or a submodule there, not a file")
             if content is not None:
-                named[name] = old[0] if old else FILES[0], str(self.repository.odb.write(ObjectType.BLOB, content))
+                named[name] = old[0] if old else FILES[0], self.pack.add(BLOB, content)
             elif old is None:
                 raise NotEditable(f"{shown!r} is not there, so it cannot be removed")
             else:
@@ -126,7 +129,7 @@ class Editing:
         tree = tree.changed(named)
         if not tree.raw:
             return ""
-        written = str(self.repository.odb.write(ObjectType.TREE, tree.raw))
+        written = self.pack.add(TREE, tree.raw)
         # The one before is nobody's parent any more, save where this commit comes to nothing.
         self._kept.pop(id, None)
         self._keep(written, tree)
@@ -137,9 +140,11 @@ class Editing:
             return _Tree(b"", {})
         found = self._kept.get(id)
         if found is None:
-            kind, raw = self.repository.odb.read(pygit2.Oid(hex=id))
-            if kind != ObjectType.TREE:
-                raise ValueError(f"{id} is not a tree")
+            raw = self.pack.tree(id)
+            if raw is None:
+                kind, raw = self.repository.odb.read(pygit2.Oid(hex=id))
+                if kind != ObjectType.TREE:
+                    raise ValueError(f"{id} is not a tree")
             found = _opened(raw)
             self._keep(id, found)
         return found

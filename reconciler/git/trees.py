@@ -67,7 +67,6 @@ class Trees:
 
     def __init__(self, repository: pygit2.Repository) -> None:
         self.repository = repository
-        self._odb = repository.odb
         self._last: dict[str, Listing] = {}
         self._left = 0
         # Tree ⇒ how many entries it stands for; the trees of a hundred revisions of a large fleet.
@@ -109,7 +108,7 @@ class Trees:
 
     def contents(self, blob_ids: Iterable[str]) -> Mapping[str, bytes]:
         """What these blobs hold; raises pygit2's errors."""
-        return {id: self._odb.read(pygit2.Oid(hex=id))[1] for id in blob_ids}
+        return {id: self.repository.odb.read(pygit2.Oid(hex=id))[1] for id in blob_ids}
 
     def _count(self, id: str, depth: int) -> int:
         """How many entries a tree stands for, reading each tree but once: a few kilobytes can say the same a billion times."""
@@ -131,9 +130,9 @@ class Trees:
 
     def _tree(self, id: str) -> tuple[bytes, list[int]]:
         oid = pygit2.Oid(hex=id)
-        if self._odb.read_header(oid)[1] > LARGEST_TREE:
+        if self.repository.odb.read_header(oid)[1] > LARGEST_TREE:
             raise Boundless
-        type, raw = self._odb.read(oid)
+        type, raw = self.repository.odb.read(oid)
         if type != ObjectType.TREE:
             raise ValueError(f"{id} is not a tree")
         return raw, starts_of(raw)
@@ -215,7 +214,7 @@ class Trees:
         elif problem is None and mode != FILES[0]:
             problem = Problem(Where(path), f"is of no kind that git knows ({mode!r})", "the commit is malformed: make it again")
         elif problem is None:
-            type, size = self._odb.read_header(pygit2.Oid(hex=id))
+            type, size = self.repository.odb.read_header(pygit2.Oid(hex=id))
             listing.files.pop(path, None)
             listing.sizes.pop(path, None)
             if type != ObjectType.BLOB:
@@ -239,7 +238,11 @@ class Trees:
         where = Where(path)
         hint = "put the file itself there: Convoy reads only what the commit holds"
         oid = pygit2.Oid(hex=blob)
-        target = self._odb.read(oid)[1].decode("utf-8", "backslashreplace") if self._odb.read_header(oid)[1] <= 4096 else "…"
+        target = (
+            self.repository.odb.read(oid)[1].decode("utf-8", "backslashreplace")
+            if self.repository.odb.read_header(oid)[1] <= 4096
+            else "…"
+        )
         reached = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         if target.startswith("/") or reached == ".." or reached.startswith("../"):
             return Problem(where, f"is a symbolic link out of the repository, to {target!r}", hint)
