@@ -25,6 +25,10 @@ from reconciler.seams import Seams
 
 # What the user's own settings may not change about a push: what else is pushed, who is asked, what is run.
 PUSHED = {"push.gpgSign": "false", "push.followTags": "false", "push.recurseSubmodules": "no", "push.pushOption": ""}
+# To a repository on this machine, objects go as they are, and more than a few commits stay the pack as which they come:
+# looking for what is alike among them, and making files of them again, is half of what pushing 32 commits costs.
+LOCAL_PUSHED = {**PUSHED, "pack.window": "0"}
+LOCAL_RECEIVE = "--receive-pack=git -c receive.unpackLimit=20 receive-pack"
 # What the other side says where another push holds the branch for longer than it waits, which is no refusal.
 LOCKED = re.compile(r"Unable to create '[^']*\.lock': File exists")
 # A request's trailer wherever it stands in a message; a forge that squashes may put it into a list.
@@ -139,9 +143,11 @@ class Branch:
             # would also bring back what somebody has just taken off the branch; and nothing is forced: the commit's parent is
             # what was expected.
             words = ["push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no"]
+            words += [LOCAL_RECEIVE] if self._local is not None else []
             words += [f"--force-with-lease=refs/heads/{self.name}:{expected}", "origin", f"{revision}:refs/heads/{self.name}"]
             try:
-                self._git.run(self._bare.directory, words, {**self._settings(), **PUSHED})
+                settings = LOCAL_PUSHED if self._local is not None else PUSHED
+                self._git.run(self._bare.directory, words, {**self._settings(), **settings})
             except (GitFailed, SourceError) as error:
                 # The answer may have been lost on its way: what counts is what the branch names.
                 tip = self._tip(error)

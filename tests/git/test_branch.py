@@ -316,3 +316,24 @@ def test_a_chain_is_one_commit_on_the_other(origin: Origin, mirror: Open, write:
         assert {path: git(origin.path, "show", f"{revision}:{path}").encode() + b"\n" for path in listed} == files
         parent = revision
     git(origin.path, "fsck", "--strict")
+
+
+def test_several_commits_stay_the_pack_as_which_they_come(origin: Origin, mirror: Open, write: Write) -> None:
+    """On this machine: one commit is a few files there, as git makes them, and many are not taken apart for that."""
+    parent = origin.commit({f"dir/{n}.yaml": f"{n}\n" for n in range(20)})
+    mirror().fetch()
+    branch = write()
+
+    def kept() -> tuple[int, int]:
+        """Loose objects and packs."""
+        said = dict(line.split(": ") for line in git(origin.path, "count-objects", "-v").splitlines())
+        return int(said["count"]), int(said["packs"])
+
+    loose, packs = kept()
+    one = branch.commit({"dir/3.yaml": b"three\n"}, parent, WORDS)
+    # A blob, two trees and the commit.
+    assert kept() == (loose + 4, packs)
+    revisions = branch.chain([({f"dir/{n}.yaml": b"new\n%d\n" % n}, WORDS) for n in range(8)], one)
+    branch.push(revisions[-1], one)
+    assert kept() == (loose + 4, packs + 1)
+    git(origin.path, "fsck", "--strict")
