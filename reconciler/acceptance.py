@@ -21,6 +21,9 @@ from reconciler.seams import Seams
 from reconciler.store import Proposal, Store, StoreError
 
 LONGEST_WORDS, MOST_PROBLEMS = 1000, 50
+# Whoever asked has long gone; what they meant may be meant no more.
+LONGEST_WAITING_S = 3600.0
+EXPIRED = Refused("expired", "this has waited too long for the repository", "ask again")
 # Of what bases say: each becomes a patch of one file, which is read anew for it.
 MOST_PATCHED = 200
 # State, revision and answer, as the store keeps them.
@@ -52,6 +55,33 @@ class Accepted:
     def files(self) -> dict[str, bytes | None]:
         return {one.path: one.text for one in self.made if one.path}
 
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What became of each resource, in the order in which it was asked for."""
+        changes = [
+            {"ref": str(change.ref), "digest": one.digest, "file": one.path, "changed": bool(one.path), "created": one.created}
+            for change, one in zip(self.proposed.changes, self.made, strict=True)
+        ]
+        return {"changes": changes}
+
+
+Base = tuple[Tree, State]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is to become of these proposals on `tree`: the end of some, a commit of each of the others, and then `after`."""
+
+    tree: Tree
+    proposals: Sequence[Proposal]
+    accepted: Sequence[Accepted]
+    ends: Mapping[str, End]
+    after: State
+
+    def becomes(self, head: str) -> Base:
+        """The fleet where its commits, of which this is the last, are in the mirror."""
+        return replace(self.tree, revision=head, files=self.after.files.files), replace(self.after, texts={})
+
 
 class Acceptance:
     """Remembers the branch's tip as it was read last. Not thread-safe. Raises SourceError and StoreError."""
@@ -61,13 +91,13 @@ class Acceptance:
         self._loader = Loader(None, seams, parses)
         # Judged last. An environment's files are judged after each change, and the same ones again after the last of them.
         self._judged: State | None = None
-        self._tip: tuple[Tree, State] | None = None
+        self._tip: Base | None = None
 
-    def became(self, tree: Tree, head: str, state: State) -> None:
-        """The branch is there now; the mirror has what its commits hold."""
-        self._tip = replace(tree, revision=head, files=state.files.files), replace(state, texts={})
+    def became(self, base: Base) -> None:
+        """The branch is there now."""
+        self._tip = base
 
-    def based(self, tip: str) -> tuple[Tree, State]:
+    def based(self, tip: str) -> Base:
         """The fleet at the tip of the branch."""
         if self._tip is not None and self._tip[0].revision == tip and self._tip[1].files.documents is not None:
             return self._tip
@@ -100,6 +130,14 @@ class Acceptance:
         words: dict[tuple[object, ...], str] = {(one.where.file, one.what, one.ref): str(one) for one in problems}
         self._judged = State(replace(files, documents=documents), words, {})
         return replace(self._judged, texts=texts)
+
+    def batch(self, base: Base, waiting: Sequence[Proposal]) -> Batch:
+        """Nothing of it is made yet."""
+        tree, state = base
+        late = self._seams.now() - LONGEST_WAITING_S
+        ends = {one.id: refused_by(EXPIRED) for one in waiting if one.at < late}
+        accepted, after = self.accept(state, tree, [one for one in waiting if one.id not in ends], ends)
+        return Batch(tree, waiting, accepted, ends, after)
 
     def accept(
         self, state: State, tree: Tree, waiting: Sequence[Proposal], ends: dict[str, End]

@@ -4,22 +4,22 @@ A proposal is accepted if it adds no Problem. Each is a commit of its own. What 
 that being killed anywhere neither loses nor doubles one.
 """
 
-import contextlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from reconciler.acceptance import LONGEST_WORDS, Acceptance, Accepted, End, author_of, refusal, refused_by
+from reconciler.acceptance import LONGEST_WORDS, Acceptance, Base, Batch, End, author_of, refusal, refused_by
 from reconciler.ask import AskError
 from reconciler.bell import PROPOSED, Bell
 from reconciler.core.against import Answer, Question, answer_json
-from reconciler.core.proposal import Proposed, Refused, message, read_body
+from reconciler.core.proposal import Refused, message, read_body
 from reconciler.core.show_layout import harmless
+from reconciler.desk import Desk, Drafted
 from reconciler.files import Parses
-from reconciler.git import Branch, Conflict, Declined, Person, Source, SourceError, Tree, Words
+from reconciler.git import Conflict, Declined, SourceError
 from reconciler.log import Log
 from reconciler.seams import Seams
 from reconciler.store import Proposal, Store, StoreError
@@ -36,47 +36,14 @@ MOST_TRIES, FEWER = 5, 4
 MOST_UNTIDIED = 100
 # Commits in which our own are looked for after a start, and after a push of which nobody knows how it ended.
 MOST_WALKED = 20_000
-# Whoever asked has long gone; what they meant may be meant no more.
-LONGEST_WAITING_S = 3600.0
-CONVOY = Person("Convoy", "convoy@localhost")
 NO_GIT = Refused(
     "no-git",
     "this fleet is followed as a folder, and a change is a commit",
     "edit its files, or let `convoy serve` follow a repository (--source, --branch)",
 )
-EXPIRED = Refused("expired", "this has waited too long for the repository", "ask again")
 
 # For what pull requests are opened: for nothing; for what the branch does not take; for everything.
 Opens = Literal["never", "declined", "always"]
-
-
-def _nowhere(name: str) -> Branch:
-    raise SourceError(f"there is no repository for branch {name}")
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Where is written: the branch, a Source of its own for it, and whether its commits have to be signed."""
-
-    source: Source
-    branch: Branch
-    sign: bool = False
-    # Another branch of that repository, by its name.
-    aside: Callable[[str], Branch] = _nowhere
-
-    def close(self) -> None:
-        self.source.close()
-        self.branch.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Drafted:
-    """A commit that stands in our mirror alone: on top of the branch's tip, or that itself where nothing changes."""
-
-    proposed: Proposed
-    tip: str
-    revision: str
-    answer: Mapping[str, Any]
 
 
 class Committer:
@@ -101,6 +68,9 @@ class Committer:
         self._lock = threading.Lock()
         # Pushes since what they have made was packed.
         self._untidied = 0
+        # What waits, as far as it was prepared while that on which it stands was pushed; and for how long others gather first.
+        self._ahead: Batch | None = None
+        self._gather_s = 0.0
         # Nobody knows what an earlier life has pushed.
         self._unsure = True
         self._closed, self._rung = threading.Event(), threading.Event()
@@ -138,20 +108,21 @@ class Committer:
         """One batch, and what comes before the next."""
         begun = self._seams.monotonic()
         taken = self.drain()
-        took_s = self._seams.monotonic() - begun
+        self._gather_s = min(GATHER_SHARE * (self._seams.monotonic() - begun), MOST_GATHER_S)
         if self._desk is not None and self._untidied >= (MOST_UNTIDIED if taken else 1):
             self._untidied = 0
             self._desk.branch.tidy()
         if not taken:
             self._seams.wait(self._rung, LOOK_S)
-        elif taken > 1:
+        elif taken > 1 and self._ahead is None:
             # Who has been answered asks again, beside those who came meanwhile: so they are one push, where else halves wait
             # for each other in turns. A writer alone waits for nobody.
-            self._seams.wait(self._closed, min(GATHER_SHARE * took_s, MOST_GATHER_S))
+            self._seams.wait(self._closed, self._gather_s)
 
     def drain(self) -> int:
         """Take what waits, as one batch; how many that were. Raises SourceError and StoreError: it waits then."""
-        waiting = self._store.proposals.waiting(MOST_AT_ONCE)
+        ahead, self._ahead = self._ahead, None
+        waiting = ahead.proposals if ahead is not None else self._store.proposals.waiting(MOST_AT_ONCE)
         taken = len(waiting)
         if not waiting or not self._may_act():
             return 0
@@ -161,11 +132,11 @@ class Committer:
         with self._lock:
             for _ in range(MOST_TRIES):
                 try:
-                    self._batch(self._desk, self._accepting, waiting)
+                    self._batch(self._desk, self._accepting, waiting, ahead, looks_ahead=True)
                     return taken
                 except Conflict as moved:
                     # Nothing of it is there, or all of it and more behind it: the next look at the branch tells.
-                    self._unsure = True
+                    self._unsure, ahead = True, None
                     self._log.info("committer.again", why=str(moved))
                     # Fewer are made sooner, before whoever pushes there pushes again.
                     waiting = self._store.proposals.waiting(max(1, len(waiting) // FEWER))
@@ -174,24 +145,25 @@ class Committer:
                     raise
         return taken
 
-    def _batch(self, desk: Desk, accepting: Acceptance, waiting: Sequence[Proposal]) -> None:
-        tip = desk.source.fetch()
-        waiting = self._unmade(desk, tip, waiting)
-        if not waiting:
-            return
+    def _batch(
+        self,
+        desk: Desk,
+        accepting: Acceptance,
+        waiting: Sequence[Proposal],
+        ahead: Batch | None = None,
+        *,
+        looks_ahead: bool = False,
+    ) -> None:
+        """`ahead` is what they have been made into already, on top of what was pushed last."""
+        if ahead is None:
+            tip = desk.source.fetch()
+            waiting = self._unmade(desk, tip, waiting)
+            if not waiting:
+                return
         if self._opens() == "always":
             self._store.proposals.turn(one.id for one in waiting)
             return
-        tree, state = accepting.based(tip)
-        ends: dict[str, End] = {}
-        late = self._seams.now() - LONGEST_WAITING_S
-        for one in waiting:
-            if one.at < late:
-                ends[one.id] = refused_by(EXPIRED)
-        accepted, after = accepting.accept(state, tree, [one for one in waiting if one.id not in ends], ends)
-        head = self._commit(desk, accepting, tree, accepted, ends)
-        if head and head != tip:
-            accepting.became(tree, head, after)
+        self._commit(desk, accepting, ahead or accepting.batch(accepting.based(tip), waiting), looks_ahead)
 
     def _unmade(self, desk: Desk, tip: str, waiting: Sequence[Proposal]) -> Sequence[Proposal]:
         """Those that are not on the branch already; of the others, and of all that wait beside these, it is written down."""
@@ -204,58 +176,76 @@ class Committer:
         self._unsure = False
         return [one for one in waiting if one.id not in known]
 
-    def _commit(self, desk: Desk, accepting: Acceptance, tree: Tree, accepted: Sequence[Accepted], ends: dict[str, End]) -> str:
-        """Make the commits, push them at once, and write down how each ended; what the branch names then, "" where that has to
-        be looked at. Raises Conflict, SourceError and StoreError."""
+    def _commit(self, desk: Desk, accepting: Acceptance, batch: Batch, looks_ahead: bool) -> None:
+        """Make the commits, push them at once, and write down how each ended. Raises Conflict, SourceError and StoreError."""
+        tip = batch.tree.revision
         try:
-            revisions = self._made(desk, tree.revision, accepted)
-            head = revisions[-1] if revisions else tree.revision
-            if head != tree.revision:
-                if not self._may_act():
-                    raise SourceError("another Convoy acts now")
-                desk.branch.push(head, tree.revision)
+            revisions = desk.made(tip, batch.accepted)
+            head = revisions[-1] if revisions else tip
+            ends = dict(batch.ends)
+            for one, revision in zip(batch.accepted, revisions, strict=True):
+                ends[one.proposal.id] = ("committed", revision, one.answer)
+            if head == tip:
+                self._store.proposals.decide(ends)
+                return
+            if not self._may_act():
+                raise SourceError("another Convoy acts now")
+            base = batch.becomes(head)
+            with self._preparing(accepting, base, batch.proposals) if looks_ahead else nullcontext(()) as prepared:
+                desk.branch.push(head, tip)
+                self._untidied += 1
+                with suppress(SourceError):
+                    # Else it is fetched as anything else that is new. Before all else: whoever follows looks already.
+                    desk.branch.followed(head)
+                self._store.proposals.decide(ends)
+                self._log.info("committer.pushed", revision=head, commits=sum(bool(one.files) for one in batch.accepted))
+                self._pushed()
         except Declined as error:
-            # A push of an earlier life may have been under way all along, and succeed now.
-            self._unsure = True
-            if len(accepted) == 1 and self._opens() != "never":
-                # What the branch does not take, people may.
-                self._store.proposals.turn([accepted[0].proposal.id])
-            elif len(accepted) == 1:
-                words = harmless(" ".join(str(error).split()))[:LONGEST_WORDS]
-                ends[accepted[0].proposal.id] = refused_by(Refused("declined", words))
-            self._store.proposals.decide(ends)
-            # One of several may be what the other side does not take; others may be found on the branch meanwhile.
-            half = len(accepted) // 2
-            for part in (accepted[:half], accepted[half:]) if half else ():
-                left = self._store.proposals.waiting_ids()
-                self._batch(desk, accepting, [one.proposal for one in part if one.proposal.id in left])
-            return ""
-        for one, revision in zip(accepted, revisions, strict=True):
-            ends[one.proposal.id] = ("committed", revision, _answer(one))
-        if head != tree.revision:
-            self._untidied += 1
-            with contextlib.suppress(SourceError):
-                # Else it is fetched as anything else that is new. Before all else: whoever follows looks already.
-                desk.branch.followed(head)
-        self._store.proposals.decide(ends)
-        if head != tree.revision:
-            self._log.info("committer.pushed", revision=head, commits=sum(bool(one.files) for one in accepted))
-            self._pushed()
-        return head
+            self._halve(desk, accepting, batch, error)
+            return
+        accepting.became(base)
+        self._ahead = next(iter(prepared), None)
 
-    def _made(self, desk: Desk, tip: str, accepted: Sequence[Accepted]) -> list[str]:
-        """The commit of each; of one that changes nothing, the one before."""
-        commits = [
-            (one.files, Words(message(one.proposed, one.proposal.id), author_of(one.proposed), CONVOY, desk.sign))
-            for one in accepted
-            if one.files
-        ]
-        made = iter(desk.branch.chain(commits, tip) if commits else ())
-        head, revisions = tip, list[str]()
-        for one in accepted:
-            head = next(made) if one.files else head
-            revisions.append(head)
-        return revisions
+    @contextmanager
+    def _preparing(self, accepting: Acceptance, base: Base, pushed: Sequence[Proposal]) -> Iterator[Sequence[Batch]]:
+        """What waits beside these is prepared on top of them while they are pushed, if there is any; it counts only where that
+        succeeds."""
+        prepared: list[Batch] = []
+
+        def prepare() -> None:
+            # Whatever is wrong is met again, and told, where it is prepared after the push.
+            with suppress(Exception):
+                if len(pushed) > 1:
+                    self._seams.wait(self._closed, self._gather_s)
+                mine = {one.id for one in pushed}
+                waiting = self._store.proposals.waiting(len(mine) + MOST_AT_ONCE)
+                others = [one for one in waiting if one.id not in mine][:MOST_AT_ONCE]
+                if others:
+                    prepared.append(accepting.batch(base, others))
+
+        thread = self._seams.thread(prepare, "committer-ahead")
+        thread.start()
+        try:
+            yield prepared
+        finally:
+            thread.join()
+
+    def _halve(self, desk: Desk, accepting: Acceptance, batch: Batch, error: Declined) -> None:
+        # A push of an earlier life may have been under way all along, and succeed now.
+        self._unsure = True
+        accepted, ends = batch.accepted, dict(batch.ends)
+        if len(accepted) == 1 and self._opens() != "never":
+            # What the branch does not take, people may.
+            self._store.proposals.turn([accepted[0].proposal.id])
+        elif len(accepted) == 1:
+            words = harmless(" ".join(str(error).split()))[:LONGEST_WORDS]
+            ends[accepted[0].proposal.id] = refused_by(Refused("declined", words))
+        self._store.proposals.decide(ends)
+        # One of several may be what the other side does not take; others may be found on the branch meanwhile.
+        half = len(accepted) // 2
+        for part in (accepted[:half], accepted[half:]) if half else ():
+            left = self._store.proposals.waiting_ids()
+            self._batch(desk, accepting, [one.proposal for one in part if one.proposal.id in left])
 
     def draft(self, one: Proposal) -> Drafted:
         """What it would be as the next commit, for a branch of its own. Raises Refused, SourceError and StoreError."""
@@ -267,8 +257,8 @@ class Committer:
             accepted, _ = self._accepting.accept(state, tree, [one], ends)
             if not accepted:
                 raise refusal(ends[one.id])
-            (revision,) = self._made(self._desk, tree.revision, accepted)
-        return Drafted(accepted[0].proposed, tree.revision, revision, _answer(accepted[0]))
+            (revision,) = self._desk.made(tree.revision, accepted)
+        return Drafted(accepted[0].proposed, tree.revision, revision, accepted[0].answer)
 
     def rehearse(self, body: bytes, deadline: float, trial: Callable[[Question, float], Answer]) -> bytes:
         """What a change would do, as JSON; nothing is kept of it. Raises AskError."""
@@ -290,12 +280,3 @@ class Committer:
         except (SourceError, ValueError) as error:
             raise AskError("away", f"the repository cannot be read: {error}", "ask again soon") from None
         return json.dumps(answer_json(answer, "json"), ensure_ascii=False).encode("utf-8", "replace")
-
-
-def _answer(one: Accepted) -> dict[str, Any]:
-    """What became of each resource, in the order in which it was asked for."""
-    changes = [
-        {"ref": str(change.ref), "digest": made.digest, "file": made.path, "changed": bool(made.path), "created": made.created}
-        for change, made in zip(one.proposed.changes, one.made, strict=True)
-    ]
-    return {"changes": changes}

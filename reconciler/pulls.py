@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from reconciler.acceptance import End, refused_by
+from reconciler.acceptance import EXPIRED, LONGEST_WAITING_S, End, refused_by
 from reconciler.addressed import origin
-from reconciler.committer import AGAIN_S, EXPIRED, LONGEST_AGAIN_S, LONGEST_WAITING_S, Committer, Desk, Drafted, Opens
+from reconciler.committer import AGAIN_S, LONGEST_AGAIN_S, Committer, Opens
 from reconciler.core.kinds.pulls import PullRequests
 from reconciler.core.kinds.settings import Settings
 from reconciler.core.model import FleetState, Ref
@@ -20,6 +20,7 @@ from reconciler.core.proposal import LONGEST_TITLE, VERBS, Proposed, Refused, ti
 from reconciler.core.show_layout import harmless
 from reconciler.core.show_problems import code
 from reconciler.core.trailers import REQUEST
+from reconciler.desk import Desk, Drafted
 from reconciler.forge import FORGES, Forge, ForgeError, Pull, Wire
 from reconciler.forge.wire import Away, checked_token
 from reconciler.git import Conflict, Declined, SourceError

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from reconciler.ask import REHEARSE, REHEARSE_WITH_DOCUMENTS, SEAL, TELL, AskError
-from reconciler.committer import Committer, Desk
+from reconciler.committer import Committer
 from reconciler.core.kinds.settings import Retention
 from reconciler.core.model import FleetState, settings_of
+from reconciler.desk import Desk
 from reconciler.files import Parses
 from reconciler.git import Source
 from reconciler.log import Log

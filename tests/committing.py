@@ -15,9 +15,10 @@ from api.limits import Limits
 from api.reach import Reach
 from api.recorder import Recorder
 from reconciler.bell import Bell
-from reconciler.committer import Committer, Desk
+from reconciler.committer import Committer
 from reconciler.core.declared import Declaration
 from reconciler.core.told import Said, heard
+from reconciler.desk import Desk
 from reconciler.git import Branch, Files, Mirror
 from reconciler.load import Loader
 from reconciler.log import Log

@@ -12,8 +12,8 @@ import click
 from reconciler.commands.options import Failure, call
 
 if TYPE_CHECKING:
-    from reconciler.committer import Desk
     from reconciler.core.model import Problem
+    from reconciler.desk import Desk
     from reconciler.git import Source, Tree
     from reconciler.seams import Seams
 
@@ -69,7 +69,7 @@ class Place:
 
     def desk(self, state: Path | None, seams: "Seams") -> "Desk | None":
         """Where what is proposed over the API is committed; None for a folder."""
-        from reconciler.committer import Desk
+        from reconciler.desk import Desk
         from reconciler.git import Branch
 
         if not self.branch:
