@@ -43,13 +43,17 @@ class Event:
     id: str = ""
 
 
+def enclosed(delivery: Delivery) -> bytes:
+    """The body, or, where that is a form, what its field `payload` holds. Raises Malformed."""
+    if delivery.header("content-type").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
+        return _field(delivery.body).encode()
+    return delivery.body
+
+
 def document(delivery: Delivery, *, form: bool = False) -> Mapping[str, Any]:
     """The JSON object in the body; with `form`, also where it came as a form's field `payload`. Raises Malformed."""
-    text: bytes | str = delivery.body
-    if form and delivery.header("content-type").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
-        text = _field(delivery.body)
     try:
-        said = orjson.loads(text)
+        said = orjson.loads(enclosed(delivery) if form else delivery.body)
     except (ValueError, RecursionError):
         raise Malformed("the body is not JSON") from None
     if not isinstance(said, dict):

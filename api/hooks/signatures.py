@@ -1,4 +1,5 @@
-"""Whether a delivery is from whoever knows the hook's secret: on the raw bytes, before anything of them is understood.
+"""Whether a delivery is from whoever knows the hook's secret: on the raw bytes, before anything of them is understood. (Of a form
+only where its field begins and ends, for the forges that sign what it holds.)
 
 Every comparison takes as long whatever is shown (`hmac.compare_digest`), that of a password as well as that of a signature.
 """
@@ -9,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 
-from api.hooks.delivery import Delivery
+from api.hooks.delivery import Delivery, Malformed, enclosed
 
 # A delivery and the hook's secret ⇒ whether it counts.
 Check = Callable[[Delivery, bytes], bool]
@@ -30,22 +31,31 @@ def prefixed(*names: str) -> Check:
 
     def check(delivery: Delivery, secret: bytes) -> bool:
         shown = _first(delivery, names)
-        return shown.startswith(PREFIX) and _hex(delivery, secret, shown.removeprefix(PREFIX))
+        return shown.startswith(PREFIX) and _hex(delivery.body, secret, shown.removeprefix(PREFIX))
 
     return check
 
 
 def bare(*names: str) -> Check:
-    """The HMAC-SHA256 in hexadecimal and nothing before it."""
-    return lambda delivery, secret: _hex(delivery, secret, _first(delivery, names))
+    """The HMAC-SHA256 in hexadecimal and nothing before it: of the JSON, also where a form holds it (so Gitea and Gogs, whose
+    documentation says nothing of forms)."""
+
+    def check(delivery: Delivery, secret: bytes) -> bool:
+        try:
+            signed = enclosed(delivery)
+        except Malformed:
+            return False
+        return _hex(signed, secret, _first(delivery, names))
+
+    return check
 
 
 def _first(delivery: Delivery, names: Sequence[str]) -> str:
     return next((shown for name in names if (shown := delivery.header(name))), "")
 
 
-def _hex(delivery: Delivery, secret: bytes, shown: str) -> bool:
-    right = hmac.new(secret, delivery.body, hashlib.sha256).hexdigest().encode()
+def _hex(signed: bytes, secret: bytes, shown: str) -> bool:
+    right = hmac.new(secret, signed, hashlib.sha256).hexdigest().encode()
     return hmac.compare_digest(right, _bytes(shown).lower())
 
 

@@ -12,7 +12,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Forge:
-    """`check` sees the raw bytes and no more; `read` is called only where it was content."""
+    """`check` understands nothing of the JSON; `read` is called only where it was content."""
 
     check: signatures.Check
     read: Callable[[Delivery], Event]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from werkzeug.test import Client, TestResponse
@@ -48,12 +49,22 @@ class Hooked:
             self.places[provider] = (f"/hooks/{provider}/{last}", secret.encode())
         return self.places[provider]
 
-    def send(self, name: str, payload: Any = None, *, body: Any = None, **headers: Any) -> TestResponse:
-        """As `name`'s forge sends it, with `headers` over its own (None: without)."""
+    def form(self, name: str, fields: Any, *, signed: bytes | None = None) -> TestResponse:
+        """As a form, whose whole body is `fields` where these are bytes; signed as this forge does, or over `signed`."""
+        body = fields if isinstance(fields, bytes) else urlencode(fields).encode()
+        if signed is None:
+            held = dict(parse_qsl(body.decode("latin-1"))).get("payload", "") if SENT[name].encloses else None
+            signed = body if held is None else held.encode()
+        return self.send(name, body=body, signed=signed, Content_Type="application/x-www-form-urlencoded")
+
+    def send(
+        self, name: str, payload: Any = None, *, body: Any = None, signed: bytes | None = None, **headers: Any
+    ) -> TestResponse:
+        """As `name`'s forge sends it, with `headers` over its own (None: without); signed over other bytes where these are given."""
         path, secret = self.place(PROVIDER[name])
         sent = SENT[name]
         data = body if body is not None else json.dumps(sent.payload if payload is None else payload).encode()
-        own = {"Content-Type": "application/json", **sent.headers(data, secret)}
+        own = {"Content-Type": "application/json", **sent.headers(data if signed is None else signed, secret)}
         changed = {key.replace("_", "-"): value for key, value in headers.items()}
         lower = {key.lower() for key in changed}
         shown = {key: value for key, value in own.items() if key.lower() not in lower}

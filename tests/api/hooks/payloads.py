@@ -23,6 +23,8 @@ class Sent:
     urls: tuple[str, ...]
     # A way to name another branch, and another repository.
     elsewhere: tuple[Callable[[dict[str, Any]], None], ...]
+    # Whether it signs what a form holds, and not the form.
+    encloses: bool = False
 
 
 def hexed(body: bytes, secret: bytes) -> str:
@@ -215,17 +217,21 @@ SENT: dict[str, Sent] = {
     ),
     # The signing token: https://gitlab.com/gitlab-org/gitlab/-/merge_requests/230944
     "gitlab signed": Sent(GITLAB, _standard, GITLAB_URLS, GITLAB_ELSEWHERE),
-    # https://docs.gitea.com/usage/webhooks
+    # https://docs.gitea.com/usage/webhooks, and as Gitea 1.21.11 and 1.22.0 send it
     "gitea": Sent(
         _hub("git.example"),
         lambda body, secret: {
-            "X-Gitea-Event": "push",
-            "X-GitHub-Event": "push",
-            "X-Gitea-Delivery": "f6266f16-1bf3-46a5-9ea4-602e06ead473",
+            **{f"X-{name}-Event": "push" for name in ("Gitea", "Gogs", "GitHub")},
+            **{f"X-{name}-Event-Type": "push" for name in ("Gitea", "Gogs", "GitHub")},
+            **{f"X-{name}-Delivery": "f6266f16-1bf3-46a5-9ea4-602e06ead473" for name in ("Gitea", "Gogs", "GitHub")},
             "X-Gitea-Signature": hexed(body, secret),
+            "X-Gogs-Signature": hexed(body, secret),
+            "X-Hub-Signature": f"sha1={hmac.new(secret, body, hashlib.sha1).hexdigest()}",
+            "X-Hub-Signature-256": f"sha256={hexed(body, secret)}",
         },
         _urls("git.example"),
         HUB_ELSEWHERE,
+        encloses=True,
     ),
     # https://forgejo.org/docs/latest/user/webhooks/
     "forgejo": Sent(
@@ -237,6 +243,7 @@ SENT: dict[str, Sent] = {
         },
         _urls("git.example"),
         HUB_ELSEWHERE,
+        encloses=True,
     ),
     # https://gogs.io/advancing/webhooks
     "gogs": Sent(
@@ -248,6 +255,7 @@ SENT: dict[str, Sent] = {
         },
         _urls("git.example"),
         HUB_ELSEWHERE,
+        encloses=True,
     ),
     "bitbucket": Sent(
         BITBUCKET,

@@ -60,8 +60,9 @@ def test_who_does_not_know_the_secret(name: str, hooked: Hooked) -> None:
     path, secret = hooked.place(PROVIDER[name])
     forge, body = SENT[name], json.dumps(SENT[name].payload).encode()
     right = forge.headers(body, secret)
+    # Gitea sends what others go by as well: that is right throughout, and counts for nothing.
     proofs = [h for h in right if any(w in h.lower() for w in ("signature", "token", "authorization"))]
-    assert len(proofs) == 1
+    assert len(proofs) == (4 if name == "gitea" else 1)
     other = forge.headers(body, secret[:-4] + b"AAAA")[proofs[0]]
     texts = set()
     for shown in (

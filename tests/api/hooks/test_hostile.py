@@ -30,24 +30,28 @@ EVERY = sorted(SENT)
 
 @pytest.mark.parametrize("name", ["github", "gitea", "forgejo", "gogs"])
 def test_forms(name: str, hooked: Hooked) -> None:
-    """What these forges offer besides JSON; a form that lies is refused."""
+    """What these forges offer besides JSON, signed as each does; a form that lies is refused, and so is another's signature."""
     hooked.follow(SENT[name].urls[0])
-    text, form = json.dumps(SENT[name].payload), "application/x-www-form-urlencoded"
-    assert hooked.verdict(hooked.send(name, body=urlencode({"payload": text}).encode(), Content_Type=form)) == "woken"
-    for body in (
-        b"",
-        b"payload",
-        b"payload=",
-        b"payload=%7B",
-        b"payload=%ff",
-        b"payload=\xff",
-        b"other=1",
-        b"&" * 100,
-        urlencode([("payload", text)] * 2).encode(),
-        urlencode([(str(n), "x") for n in range(1000)]).encode(),
+    text = json.dumps(SENT[name].payload | {"pusher": "Zoë & co = 100 %"})
+    assert hooked.verdict(hooked.form(name, {"payload": text})) == "woken"
+    form = urlencode({"payload": text}).encode()
+    other = form if SENT[name].encloses else text.encode()
+    assert hooked.form(name, form, signed=other).status_code == 401
+    for body, status in (
+        (b"payload=%7B", 400),
+        # What was signed cannot be told from these, where it is not the form.
+        (b"payload=", 0),
+        (b"", 0),
+        (b"payload", 0),
+        (b"payload=%ff", 0),
+        (b"payload=\xff", 0),
+        (b"other=1", 0),
+        (b"&" * 100, 0),
+        (urlencode([("payload", text)] * 2).encode(), 0),
+        (urlencode([(str(n), "x") for n in range(1000)]).encode(), 0),
     ):
-        assert hooked.send(name, body=body, Content_Type=form).status_code == 400, body[:50]
-    assert hooked.send("gitlab", body=urlencode({"payload": "{}"}).encode(), Content_Type=form).status_code == 415
+        assert hooked.form(name, body).status_code == (status or (401 if SENT[name].encloses else 400)), body[:50]
+    assert hooked.send("gitlab", body=form, Content_Type="application/x-www-form-urlencoded").status_code == 415
 
 
 @pytest.mark.parametrize(
