@@ -1,5 +1,5 @@
-"""Whether a delivery is from whoever knows the hook's secret: on the raw bytes, before anything of them is understood. (Of a form
-only where its field begins and ends, for the forges that sign what it holds.)
+"""Whether a delivery is from whoever knows the hook's secret: on the raw bytes, before anything of them is understood;
+of a form, for the forges that sign what it holds, no more than where its field begins and ends.
 
 Every comparison takes as long whatever is shown (`hmac.compare_digest`), that of a password as well as that of a signature.
 """

@@ -57,10 +57,8 @@ class Hooked:
             signed = body if held is None else held.encode()
         return self.send(name, body=body, signed=signed, Content_Type="application/x-www-form-urlencoded")
 
-    def send(
-        self, name: str, payload: Any = None, *, body: Any = None, signed: bytes | None = None, **headers: Any
-    ) -> TestResponse:
-        """As `name`'s forge sends it, with `headers` over its own (None: without); signed over other bytes where these are given."""
+    def send(self, name: str, payload: Any = None, *, body: Any = None, signed: Any = None, **headers: Any) -> TestResponse:
+        """As `name`'s forge sends it, with `headers` over its own (None: without), and the signature of `signed`."""
         path, secret = self.place(PROVIDER[name])
         sent = SENT[name]
         data = body if body is not None else json.dumps(sent.payload if payload is None else payload).encode()
