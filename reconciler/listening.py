@@ -1,7 +1,8 @@
 """A socket that listens where HTTP is to be served, as soon as a process of an earlier life has left the port.
 
 Each process that serves HTTP has the directory for sockets open, with a lock that is let go of when all of them are gone: by
-that it is known whether who has the port is one of ours, and about to leave it, or somebody else, who is not waited for.
+that it is known whether who has the port is one of ours, or somebody else, who is not waited for. Whoever has started them has
+a lock of his own, of that port, until he ends: while he has it they do not leave, and are not waited for either.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.log import Log
@@ -28,6 +30,21 @@ class ListenError(Exception):
         self.taken = taken
 
 
+@dataclass(slots=True)
+class Listening:
+    """`alive` is the file that whoever serves there has open."""
+
+    socket: socket.socket
+    alive: int
+    _claim: int | None
+
+    def leave(self) -> None:
+        """From now on whoever wants the port waits for those who serve there."""
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            os.close(claim)
+
+
 def listen(
     address: str,
     run: Path,
@@ -37,34 +54,64 @@ def listen(
     ended: Callable[[], bool] = lambda: False,
     *,
     plain: bool,
-) -> tuple[socket.socket, int]:
-    """The socket, and the file that whoever serves there has open. Nothing is waited for once we have `ended`. `plain`: without
-    TLS, for loopback alone. Raises ListenError."""
+) -> Listening:
+    """Nothing is waited for once we have `ended`. `plain`: without TLS, for loopback alone. Raises ListenError."""
     alive = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        found = _once_left(address, alive, within_s, log, seams, ended, plain=plain)
+        found = _once_left(address, run, alive, within_s, log, seams, ended, plain=plain)
     except ListenError:
         os.close(alive)
         raise
     with contextlib.suppress(OSError):
         fcntl.flock(alive, fcntl.LOCK_SH)
-    return found, alive
+    return Listening(found, alive, _claimed(_claim(run, found.getsockname()[1])))
 
 
 def _once_left(
-    address: str, alive: int, within_s: float, log: Log, seams: Seams, ended: Callable[[], bool], *, plain: bool
+    address: str, run: Path, alive: int, within_s: float, log: Log, seams: Seams, ended: Callable[[], bool], *, plain: bool
 ) -> socket.socket:
     end, waits = seams.monotonic() + within_s, False
     while True:
         try:
             return _listening(address, plain=plain)
         except ListenError as error:
-            if not error.taken or ended() or seams.monotonic() >= end or not _held(alive):
+            if not error.taken or not _held(alive):
+                raise
+            if _is_claimed(_claim(run, int(address.rpartition(":")[2]))):
+                why = "another `convoy serve` in this state directory does; end that one, or name another HOST:PORT"
+                raise ListenError(f"cannot serve HTTP at {address}: {why}", taken=True) from None
+            if ended() or seams.monotonic() >= end:
                 raise
             if not waits:
                 log.warning("web.waits", address=address, why="a process of an earlier life is about to leave the port")
             waits = True
             seams.sleep(LOOK_S)
+
+
+def _claim(run: Path, port: int) -> Path:
+    """What whoever has started those who serve there has a lock on: one for each port, left where it is."""
+    return run / f"http-{port}.lock"
+
+
+def _claimed(claim: Path) -> int | None:
+    """None where there are no locks, and no room for a file: then a port is waited for, though nobody leaves it."""
+    with contextlib.suppress(OSError):
+        file = os.open(claim, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with contextlib.suppress(OSError):
+            # With others, at other addresses of this machine.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return file
+    return None
+
+
+def _is_claimed(claim: Path) -> bool:
+    with contextlib.suppress(OSError):
+        file = os.open(claim, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            return _held(file)
+        finally:
+            os.close(file)
+    return False
 
 
 def _held(file: int) -> bool:

@@ -76,10 +76,10 @@ class Web:
         self._told = told(http, store, run, log)
         try:
             # One of an earlier life that was still coming when that was killed hears of it only when it has come.
-            self._socket, self._alive = listen(http.address, run, COMING_S, log, seams, ended, plain=_is_plain(http))
+            self._listening = listen(http.address, run, COMING_S, log, seams, ended, plain=_is_plain(http))
         except ListenError as error:
             raise WebError(str(error)) from None
-        host, port = self._socket.getsockname()[:2]
+        host, port = self._listening.socket.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         # What follows is one thread's, woken by this; others only set these two.
         self._bell = queue.SimpleQueue[None]()
@@ -152,7 +152,7 @@ class Web:
         return self._answering.ended
 
     def _started(self) -> WebProcess:
-        made = WebProcess(self._told, self._socket, self._alive, self._ring, self._seams)
+        made = WebProcess(self._told, self._listening.socket, self._listening.alive, self._ring, self._seams)
         self._metrics.web_started()
         self._log.info("web.started", address=self.address, pid=made.pid)
         return made
@@ -188,8 +188,9 @@ class Web:
         return old
 
     def _end(self) -> None:
+        self._listening.leave()
         # Who has it last, takes what waits there to be accepted: whoever comes later is refused, and does not wait for nobody.
-        self._socket.close()
+        self._listening.socket.close()
         every = [*self._finishing]
         for one in every:
             one.cut()
@@ -203,7 +204,7 @@ class Web:
         for one in every:
             one.kill()
             one.join()
-        os.close(self._alive)
+        os.close(self._listening.alive)
 
 
 def told(http: Http, store: str, run: Path, log: Log) -> dict[str, Any]:

@@ -265,6 +265,26 @@ def asked(port: int, token: str, method: str, path: str, body: object = None, **
         return answer.status, json.loads(answer.read())
 
 
+def test_two_webs_at_one_port(parts: Parts) -> None:
+    """The second is told at once that the port is taken, and by whom; the first is answering all the time. One that comes when
+    the first was killed has it."""
+    (port,) = parts.ports(1)
+    words = ("--only", "web", "--http", f"127.0.0.1:{port}")
+    first = parts.start(*words)
+    parts.answering(port)
+    with Asking(port, (0.02,)) as asking:
+        second = parts.start(*words)
+        assert second.wait(60) == 1
+    assert "another `convoy serve` in this state directory" in parts.log
+    assert "web.waits" not in parts.log
+    assert {*asking.said} == {"200"}
+    first.kill()
+    first.wait()
+    parts.start(*words)
+    until(lambda: parts.log.count("web.started") == 2, f"it does not start:\n{parts.log}")
+    parts.answering(port)
+
+
 def test_control_and_web_each_alone(parts: Parts) -> None:
     """Web before there is any control: what is asked of that is told so, and works as soon as it comes; two webs are as good as
     one. When control has gone, what is read is still answered."""
