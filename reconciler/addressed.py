@@ -9,7 +9,7 @@ import urllib.parse
 
 HEAD = b"convoy-sealed-for "
 PORTS = {"http": 80, "https": 443, "smtp": 587}
-# Longer than any host's name with a scheme and a port.
+# Of an origin: longer than any host's name with a scheme and a port. A URL there may be longer.
 LONGEST = 300
 HINT = "it looks like https://api.github.com, or smtp://mail.example:587"
 
@@ -22,10 +22,12 @@ def origin(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError(f"this is no address: {HINT}") from None
-    if parts.scheme not in PORTS or not host or "@" in parts.netloc or len(url) > LONGEST or not re.fullmatch(r"[!-~]+", url):
+    name = f"[{host}]" if host is not None and ":" in host else host or ""
+    found = f"{parts.scheme}://{name}" + (f":{port}" if port is not None and port != PORTS.get(parts.scheme) else "")
+    good = parts.scheme in PORTS and name and "@" not in parts.netloc
+    if not good or len(found) > LONGEST or not re.fullmatch(r"[!-~]+", found):
         raise ValueError(f"this is no address that a secret can be sealed for: {HINT}")
-    name = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{name}" + (f":{port}" if port is not None and port != PORTS[parts.scheme] else "")
+    return found
 
 
 def addressed(secret: bytes, to: str) -> bytes:

@@ -202,7 +202,11 @@ class Pulls:
             return connect(host, port, pulls.allow_private, min(timeout_s, PATIENCE_S))
 
         try:
-            opened = self._opener.open(told.ref, pulls.token, "pull requests: token", origin(pulls.api))
+            to = origin(pulls.api)
+        except ValueError as error:
+            raise Refused("forge", f"the forge's token is sent nowhere: {error}", "see Settings: pullRequests.api") from None
+        try:
+            opened = self._opener.open(told.ref, pulls.token, "pull requests: token", to)
             token = checked_token(opened.decode("ascii"))
         except (SecretError, UnicodeDecodeError) as error:
             words = str(error) if isinstance(error, SecretError) else "what is sealed is no token"

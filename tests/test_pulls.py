@@ -302,6 +302,20 @@ def _body() -> dict[str, object]:
     return {"changes": [change], "account": "ada", "author": "Ada <a@b.c>", "message": ""}
 
 
+def test_a_forge_at_a_long_address(convoy: Opening, forge: StandIn) -> None:
+    """As long as Settings take it, it is asked; where no token can be sealed for it, that is said, and others are not held up."""
+    assert convoy.told is not None
+    convoy.token_is(TOKEN, api=f"{forge.api}/{'a/../' * 80}")
+    convoy.pulls.start()
+    answer = convoy("PATCH", "Cluster/a", PATCH, "?mode=pull-request")
+    assert "is sent nowhere" not in answer.text
+    assert forge.heard
+    convoy.told = Told(convoy.told.ref, convoy.told.pulls.model_copy(update={"api": f"https://{'a' * 400}/"}))
+    refused = convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 4}}, "?mode=pull-request")
+    assert (refused.status_code, error(refused)["code"]) == (409, "forge")
+    assert "is sent nowhere" in error(refused)["message"]
+
+
 def test_a_private_forge_is_told_nothing(convoy: Opening, forge: StandIn) -> None:
     """Unless Settings say so: a document is no way to ask addresses inside."""
     convoy.token_is(TOKEN, api=forge.api.replace("http:", "https:"), allow_private=False)

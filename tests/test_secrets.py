@@ -148,6 +148,8 @@ def test_origins() -> None:
     assert origin("https://git.example:443/api/v1") == "https://git.example"
     assert origin("http://[::1]:8080/") == "http://[::1]:8080"
     assert origin("smtp://mail.example:587") == "smtp://mail.example"
+    # However long the rest of it is, and whatever stands in that.
+    assert origin(f"https://git.example/{'sub/' * 450}ü") == "https://git.example"
     for text in (
         "git.example",
         "ftp://a",
@@ -157,6 +159,7 @@ def test_origins() -> None:
         "https://a:99999",
         "https://a b",
         "https://ü",
+        f"https://{'a.' * 150}b/",
     ):
         with pytest.raises(ValueError, match="is no address") as raised:
             origin(text)
