@@ -2,19 +2,30 @@
 
 import contextlib
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import pytest
 
 from reconciler import remote
+from reconciler.core.kinds.notification import To
 from reconciler.forge import ForgeError, Wire
-from reconciler.notify import NotTold, outbound
+from reconciler.notify import NotTold, outbound, tell, ways
 from reconciler.remote import Remote, RemoteError
 from reconciler.seams import Seams
 
 HEAD = b"HTTP/1.1 200 OK\r\nX-A: "
+MESSAGE: dict[str, Any] = {
+    "id": "m1",
+    "notification": "Notification/a",
+    "installation": "us",
+    "at": 1.0,
+    "events": [{"kind": "status.failed", "ref": "Container/a", "message": "no luck", "at": 1.0, "number": 1}],
+    "more": 0,
+}
 # No head ends by itself before these are over, and they have not begun to be spent when it is asked.
 PATIENCE_S, FAR_TOO_LONG_S = 2.0, 100.0
 
@@ -75,6 +86,52 @@ def test_who_is_connected_when_the_time_is_over(dripping: str, monkeypatch: pyte
     monkeypatch.setattr(outbound, "connect", late)
     with pytest.raises(NotTold):
         outbound.post(dripping, {}, b"{}", True)
+
+
+class Post(socketserver.StreamRequestHandler):
+    """Takes mail, and drips once it has been told this."""
+
+    drips_at: ClassVar[bytes]
+    taken: ClassVar[list[bytes]]
+    over: ClassVar[threading.Event]
+
+    def handle(self) -> None:
+        said, mail = b"", False
+        with contextlib.suppress(OSError):
+            while not said.startswith(self.drips_at):
+                if mail and said == b".\r\n":
+                    mail = False
+                    self.taken.append(b"mail")
+                if not mail:
+                    self.wfile.write({b"": b"220 here\r\n", b"DATA\r\n": b"354 go on\r\n"}.get(said, b"250 fine\r\n"))
+                    mail = said == b"DATA\r\n"
+                said = self.rfile.readline().upper()
+                if not said:
+                    return
+            while not self.over.wait(0.05):
+                self.wfile.write(b"2")
+
+
+@pytest.mark.parametrize(("drips_at", "taken"), [(b"", 0), (b"EHLO", 0), (b"DATA", 0), (b"QUIT", 1)])
+def test_a_mail_server_that_drips(drips_at: bytes, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its first words to its last; what it has taken is told, and is not told again."""
+    monkeypatch.setattr(ways, "PATIENCE_S", PATIENCE_S / 2)
+    Post.drips_at, Post.taken, Post.over = drips_at, [], threading.Event()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Post) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        begun = time.monotonic()
+        try:
+            mail = {"host": "127.0.0.1", "port": server.server_address[1], "from": "a@b.example", "to": ["c@d.example"]}
+            way = To.model_validate({"email": mail | {"tls": "none", "allowPrivate": True}}).way
+            with contextlib.nullcontext() if taken else pytest.raises(NotTold, match="does not answer in time"):
+                tell(way, MESSAGE, lambda sealed, purpose, to: b"", Seams())
+            assert time.monotonic() - begun < FAR_TOO_LONG_S
+        finally:
+            Post.over.set()
+            server.shutdown()
+            serving.join()
+    assert len(Post.taken) == taken
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,7 @@ def _body() -> dict[str, object]:
 
 
 def test_a_forge_at_a_long_address(convoy: Opening, forge: StandIn) -> None:
-    """As long as Settings take it, it is asked; where no token can be sealed for it, that is said, and others are not held up."""
+    """As long as Settings take it, it is asked; where no token can be sealed for it, that is said."""
     assert convoy.told is not None
     convoy.token_is(TOKEN, api=f"{forge.api}/{'a/../' * 80}")
     convoy.pulls.start()

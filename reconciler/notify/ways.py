@@ -1,5 +1,6 @@
 """The ways of telling: a signed webhook, Slack, e-mail, and the status of a commit. Secrets are opened here, not before."""
 
+import contextlib
 import json
 import smtplib
 import socket
@@ -21,6 +22,8 @@ from reconciler.hangup import shut, within
 from reconciler.notify.outbound import PATIENCE_S, NotTold, connect, post, tls, words
 from reconciler.seams import Seams
 
+# What a mail server says first; and how long it may take over its last words.
+GREETS, LEAVE_S = 220, 2.0
 Message = Mapping[str, Any]
 # What is sealed, what for, and the origin that it will be sent to, "" for nowhere ⇒ the plaintext; raises SecretError.
 Open = Callable[[Sealed, str, str], bytes]
@@ -72,12 +75,17 @@ def _email(way: ToEmail, message: Message, open: Open, seams: Seams) -> None:
     mail.set_content("\n".join(lines(message)) + "\n")
     try:
         password = _text(open, way.password, "password", _place(way)) if way.password is not None else ""
-        with _Mail(way) as server, within(PATIENCE_S * 2, lambda: shut(server.sock)):
-            if way.tls == "starttls":
-                server.starttls(context=tls())
-            if way.user:
-                server.login(way.user, password)
-            server.send_message(mail)
+        with contextlib.closing(_Mail(way)) as server:
+            with within(PATIENCE_S * 2, lambda: shut(server.sock)):
+                server.greeted()
+                if way.tls == "starttls":
+                    server.starttls(context=tls())
+                if way.user:
+                    server.login(way.user, password)
+                server.send_message(mail)
+            # It has the mail, however it takes leave.
+            with contextlib.suppress(OSError), within(LEAVE_S, lambda: shut(server.sock)):
+                server.quit()
     except smtplib.SMTPAuthenticationError:
         raise NotTold(f"the mail server {way.host} does not let {way.user} in: is the password the right one?") from None
     except smtplib.SMTPResponseException as error:
@@ -95,15 +103,25 @@ def _place(way: ToEmail) -> str:
 
 
 class _Mail(smtplib.SMTP):
-    """Connected to an address that was looked at."""
+    """To an address that was looked at, once it is `greeted`: who drips in that is to be cut off, too."""
 
     def __init__(self, way: ToEmail) -> None:
         self._way = way
-        super().__init__(way.host, way.port, local_hostname="localhost", timeout=PATIENCE_S)
+        super().__init__(local_hostname="localhost", timeout=PATIENCE_S)
+        # For what its certificate says, as where the library connects at once.
+        self._host = way.host
+
+    def greeted(self) -> None:
+        code, words = self.connect(self._way.host, self._way.port)
+        if code != GREETS:
+            raise smtplib.SMTPConnectError(code, words)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        made = connect(host, port, self._way.allow_private, timeout)
-        return tls().wrap_socket(made, server_hostname=host) if self._way.tls == "implicit" else made
+        self.sock = made = connect(host, port, self._way.allow_private, timeout)
+        if self._way.tls == "implicit":
+            self.sock = made = secured = tls().wrap_socket(made, server_hostname=host, do_handshake_on_connect=False)
+            secured.do_handshake()
+        return made
 
 
 def _commit_status(way: ToCommitStatus, message: Message, open: Open, seams: Seams) -> None:
