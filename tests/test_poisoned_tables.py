@@ -36,8 +36,9 @@ __all__ = ["receiver"]
 GARBAGE = ("", '{"id": 5}', 2**63 - 1, 1e300, b"\xff\x00")
 # Whose values are names and keys of the installation, or are looked at elsewhere: tests/store.
 ELSEWHERE = {"meta", "leases", "revisions", "orders", "blobs", "certificates", "certificate_keys"}
-# tests/store/test_accounts.py, test_sessions.py, test_audit.py and test_reports.py
+# tests/store/test_accounts.py, test_sessions.py, test_signatures.py, test_audit.py and test_reports.py
 ELSEWHERE |= {"accounts", "roles", "passwords", "sessions", "signing_keys", "lockouts", "audit", "reports"}
+ELSEWHERE |= {"signing_secrets", "signatures"}
 DECLARED = [(table.name, column.name) for table in (RESOURCES, HISTORY) for column in table.columns]
 HOOKED = [(table.name, column.name) for table in (HOOKS, HOOK_SECRETS, HOOK_DELIVERIES) for column in table.columns]
 NOTIFIED = [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.commands.account_signing import signing
 from reconciler.commands.look import kept
 from reconciler.commands.options import Call, Command, Failure, Group, common, completed
 from reconciler.commands.token import made_state
@@ -40,6 +41,9 @@ def account() -> None:
     audit and manages accounts, webhooks and certificates. Programs show a token that speaks for one: `convoy token create NAME
     --account EMAIL`.
     """
+
+
+account.add_command(signing)
 
 
 def _role(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -116,7 +120,8 @@ def every(call: Call) -> None:
     with kept(call) as store:
         found = store.accounts.every() if store else ()
         tokens = store.tokens.every() if store else ()
-    rows = [_json(one, (token.name for token in tokens if token.account == one.id)) for one in found]
+        signers = store.signatures.accounts() if store else frozenset()
+    rows = [_json(one, (token.name for token in tokens if token.account == one.id), signs=one.id in signers) for one in found]
     call.page(show_people.accounts(rows, time.time()), {"accounts": rows})
 
 
@@ -260,10 +265,11 @@ def _password() -> str:
         raise Failure(str(error)) from None
 
 
-def _json(one: "KeptAccount", tokens: Any) -> dict[str, Any]:
+def _json(one: "KeptAccount", tokens: Any, *, signs: bool = False) -> dict[str, Any]:
     from reconciler.core import show_people
 
-    return show_people.account_json(one.id, one.email, one.username, one.tenant, one.status, one.at, one.roles, tokens)
+    about = one.id, one.email, one.username, one.tenant, one.status, one.at, one.roles, tokens
+    return show_people.account_json(*about, signs=signs)
 
 
 def _done(call: Call, what: str, email: str, more: str = "", value: dict[str, Any] | None = None) -> None:

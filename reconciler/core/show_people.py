@@ -8,10 +8,20 @@ from reconciler.core.show_layout import Page, Span, Table, text, words
 
 
 def account_json(
-    id: str, email: str, username: str, tenant: str, status: str, at: float, roles: Mapping[str, str], tokens: Iterable[str]
+    id: str,
+    email: str,
+    username: str,
+    tenant: str,
+    status: str,
+    at: float,
+    roles: Mapping[str, str],
+    tokens: Iterable[str],
+    *,
+    signs: bool = False,
 ) -> dict[str, Any]:
-    """One account; `roles`: surface ⇒ role, `tokens` the names of those that speak for it. No secret is anywhere near."""
-    about = {"id": id, "email": email, "username": username, "tenant": tenant, "status": status, "at": at}
+    """One account; `roles`: surface ⇒ role, `tokens` the names of those that speak for it, `signs`: it has a signing secret. No
+    secret is anywhere near."""
+    about = {"id": id, "email": email, "username": username, "tenant": tenant, "status": status, "at": at, "signs": signs}
     return about | {"roles": dict(sorted(roles.items())), "tokens": sorted(tokens)}
 
 
@@ -21,7 +31,7 @@ def accounts(listed: Iterable[Mapping[str, Any]], now: float) -> Page:
         (
             words(str(one["email"]), "name"),
             words(str(one["tenant"])),
-            words(one["status"], "dim" if one["status"] == "active" else "bad"),
+            words(f"{one['status']}, signs" if one["signs"] else one["status"], "dim" if one["status"] == "active" else "bad"),
             words(roles(one["roles"])) if one["roles"] else words("none", "wait"),
             words(", ".join(one["tokens"]) or "-"),
             words(f"{ago(now - one['at'])} ago", "dim"),

@@ -16,6 +16,7 @@ from reconciler.store.readings import Readings
 from reconciler.store.reports import Report, Reports
 from reconciler.store.rows import Event, KeptCertificate, Revision
 from reconciler.store.sessions import Sessions, SigningKey
+from reconciler.store.signatures import Signatures
 from reconciler.store.store import Store
 from reconciler.store.tables import HOME
 from reconciler.store.tokens import SCOPES, Token, TokenError
@@ -63,6 +64,7 @@ __all__ = [
     "Revision",
     "Row",
     "Sessions",
+    "Signatures",
     "SigningKey",
     "Store",
     "StoreError",

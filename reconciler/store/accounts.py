@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from reconciler.seams import Seams
 from reconciler.store.database import Database, StoreError
 from reconciler.store.logs import add
-from reconciler.store.people_tables import ACCOUNTS, PASSWORDS, ROLES_GIVEN, SESSIONS
+from reconciler.store.people_tables import ACCOUNTS, PASSWORDS, ROLES_GIVEN, SESSIONS, SIGNATURES, SIGNING_SECRETS
 from reconciler.store.questions import Question
 from reconciler.store.rows import sound
 from reconciler.store.tables import EVENTS, TOKENS
@@ -110,7 +110,7 @@ class Accounts:
     def put_status(self, email: str, status: Status) -> bool:
         """False where there is none. A disabled one is refused from its next request on, whatever it shows."""
         with self._database.writing("accounts") as connection:
-            id = _id(connection, email)
+            id = by_email(connection, email)
             if id is not None:
                 connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == id).values(status=status))
                 if status != "active":
@@ -122,7 +122,7 @@ class Accounts:
         """Surface ⇒ the role it has there from now on, or None for none. False where there is no such account."""
         _check({surface: role for surface, role in roles.items() if role is not None})
         with self._database.writing("accounts") as connection:
-            id = _id(connection, email)
+            id = by_email(connection, email)
             if id is not None:
                 for surface, role in roles.items():
                     mine = (ROLES_GIVEN.c.account == id) & (ROLES_GIVEN.c.surface == surface)
@@ -134,7 +134,7 @@ class Accounts:
     def put_password(self, email: str, hash: str) -> bool:
         """False where there is no such account. Whoever is logged in as it is logged out."""
         with self._database.writing("accounts") as connection:
-            id = _id(connection, email)
+            id = by_email(connection, email)
             if id is not None:
                 connection.execute(delete(PASSWORDS).where(PASSWORDS.c.id == id))
                 connection.execute(insert(PASSWORDS).values(id=id, hash=hash))
@@ -154,13 +154,14 @@ class Accounts:
         return found if isinstance(found, str) else ""
 
     def delete(self, email: str) -> bool:
-        """With its roles, its sessions and its tokens. False where there is none."""
+        """With its roles, its sessions, its tokens and what it signs with. False where there is none."""
         with self._database.writing("accounts") as connection:
-            id = _id(connection, email)
+            id = by_email(connection, email)
             if id is not None:
-                for table, column in ((TOKENS, TOKENS.c.account), (SESSIONS, SESSIONS.c.account), (PASSWORDS, PASSWORDS.c.id)):
-                    connection.execute(delete(table).where(column == id))
-                connection.execute(delete(ROLES_GIVEN).where(ROLES_GIVEN.c.account == id))
+                for table in (PASSWORDS, SIGNING_SECRETS):
+                    connection.execute(delete(table).where(table.c.id == id))
+                for table in (TOKENS, SESSIONS, SIGNATURES, ROLES_GIVEN):
+                    connection.execute(delete(table).where(table.c.account == id))
                 connection.execute(delete(ACCOUNTS).where(ACCOUNTS.c.id == id))
                 self._event(connection, "account.deleted", spelled(email), "")
         return id is not None
@@ -190,7 +191,7 @@ def _give(connection: Connection, id: str, roles: Mapping[str, str]) -> None:
         connection.execute(insert(ROLES_GIVEN), rows)
 
 
-def _id(connection: Connection, email: str) -> str | None:
+def by_email(connection: Connection, email: str) -> str | None:
     if not EMAIL.fullmatch(email):
         return None
     return connection.execute(select(ACCOUNTS.c.id).where(ACCOUNTS.c.email == email.lower())).scalar_one_or_none()

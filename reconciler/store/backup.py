@@ -13,7 +13,7 @@ from sqlalchemy import Connection, DefaultClause, Float, Integer, LargeBinary, T
 from reconciler.store import lease, migrations
 from reconciler.store.audit import CHANGE
 from reconciler.store.database import Database, StoreError
-from reconciler.store.people_tables import ACCOUNTS, AUDIT, PASSWORDS, ROLES_GIVEN, SIGNING_KEYS
+from reconciler.store.people_tables import ACCOUNTS, AUDIT, PASSWORDS, ROLES_GIVEN, SIGNING_KEYS, SIGNING_SECRETS
 from reconciler.store.tables import (
     BLOBS,
     CERTIFICATE_KEYS,
@@ -51,6 +51,7 @@ PRECIOUS = (
     ROLES_GIVEN,
     PASSWORDS,
     SIGNING_KEYS,
+    SIGNING_SECRETS,
     AUDIT,
     TOKENS,
     HOOKS,

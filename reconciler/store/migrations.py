@@ -165,6 +165,13 @@ STEPS: tuple[tuple[str | Callable[[Connection], None], ...], ...] = (
            at DOUBLE PRECISION NOT NULL)""",
     ),
     ("ALTER TABLE revisions ADD COLUMN proposal {number} NOT NULL DEFAULT 0",),
+    (
+        """CREATE TABLE signing_secrets (id TEXT PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE,
+           secret {bytes} NOT NULL)""",
+        """CREATE TABLE signatures (account TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE, signature TEXT NOT NULL,
+           until DOUBLE PRECISION NOT NULL, PRIMARY KEY (account, signature))""",
+        "CREATE INDEX signatures_by_until ON signatures (until)",
+    ),
 )
 TYPES = {
     "sqlite": {"bytes": "BLOB", "number": "INTEGER"},

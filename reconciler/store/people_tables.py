@@ -40,6 +40,19 @@ SIGNING_KEYS = table(
     Column("key", LargeBinary, nullable=False),
     Column("at", Double, nullable=False),
 )
+# What who signs his requests signs them with; apart from everything else, too.
+SIGNING_SECRETS = table(
+    "signing_secrets",
+    Column("id", Text, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+)
+# What has been signed, for as long as it could be shown again. May be lost: a signature is good for minutes.
+SIGNATURES = table(
+    "signatures",
+    Column("account", Text, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("signature", Text, primary_key=True),
+    Column("until", Double, nullable=False),
+)
 # Who has failed to log in, by the digest of an e-mail or by an address. May be lost.
 LOCKOUTS = table(
     "lockouts",

@@ -33,6 +33,7 @@ from reconciler.store.reports import Reports
 from reconciler.store.resources import Resources
 from reconciler.store.rows import KeptCertificate
 from reconciler.store.sessions import Sessions
+from reconciler.store.signatures import Signatures
 from reconciler.store.snapshots import Snapshots
 from reconciler.store.tables import EVENTS, GUARDS, STATE, STATUS
 from reconciler.store.tokens import Tokens
@@ -53,6 +54,7 @@ class Store(Past):
         self.accounts = Accounts(self._database, seams)
         self.audit = Audit(self._database)
         self.sessions = Sessions(self._database, seams)
+        self.signatures = Signatures(self._database, seams)
         self.proposals = Proposals(self._database, seams)
         self.resources = Resources(self._database)
         self.reports = Reports(self._database, seams)

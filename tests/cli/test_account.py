@@ -69,6 +69,24 @@ def test_keys_are_rotated(convoy: Convoy, store: Store) -> None:
     assert len(store.sessions.believed()) == 2
 
 
+def test_a_signing_secret(convoy: Convoy, store: Store) -> None:
+    """Alone on standard output, once; named in the list without it; another each time, and none after --off."""
+    made = store.accounts.create("ci@example.com", "default", {})
+    first, second = convoy("account", "signing", "CI@example.com"), convoy("account", "signing", "ci@example.com", "-o", "json")
+    said = json.loads(second.stdout)
+    assert first.stdout.strip() != said["secret"]
+    assert store.signatures.secret(made.id) == said["secret"].encode()
+    assert "shown once" in first.stderr
+    listed = convoy("account", "list")
+    assert "active, signs" in listed.stdout
+    assert said["secret"] not in listed.output + convoy("events", "-o", "json").output
+    assert json.loads(convoy("account", "list", "-o", "json").stdout)["accounts"][0]["signs"] is True
+    assert convoy("account", "signing", "ci@example.com", "--off").stdout == "taken ci@example.com signs no more\n"
+    assert store.signatures.secret(made.id) is None
+    assert convoy("account", "signing", "ci@example.com", "--off").exit_code == 1
+    assert "signs" not in convoy("account", "list").stdout
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -82,6 +100,8 @@ def test_keys_are_rotated(convoy: Convoy, store: Store) -> None:
         (["disable", "\x1b[31m@example.com"], 1),
         (["password", "ada@example.com"], 1),
         (["delete", "ada@example.com"], 1),
+        (["signing", "ada@example.com"], 1),
+        (["signing", "\x1b[31m@example.com", "--off"], 1),
     ],
 )
 def test_what_cannot_be(words: list[str], code: int, convoy: Convoy, store: Store) -> None:
