@@ -24,9 +24,15 @@ class BodyError(Exception):
 
 
 def read_body(
-    stream: IO[bytes], encoding: str, largest: int, take: Callable[[int], None], within_s: float = SENDING_S
+    stream: IO[bytes],
+    encoding: str,
+    largest: int,
+    take: Callable[[int], None],
+    within_s: float = SENDING_S,
+    came: Callable[[bytes], None] = lambda _: None,
 ) -> bytes:
-    """All of it, unpacked. `take` is told of every byte that will be held. Raises BodyError, and what `take` raises."""
+    """All of it, unpacked. `take` is told of every byte that will be held, `came` is given every one as it comes. Raises
+    BodyError, and what `take` raises."""
     if encoding not in ("", "identity", "gzip"):
         raise BodyError(415, "encoding", "the body is packed in a way that is not known here", "send it plain, or with gzip")
     unpack = zlib.decompressobj(GZIP) if encoding == "gzip" else None
@@ -42,6 +48,7 @@ def read_body(
             raise BodyError(413, "too-large", f"the body is longer than {LARGEST_SENT} bytes", "split the fleet into several")
         if not piece:
             break
+        came(piece)
         if unpack is not None:
             piece = _unpacked(unpack, piece, largest - held)
         take(len(piece))

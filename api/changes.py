@@ -6,6 +6,7 @@ TooMany, BodyError, AskError, Full, KeyReused, StoreError.
 """
 
 import contextlib
+import hashlib
 import json
 import time
 import uuid
@@ -147,9 +148,17 @@ def room(reach: Reach, writer: Writer) -> Iterator[Held]:
         yield held
 
 
-def document(request: Request, take: Callable[[int], None], types: tuple[str, ...] = (JSON, MERGE_PATCH)) -> dict[str, Any]:
-    """The JSON object in its body. Raises BodyError, and what `take` raises."""
-    body = read_body(request.stream, request.headers.get("Content-Encoding", ""), LARGEST_DOCUMENT, take)
+def document(
+    request: Request,
+    take: Callable[[int], None],
+    types: tuple[str, ...] = (JSON, MERGE_PATCH),
+    check: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """The JSON object in its body. `check` is told the SHA-256 of the body as it came, in hexadecimal, before anything of it is
+    understood. Raises BodyError, and what `take` and `check` raise."""
+    came = hashlib.sha256()
+    body = read_body(request.stream, request.headers.get("Content-Encoding", ""), LARGEST_DOCUMENT, take, came=came.update)
+    check(came.hexdigest())
     if request.mimetype not in types:
         raise BodyError(415, "media-type", "the body is not said to be JSON", f"send it with Content-Type: {JSON}")
     try:

@@ -9,7 +9,10 @@ from typing import Any
 
 # For how long a browser may go by what it was told.
 REMEMBERED_S = 600
-ASKING = "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, API-Version, X-Request-Id"
+ASKING = (
+    "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, API-Version, X-Request-Id, X-Request-Signature, "
+    "X-Request-Timestamp"
+)
 SAID = "API-Version, ETag, Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id"
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 

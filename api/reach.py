@@ -27,7 +27,8 @@ class Reach:
     that Convoy follows, "" where it follows a folder. `over` is set once control is gone, so that nobody waits for it any more,
     `ending` once this process is about to end, and `succeeded` before that where another answers already.
 
-    `recorder` writes the audit; without it there is none (in tests of what it does not matter to).
+    `signed`: what is critical is taken only where it is signed. `recorder` writes the audit; without it there is none (in tests
+    of what it does not matter to).
     `limits` counts plans, `changes` what is to be committed, `waits` whoever reads and waits for something to come;
     `turns` keeps those apart who change the same thing; `kept` is JSON of what is as it was. What is in
     `closing` is called when this process ends.
@@ -49,6 +50,7 @@ class Reach:
     turns: Turns = field(default_factory=Turns)
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     kept: Kept = field(default_factory=Kept)
+    signed: bool = False
     fleet: Fleet = field(init=False)
 
     def __post_init__(self) -> None:

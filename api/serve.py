@@ -83,8 +83,8 @@ class Application(BaseApplication):
         self._closing.callback(recorder.close)
         about = Limits(), secure, self._followed, self._over, self.ending, self.succeeded
         front = Front(tuple(map(ipaddress.ip_network, told["trusted"])), frozenset(told["origins"]))
-        reach = Reach(store, Path(told["run"]), log, *about, recorder=recorder, front=front, closing=self._closing)
-        return create_app(reach)
+        around: dict[str, Any] = {"recorder": recorder, "front": front, "closing": self._closing, "signed": told["signed"]}
+        return create_app(Reach(store, Path(told["run"]), log, *about, **around))
 
     def _followed(self) -> tuple[str, str]:
         """As we were told, or as whoever follows has written it down by now."""

@@ -54,6 +54,8 @@ class Http:
     # Proxies (addresses or networks) that are believed in X-Forwarded-For and -Proto; pages of others that may read answers.
     trusted: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    # What is critical is taken only where it is signed.
+    signed: bool = False
     source: Path | None = None
 
 
@@ -218,6 +220,7 @@ def told(http: Http, store: str, run: Path, log: Log) -> dict[str, Any]:
         "source": str(http.source or ""),
         "trusted": [*map(_network, http.trusted)],
         "origins": [*map(_origin, http.origins)],
+        "signed": http.signed,
         **log.told(),
     }
 

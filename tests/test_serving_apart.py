@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -25,7 +26,7 @@ from reconciler.metrics import Metrics
 from reconciler.seams import Seams
 from reconciler.store import Store, default_url
 from reconciler.web import Http, Web
-from tests import repos
+from tests import people, repos
 from tests.api.hooks.payloads import hexed
 from tests.drivers.world import soon
 from tests.ports import free_port
@@ -321,3 +322,29 @@ def test_control_and_web_each_alone(parts: Parts) -> None:
     for web in webs:
         web.terminate()
     assert [web.wait(60) for web in webs] == [0, 0]
+
+
+def test_a_signature_is_good_once_for_all_that_serve(parts: Parts) -> None:
+    """Of two that share a store, whichever is asked first; both take what is critical only signed, as they were told to."""
+    one, other = parts.ports(2)
+    for port in (one, other):
+        parts.start("--only", "web", "--http-signed", "--http", f"127.0.0.1:{port}")
+    parts.answering(one, other)
+    path, body = "/api/v1/bulk/proxies/update", {"proxy_ids": ["absent"], "updates": {"cluster_id": None}}
+    with parts.store() as store:
+        account = people.account(store, "operator")
+        token = people.key(store, account)
+
+        def code(port: int, **headers: str) -> tuple[int, str]:
+            status, said = asked(port, token, "POST", path, body, **headers)
+            return status, said["error"]["code"]
+
+        assert code(one) == code(other) == (401, "SIGNATURE_REQUIRED")
+        secret = store.signatures.give(account.email)
+    at = f"{time.time():.6f}"
+    words = f"POST\n{path}\n{at}\n{hashlib.sha256(json.dumps(body).encode()).hexdigest()}"
+    right = {"X-Request-Timestamp": at, "X-Request-Signature": f"sha256={hexed(words.encode(), secret.encode())}"}
+    # There is no such proxy: it came as far as that, once.
+    assert code(one, **right) == (422, "VALIDATION_ERROR")
+    assert code(one, **right) == code(other, **right) == (401, "SIGNATURE_REPLAYED")
+    assert secret not in parts.log

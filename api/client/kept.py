@@ -30,6 +30,8 @@ class Login:
     expires: float = 0.0
     ca_file: str = ""
     plaintext: bool = False
+    # What changes are signed with, "" for nothing.
+    signing: str = field(default="", repr=False)
 
 
 class Kept:

@@ -79,7 +79,8 @@ class Call:
         if login is not None:
             ca_file = ca_file or (Path(login.ca_file) if login.ca_file else None)
             plaintext = plaintext or login.plaintext
-        return Session(wire.server(url, ca_file, plaintext), self.kept, token, Seams())
+        signing = wire.named(self.environment.get("ENVOYCTL_SIGNING_SECRET", ""), "$ENVOYCTL_SIGNING_SECRET")
+        return Session(wire.server(url, ca_file, plaintext), self.kept, token, Seams(), signing)
 
     def get(self, path: str, **query: object) -> "Answer":
         from api.client.wire import Request

@@ -19,21 +19,24 @@ REFRESHING_S = 20.0
 
 
 class Session:
-    """`token` is what the environment gives, "" for none; then what is kept counts."""
+    """`token`, and `signing`, by which changes are signed, are what the environment gives, "" for none; then what is kept
+    counts."""
 
-    def __init__(self, server: Server, kept: Kept, token: str, seams: Seams) -> None:
-        self.server, self._kept, self._token, self._seams = server, kept, token, seams
+    def __init__(self, server: Server, kept: Kept, token: str, seams: Seams, signing: str = "") -> None:
+        self.server, self._kept, self._token, self._seams, self._signing = server, kept, token, seams, signing
 
     def ask(self, request: Request, deadline_s: float = wire.ANSWERING_S) -> Answer:
         """Raises ClientError."""
         token = self.token()
+        # Whose token the environment gives is not known, so what another signs with is not for it.
+        signing = self._signing or ("" if self._token else self.known().signing)
         try:
-            return wire.ask(self.server, request, token, self._seams, deadline_s)
+            return wire.ask(self.server, request, token, self._seams, deadline_s, signing)
         except Refusal as why:
-            if why.status != 401 or self._token:
+            if why.status != 401 or self._token or why.said["code"] in wire.UNSIGNED:
                 raise
         # The clock here may be wrong, or somebody has been logged in meanwhile.
-        return wire.ask(self.server, request, self._refreshed(token).access, self._seams, deadline_s)
+        return wire.ask(self.server, request, self._refreshed(token).access, self._seams, deadline_s, signing)
 
     def token(self) -> str:
         """One that is good for now; raises ClientError."""
@@ -49,6 +52,9 @@ class Session:
         request = Request("POST", "/auth/login", body={"email": email, "password": password})
         with self._kept.locked(), _undisturbed():
             login = self._given(wire.ask(self.server, request, "", self._seams, REFRESHING_S))
+            before = self._kept.login(self.server.url)
+            if before is not None and before.email == login.email:
+                login = replace(login, signing=before.signing)
             self._kept.put(self.server.url, login)
             return login
 
@@ -61,6 +67,13 @@ class Session:
             self._kept.forget(self.server.url)
         request = Request("POST", "/auth/logout", body={"refresh_token": login.refresh})
         wire.ask(self.server, request, login.access, self._seams, REFRESHING_S)
+
+    def sign(self, secret: str) -> Login:
+        """From now on whoever is logged in signs with this secret. Raises ClientError."""
+        with self._kept.locked(), _undisturbed():
+            login = replace(self.known(), signing=secret)
+            self._kept.put(self.server.url, login)
+            return login
 
     def known(self) -> Login:
         """Who is logged in to this server; raises ClientError where nobody is."""
@@ -83,7 +96,7 @@ class Session:
                     raise
                 again = f"`envoyctl auth login --email {login.email}`"
                 raise ClientError(UNKNOWN, f"the login to {self.server.url} has ended: {again}") from None
-            fresh = replace(self._given(answer), ca_file=login.ca_file, plaintext=login.plaintext)
+            fresh = replace(self._given(answer), ca_file=login.ca_file, plaintext=login.plaintext, signing=login.signing)
             self._kept.put(self.server.url, fresh)
             return fresh
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import http.client
 import ipaddress
 import json
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from api.client.exits import AWAY, REFUSED, UNKNOWN, USAGE, ClientError, Refusal
+from api.signing import PREFIX, SIGNATURE, TIMESTAMP, signature
 from reconciler.core.show_layout import harmless
 from reconciler.hangup import Line
 from reconciler.seams import Seams
@@ -31,6 +33,9 @@ MOST_ERRORS = 20
 TRIES, AGAIN_S = 3, 0.5
 # A name, a UUID, or the beginning of one; what could lead to another path is none.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,252}")
+# What servers say of signatures, and of these what another secret mends.
+MENDED = ("SIGNATURE_REQUIRED", "SIGNATURE_INVALID")
+UNSIGNED = (*MENDED, "SIGNATURE_STALE", "SIGNATURE_REPLAYED")
 URL_LIKE = "it looks like https://envoy-control.example"
 
 
@@ -116,10 +121,13 @@ def trusted(server: Server) -> ssl.SSLContext:
         raise ClientError(USAGE, f"cannot read the certificates in {server.ca_file}: {why}; it is a PEM file") from None
 
 
-def ask(server: Server, request: Request, token: str, seams: Seams, deadline_s: float = ANSWERING_S) -> Answer:
-    """What it answers, where it does what it is asked; raises ClientError, and Refusal where it does not."""
+def ask(
+    server: Server, request: Request, token: str, seams: Seams, deadline_s: float = ANSWERING_S, signing: str = ""
+) -> Answer:
+    """What it answers, where it does what it is asked; a change is signed with `signing`, if that is a secret. Raises
+    ClientError, and Refusal where it does not."""
     query = {name: value for name, value in request.query.items() if value is not None}
-    url = f"{server.url}{BASE}{request.path}" + (f"?{urlencode(query)}" if query else "")
+    path = f"{BASE}{request.path}" + (f"?{urlencode(query)}" if query else "")
     headers = {"Accept": "application/json", "User-Agent": agent(), **request.headers}
     data = None
     if request.body is not None:
@@ -136,7 +144,12 @@ def ask(server: Server, request: Request, token: str, seams: Seams, deadline_s: 
     for left in range(tries - 1, -1, -1):
         seams.point("client.ask", request.method, request.path)
         # S310: `server` lets http and https through and nothing else.
-        asked = urllib.request.Request(url, data, headers, method=request.method)  # noqa: S310
+        asked = urllib.request.Request(f"{server.url}{path}", data, headers, method=request.method)  # noqa: S310
+        if signing and request.method != "GET":
+            # Each time anew, for it is good once.
+            at, digest = f"{seams.now():.6f}", hashlib.sha256(data or b"").hexdigest()
+            asked.add_header(TIMESTAMP, at)
+            asked.add_header(SIGNATURE, PREFIX + signature(signing.encode(), request.method, path, at, digest))
         try:
             with line.within(deadline_s), opener.open(asked, timeout=deadline_s) as answer:
                 return _answered(server, answer.status, answer.headers, _read(answer, LARGEST_ANSWER))
@@ -208,7 +221,7 @@ def refusal(status: int, said: Mapping[str, Any], after: str | None = None) -> R
     if errors and details.get("reason") and not details.get("field"):
         lines.append(clean(details["reason"]))
     after_s = int(after) if after is not None and after.isascii() and after.isdecimal() and len(after) < 8 else None
-    lines += [hint for hint in (_hint(status, after_s),) if hint]
+    lines += [hint for hint in (_hint(status, clean(said["code"]), after_s),) if hint]
     if said.get("request_id"):
         lines.append(f"request {clean(said['request_id'])}")
     told: dict[str, Any] = {name: clean(details.get(name, "")) for name in ("field", "reason")}
@@ -223,7 +236,9 @@ def _detail(one: Mapping[str, Any]) -> str:
     return f"{field}: {reason}" if field else reason
 
 
-def _hint(status: int, after_s: int | None) -> str:
+def _hint(status: int, code: str, after_s: int | None) -> str:
+    if code in UNSIGNED:
+        return "`envoyctl auth signing` keeps the account's signing secret" if code in MENDED else ""
     if status == 401:
         return "log in with `envoyctl auth login`"
     if status == 403:
@@ -245,10 +260,10 @@ def _unreached(server: Server, reason: object, deadline_s: float) -> str:
     return f"cannot ask {server.url}: {words}; see whether it is served there, and whether this machine reaches it"
 
 
-def named(token: str) -> str:
-    """A token from the environment, checked, since it goes into a header. Raises ClientError, which does not show it."""
+def named(token: str, where: str = "$ENVOYCTL_TOKEN") -> str:
+    """A token, or a signing secret, checked, since it may go into a header. Raises ClientError, which does not show it."""
     if len(token) > 4096 or not token.isascii() or not token.isprintable() or " " in token:
-        raise ClientError(UNKNOWN, "what is in $ENVOYCTL_TOKEN is no token: it is one word")
+        raise ClientError(UNKNOWN, f"what is in {where} is no token and no secret: they are one word")
     return token
 
 

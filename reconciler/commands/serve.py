@@ -28,7 +28,7 @@ PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 # of times in a batch of commits.
 SWITCH_S = 0.0005
 # Whose options these are, where one of the two runs alone.
-OF_WEB = ("http", "http_cert", "http_key", "http_plaintext", "http_trust", "http_origin")
+OF_WEB = ("http", "http_cert", "http_key", "http_plaintext", "http_trust", "http_origin", "http_signed")
 OF_CONTROL = ("source", "branch", "subdirectory", "poll", "metrics", "xds", "standby")
 
 
@@ -63,6 +63,7 @@ OF_CONTROL = ("source", "branch", "subdirectory", "poll", "metrics", "xds", "sta
 @click.option("--http-plaintext", is_flag=True, help="Plain HTTP though HOST is not loopback: a proxy in front ends TLS.")
 @click.option("--http-trust", multiple=True, metavar="NET", help="Believe this proxy, or network of them, in X-Forwarded-For.")
 @click.option("--http-origin", multiple=True, metavar="URL", help="Let pages from there read answers (CORS).")
+@click.option("--http-signed", is_flag=True, help="Take rollbacks, deployments and the like only signed (docs/signing.md).")
 @click.option("--standby", is_flag=True, help="While another Convoy acts, wait and take over from it.")
 @click.option(
     "--only",
@@ -86,6 +87,7 @@ def serve(
     http_plaintext: bool,
     http_trust: tuple[str, ...],
     http_origin: tuple[str, ...],
+    http_signed: bool,
     standby: bool,
     only: str | None,
     form: str,
@@ -107,11 +109,13 @@ def serve(
     seams = Seams()
     log = Log(form=form, level=log_level, colour=None if call.terminal.color else False, seams=seams)  # type: ignore[arg-type]
     _fits(call, only)
-    if http is None and (http_cert or http_key or http_plaintext or http_trust or http_origin):
-        raise click.UsageError("--http-cert, --http-key, --http-plaintext, --http-trust and --http-origin belong to --http")
-    address = (
-        Http(http, http_cert, http_key, http_plaintext, trusted=http_trust, origins=http_origin) if http is not None else None
-    )
+    if http is None and (http_cert or http_key or http_plaintext or http_trust or http_origin or http_signed):
+        every = [f"--{name.replace('_', '-')}" for name in OF_WEB[1:]]
+        raise click.UsageError(f"{', '.join(every[:-1])} and {every[-1]} belong to --http")
+    address = None
+    if http is not None:
+        tls = http_cert, http_key, http_plaintext
+        address = Http(http, *tls, trusted=http_trust, origins=http_origin, signed=http_signed)
     with _hangups() as hangup:
         if only == "web":
             if address is None:

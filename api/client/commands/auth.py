@@ -62,6 +62,32 @@ def logout(call: Call) -> None:
 
 @auth.command(
     cls=Command,
+    examples=[
+        ("envoyctl auth signing", "asks for the secret that `convoy account signing` has printed"),
+        ("envoyctl auth signing < secret-file", "by standard input"),
+    ],
+    exits=ends(),
+)
+@common
+def signing(call: Call) -> None:
+    """Keep the account's signing secret with its login: what is changed is signed with it.
+
+    A program has it in $ENVOYCTL_SIGNING_SECRET instead. Logging out forgets it.
+    """
+    from api.client import wire
+    from reconciler.core.show_layout import text
+
+    call.session.known()
+    given = _asked("Signing secret")
+    if not given:
+        raise ClientError(USAGE, "no secret is given: type it, or give it by standard input")
+    login = call.session.sign(wire.named(given, "what is given"))
+    said = {"server": call.session.server.url, "email": login.email}
+    call.answer(said, (text(f"{login.email} signs for {call.session.server.url}"),))
+
+
+@auth.command(
+    cls=Command,
     examples=[("envoyctl auth status", "who one is, for which server, and whether it still knows that")],
     exits=ends(),
 )
@@ -87,11 +113,14 @@ def status(call: Call) -> None:
 
 def _password(call: Call) -> str:
     """From the environment, from a pipe, or asked for; raises ClientError."""
-    given = call.environment.get("ENVOYCTL_PASSWORD", "")
-    if not given and sys.stdin.isatty():
-        given = click.prompt("Password", hide_input=True, err=True)
-    elif not given:
-        given = sys.stdin.readline(LONGEST_LINE).rstrip("\r\n")
+    given = call.environment.get("ENVOYCTL_PASSWORD", "") or _asked("Password")
     if not given:
         raise ClientError(USAGE, "no password is given: type it, or give it by $ENVOYCTL_PASSWORD or standard input")
-    return str(given)
+    return given
+
+
+def _asked(what: str) -> str:
+    """What a person types, unseen, or a line of standard input."""
+    if sys.stdin.isatty():
+        return str(click.prompt(what, hide_input=True, err=True))
+    return sys.stdin.readline(LONGEST_LINE).rstrip("\r\n")

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from api.surfaces.envoy_fleet import shapes, wire
+from api.signing import PREFIX, SIGNATURE, TIMESTAMP
+from api.surfaces.envoy_fleet import shapes, signatures, wire
 from api.surfaces.envoy_fleet.contract import Operation, contract, operations
 from api.surfaces.envoy_fleet.shapes import Shape
 
@@ -64,6 +65,20 @@ KNOWN_ALREADY: dict[str, Any] = {
     "description": "The ETag of what is known already: 304 where it is so still",
     "schema": {"type": "string"},
 }
+# What one says of what is critical, where that is to be signed (signatures.py).
+SIGNED: tuple[dict[str, Any], ...] = (
+    {
+        "name": TIMESTAMP,
+        "description": "When it was signed, in Unix seconds",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": SIGNATURE,
+        "description": f"`{PREFIX}` and the HMAC-SHA256, in hexadecimal, of method, path with query, {TIMESTAMP} and the "
+        "body's SHA-256, a line each",
+        "schema": {"type": "string"},
+    },
+)
 ENVELOPE: dict[str, Any] = {
     "Error": {
         "type": "object",
@@ -75,7 +90,7 @@ ENVELOPE: dict[str, Any] = {
                 "additionalProperties": False,
                 "required": ["code", "message", "details", "request_id", "timestamp"],
                 "properties": {
-                    "code": {"type": "string", "enum": sorted({*wire.CODES.values(), "ERROR"})},
+                    "code": {"type": "string", "enum": sorted({*wire.CODES.values(), *wire.UNSIGNED, "ERROR"})},
                     "message": {"type": "string"},
                     "details": {
                         "type": "object",
@@ -168,6 +183,8 @@ def _parameters(operation: Operation, shape: Shape) -> list[dict[str, Any]]:
         found.append({"name": name, "in": "query", "description": about.get("description", ""), "schema": _parameter(about)})
     if shape.changes:
         found += [{"in": "header", "required": False} | one for one in TERMS]
+    if operation.id in signatures.CRITICAL:
+        found += [{"in": "header", "required": False} | one for one in SIGNED]
     if shape.tagged:
         found.append({"in": "header", "required": False} | KNOWN_ALREADY)
     meant = {"type": "string", "pattern": wire.VERSIONS.pattern}

@@ -17,16 +17,16 @@ from api.kept import Text
 from api.limits import Held, TooMany, strangers
 from api.people import Account, Forbidden, Unknown, bearer, named, who
 from api.reach import Reach
-from api.surfaces.envoy_fleet import pages, shapes, wire
+from api.signing import EMPTY
+from api.surfaces.envoy_fleet import pages, shapes, signatures, wire
 from api.surfaces.envoy_fleet.contract import Operation, operations
-from api.surfaces.envoy_fleet.mapping.containers import looks_secret
+from api.surfaces.envoy_fleet.mapping.secrets import without_secrets
 from api.surfaces.envoy_fleet.rates import Rates
 from api.surfaces.envoy_fleet.shapes import Shape
 from api.written import as_in_force, written
 from reconciler.core.declared import Declared
 from reconciler.core.model import Ref
 from reconciler.core.proposal import Change, Refused
-from reconciler.core.values import is_secret
 from reconciler.store import Has, Proposal, Row, Which, Window
 
 SURFACE = "envoy-fleet"
@@ -97,7 +97,7 @@ class Asked:
     def _terms(self) -> changes.Terms:
         """With one key a request has to be the same each time, secrets aside: what is kept of it must not tell them."""
         terms = changes.terms(request)
-        said = [self.operation.id, request.path, terms.match, terms.new, terms.message, _without_secrets(self.body)]
+        said = [self.operation.id, request.path, terms.match, terms.new, terms.message, without_secrets(self.body)]
         return replace(terms, asks=hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest())
 
     def changed(self, change: Callable[[], Change]) -> Found:
@@ -211,6 +211,7 @@ class Operations:
                 again = partial(self._listener, of, shown)
                 account = self._account(operation, again)
                 self._hit(operation.rate, account.id)
+                signatures.shown(self.reach, of, account, operation)(EMPTY)
                 shapes.parameters(shape, of.args.to_dict(flat=False))
                 return view(account, again)
 
@@ -234,13 +235,15 @@ class Operations:
         self._hit(operation.rate, account.id)
         if not operation.open:
             account.needs("admin" if operation.id in FOR_ADMINS else "operator" if operation.writes else "viewer")
+        signed = signatures.nothing if operation.open else signatures.shown(self.reach, request, account, operation)
         query = shapes.parameters(shape, request.args.to_dict(flat=False))
         if not operation.writes:
+            signed(EMPTY)
             # Whoever has just changed something is shown it.
             changes.settle(self.reach, account.id)
             return self._said(operation, shape, view(Asked(operation, shape, account, self.reach, query, {}), **ids))
         with self._strangers.one() if operation.open else changes.room(self.reach, _writer(account)) as held:
-            body = _body(operation, shape, held)
+            body = _body(operation, shape, held, signed)
             return self._said(operation, shape, view(Asked(operation, shape, account, self.reach, query, body), **ids))
 
     def _account(self, operation: Operation, ask: Callable[[], Account]) -> Account:
@@ -270,22 +273,13 @@ def tagged(found: Declared, shown: Mapping[str, Any] | Text) -> Answer:
     return Answer(shown, digest=found.digest)
 
 
-def _without_secrets(value: Any, path: tuple[str, ...] = ()) -> Any:
-    """What is called like a secret is left out, and variables that are sealed."""
-    if isinstance(value, Mapping):
-        said = {name: _without_secrets(one, (name,)) for name, one in value.items() if not is_secret(path, name)}
-        if path == ("environment_vars",):
-            return {name: one for name, one in said.items() if not looks_secret(name, str(one))}
-        return said
-    return [_without_secrets(one) for one in value] if isinstance(value, list) else value
-
-
-def _body(operation: Operation, shape: Shape, held: Held) -> dict[str, Any]:
+def _body(operation: Operation, shape: Shape, held: Held, signed: signatures.Check) -> dict[str, Any]:
     # Where the document shows no body, one may be sent, and need not.
     none = request.content_length in (None, 0) and "Transfer-Encoding" not in request.headers
     if not shape.request or (none and operation.said["request"] is None):
+        signed(EMPTY)
         return {}
-    body = changes.document(request, held.take, (changes.JSON,))
+    body = changes.document(request, held.take, (changes.JSON,), signed)
     shapes.check(shape.request, body)
     return body
 

@@ -45,6 +45,13 @@ CODES = {
     503: "SERVICE_UNAVAILABLE",
     504: "TIMEOUT",
 }
+# What is wrong with a signature; all are 401 (section 24.8, by EF-C15).
+UNSIGNED = {
+    "SIGNATURE_REQUIRED": "this has to be signed",
+    "SIGNATURE_INVALID": "this is not signed as it would have to be",
+    "SIGNATURE_STALE": "this was signed too long ago, or by a clock that is ahead",
+    "SIGNATURE_REPLAYED": "this signature has been used",
+}
 # What a change is refused for, or what control has no answer for ⇒ the status.
 STATUSES = {
     "bad-query": 422,
@@ -83,6 +90,14 @@ class Invalid(Exception):
         self.field, self.reason, self.errors = field, reason, errors
 
 
+class Unsigned(Exception):
+    """A signature is missing, or is not good: which of UNSIGNED, by which header, and how to mend it."""
+
+    def __init__(self, code: str, field: str, reason: str) -> None:
+        super().__init__(UNSIGNED[code])
+        self.code, self.field, self.reason = code, field, reason
+
+
 class NotFound(Exception):
     """There is nothing of that kind for this account, whatever there may be for others: one body for all of it."""
 
@@ -103,9 +118,9 @@ class Conflict(Exception):
     """What is there already is in the way."""
 
 
-def error(status: int, message: str, details: Mapping[str, Any] | None = None, **headers: str) -> Response:
+def error(status: int, message: str, details: Mapping[str, Any] | None = None, *, code: str = "", **headers: str) -> Response:
     said = {
-        "code": CODES.get(status, "ERROR"),
+        "code": code or CODES.get(status, "ERROR"),
         "message": message,
         "details": dict(details or {}),
         "request_id": request.environ.get("convoy.id", ""),
@@ -180,6 +195,11 @@ def envelope(flask: Flask, log: Log, standing: Callable[[], Standing]) -> None:
     @flask.errorhandler(Unknown)
     def unknown(_: Unknown) -> Response:
         return error(401, "who asks is not known", WWW_Authenticate="Bearer")
+
+    @flask.errorhandler(Unsigned)
+    def unsigned(why: Unsigned) -> Response:
+        details = {"field": why.field, "reason": why.reason}
+        return error(401, str(why), details, code=why.code, WWW_Authenticate="Bearer")
 
     @flask.errorhandler(Forbidden)
     def forbidden(why: Forbidden) -> Response:

@@ -1,5 +1,7 @@
 """Logging in: what is kept and who may read it, tokens that go on by themselves, and where they never go."""
 
+import hashlib
+import hmac
 import json
 import os
 import stat
@@ -12,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from api.client import wire
 from api.client.exits import AWAY, REFUSED, UNKNOWN, USAGE
 from api.client.kept import Kept
 from api.client.session import Session
 from api.client.wire import Request, Server
 from reconciler.seams import Seams
+from tests import people
 from tests.api.client.conftest import PASSWORD, Envoyctl, Served
 from tests.committing import together
 
@@ -203,3 +207,70 @@ def test_nobody_there(envoyctl: Envoyctl) -> None:
     with answering(says(200, b"")) as (url, _):
         pass
     assert envoyctl("proxy", "list", "--server", url).exit_code == AWAY
+
+
+def test_who_has_a_signing_secret_signs(envoyctl: Envoyctl, served: Served, tmp_path: Path) -> None:
+    """Kept with the login, for as long as that is: by another login of the same account, too; and for a program, from its
+    environment. It is shown by nothing."""
+    email = login(envoyctl, served)
+    signatures = served.dialect.store.signatures
+    secret = signatures.give(email)
+    bulk = ("bulk", "update-proxies", "--proxy-ids", "proxy-west-001", "--set", "cluster_id=null")
+    refused = envoyctl(*bulk, role=None)
+    assert refused.exit_code == UNKNOWN
+    assert "envoyctl auth signing" in refused.stderr
+    assert "auth login" not in refused.stderr
+
+    assert envoyctl("auth", "signing", role=None, input="\n").exit_code == USAGE
+    assert envoyctl("auth", "signing", role=None, input="two words\n").exit_code == UNKNOWN
+    given = envoyctl("auth", "signing", role=None, input=f"{secret}\n")
+    assert given.stdout == f"{email} signs for {served.url}\n"
+    outputs = [given, *(envoyctl(*bulk, role=None) for _ in range(2)), envoyctl("auth", "status", role=None)]
+    assert [one.exit_code for one in outputs] == [0] * 4, outputs[1].output
+    assert not [one for one in outputs if secret in one.output]
+    # It goes on when the token is refreshed, and with another login.
+    spoilt = kept(tmp_path)
+    spoilt["logins"][served.url]["expires"] = 0.0
+    Kept(tmp_path / ".config" / "envoyctl").file.write_text(json.dumps(spoilt))
+    assert envoyctl(*bulk, role=None).exit_code == 0
+    assert envoyctl("auth", "login", "--email", email, role=None, ENVOYCTL_PASSWORD=PASSWORD).exit_code == 0
+    assert envoyctl(*bulk, role=None).exit_code == 0
+    # Nobody else's: another account, another secret.
+    login(envoyctl, served)
+    assert kept(tmp_path)["logins"][served.url]["signing"] == ""
+
+    account = served.dialect.store.accounts.of(email)
+    assert account is not None
+    key = people.key(served.dialect.store, account)
+    assert envoyctl(*bulk, ENVOYCTL_TOKEN=key).exit_code == UNKNOWN
+    assert envoyctl(*bulk, ENVOYCTL_TOKEN=key, ENVOYCTL_SIGNING_SECRET=secret).exit_code == 0
+    signatures.give(email)
+    wrong = envoyctl(*bulk, ENVOYCTL_TOKEN=key, ENVOYCTL_SIGNING_SECRET=secret)
+    assert (wrong.exit_code, secret in wrong.output) == (UNKNOWN, False)
+    assert "envoyctl auth signing" in wrong.stderr
+
+
+def test_what_the_network_lost_is_signed_anew() -> None:
+    """Each time that it is sent: a signature is good once, and the key keeps it from being done twice."""
+    tries = iter(range(2))
+
+    def answer(asked: BaseHTTPRequestHandler) -> None:
+        asked.rfile.read(int(asked.headers["Content-Length"]))
+        if next(tries) == 0:
+            asked.close_connection = True
+            return
+        asked.send_response(200)
+        asked.send_header("Content-Length", "2")
+        asked.end_headers()
+        asked.wfile.write(b"{}")
+
+    with answering(answer) as (url, heard):
+        request = Request("POST", "/bulk/delete", body={}, key="k")
+        assert wire.ask(Server(url), request, "t", Seams(), signing="cvy_signing_1").status == 200
+    first, second = heard
+    assert first["Idempotency-Key"] == second["Idempotency-Key"]
+    for one in heard:
+        words = f"POST\n/api/v1/bulk/delete\n{one['X-Request-Timestamp']}\n{hashlib.sha256(b'{}').hexdigest()}"
+        right = hmac.new(b"cvy_signing_1", words.encode(), hashlib.sha256).hexdigest()
+        assert one["X-Request-Signature"] == f"sha256={right}"
+    assert first["X-Request-Signature"] != second["X-Request-Signature"]

@@ -1,7 +1,10 @@
 """Schemathesis over the dialect's own OpenAPI document, against the whole app."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,14 @@ import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.transport.wsgi import WSGITransport
+from werkzeug import Request
 
-from api import audit
+from api import audit, signing
 from api.outer import Outer
 from api.surfaces import envoy_fleet
 from api.surfaces.envoy_fleet.contract import rates
 from api.surfaces.envoy_fleet.rates import Rates
+from tests import people
 from tests.api.envoy_fleet import proxied
 from tests.api.envoy_fleet.playing import Dialect
 from tests.repos import Origin
@@ -27,8 +32,8 @@ LONGEST_SHOWN = 1_500
 EXAMPLES = 4
 # What says that control, which is not there in these tests, does not answer.
 NO_CONTROL = (501, 503, 504)
-# A schema cannot say all that a change has to fit: that what it names is there, that If-Match is its tag.
-BEYOND_SCHEMAS = ("2xx", 401, 403, 404, 409, 412, 422, 426, 429, *NO_CONTROL)
+# A schema cannot say all that a request has to fit: that what it names is there, what its tag is.
+BEYOND_SCHEMAS = ("2xx", 304, 401, 403, 404, 409, 412, 422, 426, 429, *NO_CONTROL)
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"),
     *("response_headers_conformance", "positive_data_acceptance", "negative_data_rejection", "use_after_free"),
@@ -37,11 +42,28 @@ CHECKS = (
 )
 
 
-def app(dialect: Dialect) -> Outer:
-    """The dialect with rates that nobody reaches."""
+def app(dialect: Dialect, secret: str) -> "Signing":
+    """The dialect with rates that nobody reaches, and somebody who signs with that secret in between."""
     flask = envoy_fleet.app(dialect.reach, Rates(dict.fromkeys(rates(), 1_000_000)))
     audit.listen(flask, "envoy-fleet")
-    return Outer(flask, dialect.reach.log, False, dialect.recorder)
+    return Signing(Outer(flask, dialect.reach.log, False, dialect.recorder), secret.encode())
+
+
+class Signing:
+    """Signs whatever is asked, in place of what it shows: nobody guesses a signature, and beyond those that are none (which
+    test_signatures.py has) what is critical would not be asked."""
+
+    def __init__(self, inner: Outer, secret: bytes) -> None:
+        self._inner, self._secret = inner, secret
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        asked = Request(environ)
+        body, query = asked.get_data(), asked.query_string.decode("latin-1")
+        at, path = f"{time.time():.6f}", f"{asked.path}?{query}" if query else asked.path
+        right = signing.signature(self._secret, asked.method, path, at, hashlib.sha256(body).hexdigest())
+        environ |= {"HTTP_X_REQUEST_TIMESTAMP": at, "HTTP_X_REQUEST_SIGNATURE": f"{signing.PREFIX}{right}"}
+        environ["wsgi.input"] = BytesIO(body)
+        return self._inner(environ, start)
 
 
 @contextmanager
@@ -60,16 +82,19 @@ def no_sockets() -> Iterator[None]:
 def failures(dialect: Dialect, *, seed: int, within_s: int) -> tuple[Sequence[str], int]:
     """What every check of schemathesis has to say, and how many checks there were: the same cases each time, as many as there
     is time for."""
-    admin = dialect.bearer("admin")
+    account = people.account(dialect.store, "admin")
+    admin = {"Authorization": f"Bearer {people.key(dialect.store, account)}"}
     config = SchemathesisConfig(seed=seed, max_time=within_s)
-    schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app(dialect), config=config, headers=admin)
+    schema = schemathesis.openapi.from_wsgi(
+        "/api/v1/openapi.json", app(dialect, dialect.store.signatures.give(account.email)), config=config, headers=admin
+    )
     project = schema.config
     project.update(headers=admin)
     project.generation.deterministic = True
     project.generation.no_shrink = True
     project.generation.max_examples = EXAMPLES
     project.generation.database = "none"
-    project.checks.not_a_server_error.expected_statuses = ["2xx", "4xx", *map(str, NO_CONTROL)]
+    project.checks.not_a_server_error.expected_statuses = ["2xx", "304", "4xx", *map(str, NO_CONTROL)]
     project.checks.positive_data_acceptance.expected_statuses = [*map(str, BEYOND_SCHEMAS)]
     assert all(getattr(project.checks, name).enabled for name in CHECKS)
     found, checks = dict[tuple[str, str], str](), 0
