@@ -6,7 +6,7 @@ closed tell anything: then the forge is asked, about one at a time.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from reconciler.git import Branch
 from reconciler.log import Log
@@ -90,17 +90,18 @@ class Undecided:
         state, revision = said
         if state == "merged" and self._branch.holds(good, revision):
             self._became(one, "merged", revision)
-        elif state == "closed" and one.state != "closed":
-            self._became(one, "closed", one.revision)
+        elif (state, one.state) in (("closed", "proposed"), ("open", "closed")):
+            self._became(one, "closed" if state == "closed" else "proposed", one.revision)
 
-    def _became(self, one: Proposal, state: str, revision: str) -> None:
-        answer: dict[str, Any] = dict(one.answer)
+    def _became(self, one: Proposal, state: Literal["proposed", "merged", "closed"], revision: str) -> None:
+        # What was said of it while it was closed goes.
+        answer: dict[str, Any] = {name: said for name, said in one.answer.items() if name not in ("code", "what", "hint")}
         if state == "closed":
             url = one.answer.get("url", "")
             answer |= {"code": "closed", "what": f"its pull request was closed, not merged: {url}"}
             answer |= {"hint": "talk to whoever closed it; what is asked for under another key is another pull request"}
-        self._store.proposals.became(one.id, "merged" if state == "merged" else "closed", revision, answer)
-        self._log.info(f"pulls.{state}", number=_number(one), revision=revision)
+        self._store.proposals.became(one.id, state, revision, answer)
+        self._log.info(f"pulls.{'reopened' if state == 'proposed' else state}", number=_number(one), revision=revision)
 
 
 def pause_s(age_s: float) -> float:

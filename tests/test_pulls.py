@@ -156,8 +156,8 @@ def test_a_dialects_change_becomes_one_too(convoy: Opening, forge: StandIn) -> N
 
 
 def test_what_becomes_of_it(convoy: Opening, forge: StandIn, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Merged, with the commit of what came into force, which tells by its words, or the forge does; or closed, and merged after
-    all. Asked again under its key it is done, or refused."""
+    """Merged, with the commit of what came into force, which tells by its words, or the forge does; or closed, opened again, and
+    merged after all. Asked again under its key it is done, or refused."""
     for name in ("pulls.LOOK_S", "undecided.LOOK_S", "undecided.ASK_EVERY_S", "undecided.SOONEST_S"):
         monkeypatch.setattr(f"reconciler.{name}", 0.01)
     convoy.pulls.start()
@@ -191,6 +191,12 @@ def test_what_becomes_of_it(convoy: Opening, forge: StandIn, origin: Origin, mon
     assert becomes(third, "closed")["error"]["code"] == "closed"
     again = convoy("PUT", "Cluster/d", value("d"), "?mode=pull-request", Idempotency_Key="d")
     assert (again.status_code, error(again)["code"]) == (409, "closed")
+    closed.open = True
+    assert becomes(third, "proposed") == third
+    again = convoy("PUT", "Cluster/d", value("d"), "?mode=pull-request", Idempotency_Key="d")
+    assert (again.status_code, json.loads(again.get_data())) == (202, third)
+    closed.open = False
+    assert becomes(third, "closed")["error"]["code"] == "closed"
     # Nothing of the others is in force yet.
     assert becomes(first, "proposed") == first
     assert becomes(second, "proposed") == second
