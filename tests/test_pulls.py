@@ -54,7 +54,7 @@ class Opening(Committing):
         identity, recipient = keygen()
         token = seal(addressed.addressed(TOKEN.encode(), addressed.origin(forge.api)), [recipient], None)
         self.identity, self.recipient = identity, recipient
-        said = PullRequests(forge=kind, api=forge.api, repository="us/fleet", token=token, allow_private=True)
+        said = PullRequests(forge=kind.partition("-")[0], api=forge.api, repository="us/fleet", token=token, allow_private=True)
         self.told: Told | None = Told(Ref("Settings", "fleet"), said)
         forge.branches = lambda: set(git(origin.path, "for-each-ref", "--format=%(refname:short)", "refs/heads").split())
         self.opened: list[str] = []
@@ -156,8 +156,8 @@ def test_a_dialects_change_becomes_one_too(convoy: Opening, forge: StandIn) -> N
 
 
 def test_what_becomes_of_it(convoy: Opening, forge: StandIn, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Merged, with the commit of what came into force, which tells by its words, or the forge does; or closed, opened again, and
-    merged after all. Asked again under its key it is done, or refused."""
+    """Merged, with the commit of what came into force, which tells by its words, or the forge does; or closed, opened
+    again, and merged after all. Asked again under its key it is done, or refused."""
     for name in ("pulls.LOOK_S", "undecided.LOOK_S", "undecided.ASK_EVERY_S", "undecided.SOONEST_S"):
         monkeypatch.setattr(f"reconciler.{name}", 0.01)
     convoy.pulls.start()
@@ -273,6 +273,7 @@ def test_what_cannot_be_is_refused_as_ever(convoy: Opening, forge: StandIn) -> N
     assert (refused.status_code, error(refused)["code"]) == (409, "no-forge")
 
 
+@pytest.mark.parametrize("kind", ["github", "gitlab", "gitea", "gitea-1.21"], indirect=True)
 @pytest.mark.parametrize("at", ["git.push", "pulls.open", "pulls.decide"])
 def test_killed_in_between(at: str, tmp_path: Path, sockets: Path, origin: Origin, forge: StandIn, kind: str) -> None:
     """Before the push, between it and opening, and before it is written down: whoever comes next finds what is there."""
@@ -291,11 +292,16 @@ def test_killed_in_between(at: str, tmp_path: Path, sockets: Path, origin: Origi
             forge.pulls[0].open = False
             git(origin.path, "update-ref", "-d", f"refs/heads/{forge.pulls[0].head}")
         origin.commit({"theirs.yaml": cluster("theirs")})
+        for others in range(60):
+            # And somebody opens as many more as do not stand on one page, one of a branch that is called the same in a fork.
+            head = forge.pulls[0].head if forge.pulls and not others else f"other-{others}"
+            forge.pulls.append(Pull(1_000 + others, head, "main", "Theirs", "", fork=2))
         convoy.pulls.turn()
         found = convoy.store.proposals.get(one.id)
         assert found is not None
         assert found.state == "proposed"
-        assert len(forge.pulls) == 1
+        (ours,) = (one for one in forge.pulls if not one.fork)
+        assert found.answer["number"] == ours.number
         assert len([one for one in forge.branches() if one.startswith("convoy/")]) == (at != "pulls.decide")
 
 

@@ -45,6 +45,10 @@ class Gone(ForgeError):
     """What was named is not there (any more)."""
 
 
+class Unknown(Gone):
+    """No word of the API's own: it does not have this operation, or it is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
@@ -180,7 +184,8 @@ class Wire:
         if answer.status in (403, 423):
             raise Refused(f"{self._host} does not let this token do that ({what})")
         if answer.status in (404, 410):
-            raise Gone(f"{self._host} has no such thing, or none that this token may see ({what})")
+            kind = Gone if isinstance(answer.value, dict) else Unknown
+            raise kind(f"{self._host} has no such thing, or none that this token may see ({what})")
         raise ForgeError(f"{self._host} refused ({what})")
 
     def _said(self, value: Any) -> str:

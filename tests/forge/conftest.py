@@ -7,13 +7,15 @@ import pytest
 
 from reconciler.forge import FORGES, Forge, Wire
 from reconciler.seams import Seams
-from tests.forge.gitea import Gitea
+from tests.forge.gitea import Gitea, Older
 from tests.forge.github import GitHub
 from tests.forge.gitlab import GitLab
 from tests.forge.stand_in import Account, StandIn, serving
 
 FAKES: dict[str, type[StandIn]] = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}
-BOT = {"github": "github-actions[bot]", "gitlab": "project_41_bot", "gitea": "gitea-actions"}
+# Those of which another version answers otherwise.
+OLDER: dict[str, type[StandIn]] = {"gitea-1.21": Older}
+BOT = {"gitea-1.21": "convoy", "github": "github-actions[bot]", "gitlab": "project_41_bot", "gitea": "gitea-actions"}
 TOKEN, FORK, BLIND, EVIL = "t0ken-of-the-run", "t0ken-of-a-fork", "t0ken-that-sees-nothing", "t0ken-of-another"
 
 
@@ -53,7 +55,7 @@ def stand_in(kind: str) -> AbstractContextManager[StandIn]:
         BLIND: Account("stranger", 9, reads=False),
         EVIL: Account("mallory", 666),
     }
-    return serving(FAKES[kind](accounts=accounts))
+    return serving((FAKES | OLDER)[kind](accounts=accounts))
 
 
 @pytest.fixture

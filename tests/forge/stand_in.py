@@ -1,8 +1,8 @@
 """A small HTTP server on loopback that answers as a forge's documentation says; what it says is in a module for each forge.
 
-No real forge runs here: neither GitHub's nor GitLab's server is to be had, and no Gitea is among what this machine can install.
-So each of these keeps to the documents named in it, also in what it refuses, and has the vices of a real one: it may be
-overloaded, limit, redirect, be slow, and lose a comment between two requests.
+No real forge runs in tests: neither GitHub's nor GitLab's server is to be had, and a Gitea takes minutes to build. So each of
+these keeps to the documents named in it, also in what it refuses, and has the vices of a real one: it may be overloaded, limit,
+redirect, be slow, and lose a comment between two requests.
 """
 
 import json
@@ -48,6 +48,7 @@ class Request:
 @dataclass(frozen=True)
 class Reply:
     status: int
+    # As JSON; bytes as text.
     value: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     after_s: float = 0.0
@@ -55,7 +56,7 @@ class Reply:
 
 @dataclass
 class Pull:
-    """A pull request from a branch of this repository: `open`, or merged by a commit, or closed."""
+    """A pull request from a branch: `open`, or merged by a commit, or closed."""
 
     number: int
     head: str
@@ -64,6 +65,8 @@ class Pull:
     body: str
     open: bool = True
     merged: str = ""
+    # From a repository of this number, where it is another.
+    fork: int = 0
 
 
 Vice = Callable[[Request], Reply | None]
@@ -122,7 +125,7 @@ class StandIn:
         return self.pulls[-1]
 
     def between(self, head: str, base: str, *, open: bool = False) -> list[Pull]:
-        return [one for one in self.pulls if (one.head, one.base) == (head, base) and (one.open or not open)]
+        return [one for one in self.pulls if (one.head, one.base, one.fork) == (head, base, 0) and (one.open or not open)]
 
     def numbered(self, number: str) -> Pull | None:
         return next((one for one in self.pulls if str(one.number) == number), None)
@@ -167,9 +170,10 @@ def serving(stand_in: StandIn, context: ssl.SSLContext | None = None) -> Iterato
             reply = stand_in.reply(request)
             if reply.after_s:
                 time.sleep(reply.after_s)
-            body = b"" if reply.status == 204 else json.dumps(reply.value).encode()
+            text = isinstance(reply.value, bytes)
+            body = b"" if reply.status == 204 else reply.value if text else json.dumps(reply.value).encode()
             self.send_response(reply.status)
-            for name, value in {"content-type": "application/json", **reply.headers}.items():
+            for name, value in {"content-type": "text/plain" if text else "application/json", **reply.headers}.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(body)))
             # Whoever asked may not have waited for it.
