@@ -3,6 +3,7 @@
 Each process that serves HTTP has the directory for sockets open, with a lock that is let go of when all of them are gone: by
 that it is known whether who has the port is one of ours, or somebody else, who is not waited for. Whoever has started them has
 a lock of his own, of that port, until he ends: while he has it they do not leave, and are not waited for either.
+Where that is control, another that takes over from it waits all the same: it ends, or it would not have lost its place.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import fcntl
 import ipaddress
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,22 +55,34 @@ def listen(
     ended: Callable[[], bool] = lambda: False,
     *,
     plain: bool,
+    alone: bool = False,
 ) -> Listening:
-    """Nothing is waited for once we have `ended`. `plain`: without TLS, for loopback alone. Raises ListenError."""
+    """Nothing is waited for once we have `ended`. `plain`: without TLS, for loopback alone. `alone`: we have no control, and
+    take over from nobody. Raises ListenError."""
+    stay = [_claim(run, address.rpartition(":")[2], one) for one in ((True, False) if alone else (True,))]
     alive = os.open(run, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        found = _once_left(address, run, alive, within_s, log, seams, ended, plain=plain)
+        found = _once_left(address, stay, alive, within_s, log, seams, ended, plain=plain)
     except ListenError:
         os.close(alive)
         raise
     with contextlib.suppress(OSError):
         fcntl.flock(alive, fcntl.LOCK_SH)
-    return Listening(found, alive, _claimed(_claim(run, found.getsockname()[1])))
+    return Listening(found, alive, _claimed(_claim(run, found.getsockname()[1], alone)))
 
 
 def _once_left(
-    address: str, run: Path, alive: int, within_s: float, log: Log, seams: Seams, ended: Callable[[], bool], *, plain: bool
+    address: str,
+    stay: Iterable[Path],
+    alive: int,
+    within_s: float,
+    log: Log,
+    seams: Seams,
+    ended: Callable[[], bool],
+    *,
+    plain: bool,
 ) -> socket.socket:
+    """`stay`: what those who do not leave have locks on."""
     end, waits = seams.monotonic() + within_s, False
     while True:
         try:
@@ -77,7 +90,7 @@ def _once_left(
         except ListenError as error:
             if not error.taken or not _held(alive):
                 raise
-            if _is_claimed(_claim(run, int(address.rpartition(":")[2]))):
+            if any(map(_is_claimed, stay)):
                 why = "another `convoy serve` in this state directory does; end that one, or name another HOST:PORT"
                 raise ListenError(f"cannot serve HTTP at {address}: {why}", taken=True) from None
             if ended() or seams.monotonic() >= end:
@@ -88,9 +101,9 @@ def _once_left(
             seams.sleep(LOOK_S)
 
 
-def _claim(run: Path, port: int) -> Path:
-    """What whoever has started those who serve there has a lock on: one for each port, left where it is."""
-    return run / f"http-{port}.lock"
+def _claim(run: Path, port: int | str, alone: bool) -> Path:
+    """What whoever has started those who serve there has a lock on: for each port a file, which is left where it is."""
+    return run / f"http-{port}-{'web' if alone else 'control'}.lock"
 
 
 def _claimed(claim: Path) -> int | None:

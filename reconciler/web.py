@@ -71,14 +71,17 @@ class Web:
         log: Log,
         seams: Seams,
         ended: Callable[[], bool] = lambda: False,
+        *,
+        alone: bool = False,
     ) -> None:
-        """`ended`: whether we are to end, so that a port is not waited for."""
+        """`ended`: whether we are to end, so that a port is not waited for. `alone`: there is no control in this process."""
         self._http, self._metrics, self._log, self._seams = http, metrics, log, seams
         _check_tls(http)
         self._told = told(http, store, run, log)
         try:
             # One of an earlier life that was still coming when that was killed hears of it only when it has come.
-            self._listening = listen(http.address, run, COMING_S, log, seams, ended, plain=_is_plain(http))
+            plain = _is_plain(http)
+            self._listening = listen(http.address, run, COMING_S, log, seams, ended, plain=plain, alone=alone)
         except ListenError as error:
             raise WebError(str(error)) from None
         host, port = self._listening.socket.getsockname()[:2]

@@ -198,7 +198,7 @@ def _web(call: Call, http: "Http", log: "Log", seams: "Seams", hangup: "_Hangup"
     first_admin(call)
     stopped = threading.Event()
     http = replace(http, source=state / sources.REMEMBERED)
-    with closing(Web(http, call.store or default_url(state), run, Metrics(), log, seams)) as web:
+    with closing(Web(http, call.store or default_url(state), run, Metrics(), log, seams, alone=True)) as web:
         log.info("serve.started", only="web", state=call.state)
         with ending(stopped.set) as heard, hangup.meaning(web.replace):
             stopped.wait()
