@@ -37,7 +37,11 @@ from reconciler.serving import Asked, Serving
 from reconciler.store import Store, default_url
 from reconciler.wanted import Accepted, Wanted
 from reconciler.xds.identity import Identity
+from reconciler.xds.listen import later, once_left
 from reconciler.xds.server import Server
+
+# How long a Convoy from which we have taken over may take to leave an address.
+LEAVING_S = 60.0
 
 
 class ControlError(Exception):
@@ -120,9 +124,13 @@ class Control:
         return preview(wanted, look, self.store, self.certificates, openings, guards, self._seams)
 
     def stand_by(self) -> bool:
-        """Wait until no other Convoy acts and we do: True; or until `stop`: False."""
+        """Wait until no other Convoy acts and we do, and until the one that did has left our addresses: True; or until `stop`:
+        False. Raises ListenError where it has not in time, and for what is no address."""
         self._serve_metrics()
-        return self.leader.stand_by(self._stopped, self.metrics.stood_by)
+        later(self._xds_addresses, self._log)
+        if not self.leader.stand_by(self._stopped, self.metrics.stood_by):
+            return False
+        return once_left(self._xds_addresses, LEAVING_S, self._stopped, self._log, self._seams)
 
     def run(self, until: Callable[[View], bool] | None = None, deadline_s: float | None = None) -> View:
         """The loop in the foreground, until `until`, the deadline or `stop`. What runs on the hosts is left running."""

@@ -4,14 +4,27 @@ import errno
 import ipaddress
 import os
 import socket
+import threading
+from collections.abc import Iterable
 from pathlib import Path
+
+from reconciler.log import Log
+from reconciler.seams import Seams
 
 # sun_path on Linux; macOS has four less.
 LONGEST_SOCKET = 103
 
 
+# How often is looked whether who listens there has left.
+LOOK_S = 0.1
+
+
 class ListenError(Exception):
     """The server cannot or may not listen there."""
+
+
+class Taken(ListenError):
+    """Somebody listens there."""
 
 
 def checked(address: str) -> str:
@@ -48,7 +61,8 @@ def answers(address: str) -> bool:
 
 
 def untaken(address: str) -> None:
-    """Raises ListenError where somebody listens on a TCP address, by any of the names that it has here."""
+    """Raises Taken where somebody listens on a TCP address, by any of the names that it has here; ListenError where that is
+    none."""
     host, _, port = address.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
@@ -62,7 +76,42 @@ def untaken(address: str) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 words = "another Convoy, or another program, listens there; stop it, or choose another port"
-                raise ListenError(f"cannot listen on {address}: {words}") from None
+                raise Taken(f"cannot listen on {address}: {words}") from None
+
+
+def later(addresses: Iterable[str], log: Log) -> None:
+    """For whoever is to listen there once he acts: says who will have to leave until then. Raises ListenError where that can
+    never be."""
+    for address in filter(_is_tcp, map(checked, addresses)):
+        try:
+            untaken(address)
+        except Taken:
+            words = "another listens there; once this Convoy acts, it waits until that one has left"
+            log.info("xds.later", address=address, why=words)
+
+
+def once_left(addresses: Iterable[str], within_s: float, stopped: threading.Event, log: Log, seams: Seams) -> bool:
+    """Wait until nobody listens there: a Convoy that has lost its place is about to end, unless it hangs. False where `stopped`
+    is set first; raises ListenError, also when the time is over."""
+    end = seams.monotonic() + within_s
+    for address in filter(_is_tcp, addresses):
+        waits = False
+        while not stopped.is_set():
+            try:
+                untaken(address)
+                break
+            except Taken:
+                if seams.monotonic() >= end:
+                    raise
+                if not waits:
+                    log.warning("xds.waits", address=address, why="another listens there, and has not left yet")
+                waits = True
+                seams.wait(stopped, LOOK_S)
+    return not stopped.is_set()
+
+
+def _is_tcp(address: str) -> bool:
+    return not address.startswith("unix:")
 
 
 def _loopback(host: str) -> bool:

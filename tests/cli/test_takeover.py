@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.postgres import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -167,6 +168,28 @@ def test_the_one_that_was_stopped_waits_for_its_turn(fleet: Fleet) -> None:
     assert fleet.running() == running
     first.send_signal(signal.SIGTERM)
     assert first.wait(100) == 0
+
+
+def test_at_the_same_address(fleet: Fleet) -> None:
+    """Who stands by says at once that another is there, and when it takes over from one that hangs, it waits until that has
+    left; what is no address is refused while another still acts."""
+    words = ("--standby", "--xds", f"127.0.0.1:{free_port()}")
+    first = fleet.serve("first", *words)
+    eventually(lambda: fleet.status()["converged"])
+    assert fleet.serve("wrong", "--standby", "--xds", "here").wait(100) == 1
+    assert "cannot listen on 'here'" in fleet.log("wrong")
+    second = fleet.serve("second", *words)
+    eventually(lambda: "leader.stands_by" in fleet.log("second"))
+    assert "xds.later" in fleet.log("second").partition("leader.stands_by")[0]
+    first.send_signal(signal.SIGSTOP)
+    eventually(lambda: "xds.waits" in fleet.log("second"))
+    first.send_signal(signal.SIGCONT)
+    eventually(lambda: "leader.stands_by" in fleet.log("first").partition("lease.lost")[2])
+    fleet.version("2")
+    eventually(lambda: f"process {second.pid}" in fleet.status()["by"] and fleet.status()["converged"])
+    for process in (second, first):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(100) == 0
 
 
 def test_another_machine_makes_nothing_a_second_time(fleet: Fleet) -> None:

@@ -1,11 +1,14 @@
 """Where the server listens: on this machine, for its own user, and never beside another."""
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
-from reconciler.xds.listen import ListenError
+from reconciler.log import Log
+from reconciler.seams import Seams
+from reconciler.xds.listen import ListenError, later, once_left
 
 from .conftest import World
 from .snapshot import raw, snapshot
@@ -43,6 +46,43 @@ def test_a_taken_port_is_said(world: World) -> None:
     for host in ("127.0.0.1", "localhost"):
         with pytest.raises(ListenError, match=f"{host}:{port}: another Convoy.* choose another port"):
             world.server(f"{host}:{port}")
+
+
+class Leaving(Seams):
+    """Whoever listens leaves when he has been waited for twice; each wait is a second."""
+
+    def __init__(self, held: socket.socket, leaves: bool = True) -> None:
+        self.held, self.leaves, self.waits = held, leaves, 0
+
+    def monotonic(self) -> float:
+        return float(self.waits)
+
+    def wait(self, event: threading.Event, timeout_s: float | None) -> bool:
+        self.waits += 1
+        if self.waits == 2 and self.leaves:
+            self.held.close()
+        return event.is_set()
+
+
+def test_who_takes_over_waits_until_the_other_has_left(sockets: Path) -> None:
+    """So long and no longer; and for nobody at an address that can be had, or never can."""
+    log, stopped = Log(level="error"), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        addresses = (f"127.0.0.1:{held.getsockname()[1]}", f"unix:{sockets / 'xds.sock'}", "127.0.0.1:0")
+        later(addresses, log)
+        stays = Leaving(held, leaves=False)
+        with pytest.raises(ListenError, match="another Convoy"):
+            once_left(addresses, 5.0, stopped, log, stays)
+        assert stays.waits == 5
+        leaves = Leaving(held)
+        assert once_left(addresses, 5.0, stopped, log, leaves)
+        assert leaves.waits == 2
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        stopped.set()
+        assert not once_left((f"127.0.0.1:{held.getsockname()[1]}",), 5.0, stopped, log, Leaving(held))
+    for address in ("0.0.0.0:1", "here"):
+        with pytest.raises(ListenError):
+            later((address,), log)
 
 
 def test_a_socket_in_use_is_not_taken_over(world: World, sockets: Path) -> None:
