@@ -10,16 +10,16 @@ from reconciler.core.connect import Connector
 from reconciler.core.facts import Facts, Waiting
 from reconciler.core.guard import fights
 from reconciler.core.handover import node_id, reached_by, running_proxies, surplus_of
-from reconciler.core.health import WELL
 from reconciler.core.kinds.host import Host as HostSpec
-from reconciler.core.model import XDS, FleetState, Key, Outcome, Plan, Problem, Ref, Snapshot
+from reconciler.core.model import XDS, FleetState, Key, Outcome, Plan, Problem, Snapshot
 from reconciler.core.order import waiting
 from reconciler.core.place import staying, without_lost
 from reconciler.core.plan import plan
 from reconciler.core.premises import Premises
 from reconciler.core.returning import Returning
 from reconciler.core.rollout import Scene
-from reconciler.core.status import Status, status
+from reconciler.core.status import status
+from reconciler.core.statuses import Statuses
 from reconciler.drivers import Driver
 from reconciler.guards import Guards
 from reconciler.hosts import Host, Hosts
@@ -48,7 +48,7 @@ class View:
     problems: tuple[Problem, ...] = ()
     unreadable: str = ""
     plan: Plan | None = None
-    status: dict[Ref, Status] = field(default_factory=dict)
+    status: Statuses = field(default_factory=Statuses)
     outcomes: tuple[Outcome, ...] = ()
     converged: bool = False
     asks: bool = False
@@ -177,7 +177,7 @@ class Loop:
             result = returning.told(fleet, result, before)
             self._count(accepted, fleet, planned, outcomes, result, wanted, fights(planned, facts), now)
             done = not planned.actions and not in_flight and not accepted.unreadable
-            unwell = [one for one in result.values() if one.sync != "synced" or one.health not in WELL]
+            unwell = result.unwell.values()
             converged = done and not planned.held and not unwell
             asks = done and planned.wake_at is None and bool(planned.held) and all(one.release for one in planned.held)
             # Whom nobody could see now is looked at again without anybody's word.
@@ -225,7 +225,7 @@ class Loop:
         fleet: FleetState,
         planned: Plan,
         outcomes: list[Outcome],
-        result: dict[Ref, Status],
+        result: Statuses,
         wanted: dict[str, Snapshot],
         fighting: int,
         now: float,

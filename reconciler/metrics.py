@@ -1,9 +1,8 @@
 """Metrics for Prometheus: how long each stage takes, what is wanted and seen, what was done, and what the xDS server sends."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from operator import attrgetter
 from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
@@ -11,8 +10,8 @@ from prometheus_client import Counter as Total
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from reconciler.core.model import Outcome, Plan, Problem, Ref
-from reconciler.core.status import Status
+from reconciler.core.model import Outcome, Plan, Problem
+from reconciler.core.statuses import Statuses
 from reconciler.seams import Seams
 
 # What kind of text `exposition` gives.
@@ -20,7 +19,6 @@ EXPOSITION = CONTENT_TYPE_LATEST
 STAGES = ("fetch", "load", "gate", "observe", "connect", "plan", "act", "record")
 # The loop ticks every few seconds even when nothing happens: one that has not for so long is stuck.
 STALE_S = 60.0
-KIND_SYNC_HEALTH = attrgetter("ref.kind", "sync", "health")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
@@ -123,11 +121,9 @@ class Metrics:
         """`done`; or `failed`, and the old process serves on."""
         self._replaced.labels(outcome).inc()
 
-    def fleet(
-        self, revision: str, status: Mapping[Ref, Status], plan: Plan, problems: Sequence[Problem], fights: int = 0
-    ) -> None:
+    def fleet(self, revision: str, status: Statuses, plan: Plan, problems: Sequence[Problem], fights: int = 0) -> None:
         """How things stand at the end of a round. `fights`: resources left alone because something else keeps changing them."""
-        self._now.set_fleet(revision, status.values(), plan, problems, fights)
+        self._now.set_fleet(revision, status.counts, plan, problems, fights)
 
     def commit_acked(self, seconds: float) -> None:
         self._acked.observe(max(0.0, seconds))
@@ -165,8 +161,14 @@ class _Now:
         self._planned: Mapping[str, int] = {}
         self._held = self._problems = self._blind = self._fights = self._waiting = 0
 
-    def set_fleet(self, revision: str, status: Iterable[Status], plan: Plan, problems: Sequence[Problem], fights: int) -> None:
-        resources: Counter[tuple[str, str, str]] = Counter(map(KIND_SYNC_HEALTH, status))
+    def set_fleet(
+        self,
+        revision: str,
+        resources: Mapping[tuple[str, str, str], int],
+        plan: Plan,
+        problems: Sequence[Problem],
+        fights: int,
+    ) -> None:
         self._resources = resources
         self._planned = Counter(action.verb for action in plan.actions)
         self._held, self._problems, self._fights = len(plan.held), len(problems), fights

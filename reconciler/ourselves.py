@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from reconciler.core.status import Status
+from reconciler.core.statuses import Status
 from reconciler.metrics import XdsCounters
 from reconciler.seams import Seams
 

@@ -16,7 +16,8 @@ from reconciler.core.kinds.host import Host as HostSpec
 from reconciler.core.model import FleetState, Key, Observed, ObservedState, Plan, Problem, Ref, Snapshot
 from reconciler.core.premises import Premises
 from reconciler.core.prospect import next_force, prospect
-from reconciler.core.status import Status, status
+from reconciler.core.status import status
+from reconciler.core.statuses import Status
 from reconciler.drivers import DriverError
 from reconciler.guards import Guards
 from reconciler.homes import Homes

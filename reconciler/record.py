@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.core.edition import differing
 from reconciler.core.health import ORDER
 from reconciler.core.model import XDS, FleetState, Health, Key, Observed, ObservedState, Outcome, Plan, Ref, Snapshot
 from reconciler.core.returning import NOTHING, Left
@@ -13,7 +14,8 @@ from reconciler.core.rollout import Progress, Scene
 from reconciler.core.show import outcome_json, plan_json, problem_json
 from reconciler.core.show_events import fared
 from reconciler.core.show_rollout import rollout_json
-from reconciler.core.status import SYNC_ORDER, Status, leftovers
+from reconciler.core.status import SYNC_ORDER, leftovers
+from reconciler.core.statuses import Status
 from reconciler.deliveries import Deliveries
 from reconciler.log import Log
 from reconciler.proxies import Proxies
@@ -165,9 +167,10 @@ class Record:
         left = leftovers({ref: found for ref, found in bearing.items() if ref not in result}, planned)
         last, had = self._last_round
         # Of thousands nearly all are as they were, on no host then or now.
-        touched = {ref for ref, one in result.items() if last.get(ref) is not one}
-        for ref in touched | bearing.keys() | had:
+        for ref in {*differing(last, result), *bearing, *had}:
             if ref not in result and ref not in bearing:
+                if self._written.pop(ref, None) is not None:
+                    changed[str(ref)] = None
                 continue
             before = self._written.get(ref)
             instances = tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance)))
@@ -182,9 +185,6 @@ class Record:
             # Of proxies alone: of thousands of containers it would be all that can be read.
             if ref.kind == "Proxy" and ref in result and was[1] != now[0].health:
                 events.append((f"health.{now[0].health}", str(ref), fared(was[1], now[0].why)))
-        for ref in self._written.keys() - result.keys() - bearing.keys():
-            del self._written[ref]
-            changed[str(ref)] = None
         if fresh:
             changed.update(dict.fromkeys(self._left.keys() - {str(known) for known in self._written}))
             self._left = {}

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.core.model import Action, Held, Outcome, Plan, Problem, Ref, Where
-from reconciler.core.status import Status
+from reconciler.core.statuses import Status, Statuses
 from reconciler.metrics import Metrics
 from reconciler.scraped import MetricsError, Served, serve
 from reconciler.seams import Seams
@@ -96,7 +96,7 @@ def test_fleet_shows_how_things_stand_now(metrics: Metrics) -> None:
     plan = Plan(
         "one", (action("create", "a"), action("create", "b"), action("delete", "c")), (Held(Ref("Container", "d"), "x"),)
     )
-    status = standing("synced", Ref("Container", "a"), Ref("Container", "b")) | standing("held", Ref("Host", "far"))
+    status = Statuses(standing("synced", Ref("Container", "a"), Ref("Container", "b")) | standing("held", Ref("Host", "far")))
     metrics.fleet("one", status, plan, [Problem(Where("a.yaml"), "x")])
     found = values(metrics)
     assert found["convoy_revision_info{revision=one}"] == 1
@@ -104,7 +104,7 @@ def test_fleet_shows_how_things_stand_now(metrics: Metrics) -> None:
     assert found["convoy_planned_actions{verb=create}"] == 2
     assert found["convoy_planned_actions{verb=update}"] == 0
     assert (found["convoy_held{}"], found["convoy_problems{}"], found["convoy_blind_hosts{}"]) == (1, 1, 1)
-    metrics.fleet("two", standing("pending", Ref("Container", "a")), Plan("two", ()), ())
+    metrics.fleet("two", Statuses(standing("pending", Ref("Container", "a"))), Plan("two", ()), ())
     found = values(metrics)
     assert [key for key in found if key.startswith("convoy_revision_info")] == ["convoy_revision_info{revision=two}"]
     assert "convoy_resources{health=healthy,kind=Container,sync=synced}" not in found
@@ -114,7 +114,7 @@ def test_fleet_shows_how_things_stand_now(metrics: Metrics) -> None:
 def test_many_resources_make_few_series(metrics: Metrics) -> None:
     """A thousand resources, revisions and failures add no series each: no label holds a name or a message."""
     for number in range(100):
-        status = standing("synced", *(Ref("Container", f"c{number}-{n}") for n in range(10)))
+        status = Statuses(standing("synced", *(Ref("Container", f"c{number}-{n}") for n in range(10))))
         metrics.fleet(f"revision-{number}", status, Plan("r", ()), ())
         metrics.action(Outcome(action("create", f"c{number}"), "failed", f"error {number}"))
     found = values(metrics)
@@ -144,7 +144,7 @@ def test_health_follows_the_last_round(metrics: Metrics, clock: Clock, served: S
     metrics.tick_done(clock.at)
     assert get(served, "/health") == (200, "ok\n")
     assert get(served, "/ready")[0] == 503
-    metrics.fleet("one", {}, Plan("one", ()), ())
+    metrics.fleet("one", Statuses(), Plan("one", ()), ())
     assert get(served, "/ready") == (200, "ready\n")
     clock.at += 61
     assert get(served, "/health")[0] == 503
@@ -166,7 +166,7 @@ def test_who_stands_by_is_well_and_not_ready(metrics: Metrics, clock: Clock) -> 
 
 def test_metrics_are_served_on_loopback(metrics: Metrics, served: Served) -> None:
     """What the server shows is the exposition; other paths and methods are told so."""
-    metrics.fleet("one", {}, Plan("one", ()), ())
+    metrics.fleet("one", Statuses(), Plan("one", ()), ())
     status, body = get(served, "/metrics?x=1")
     assert status == 200
     assert 'convoy_revision_info{revision="one"} 1.0' in body

@@ -6,7 +6,7 @@ from pathlib import Path
 from reconciler.core.health import Word
 from reconciler.core.model import FleetState, Plan, Ref
 from reconciler.core.show_events import fared_before
-from reconciler.core.status import Status
+from reconciler.core.statuses import Status
 from reconciler.log import Log
 from reconciler.record import Record
 from reconciler.seams import Seams

@@ -1,7 +1,7 @@
 """Edition: a large mapping that is never changed, of which others are made that know in what they differ from it."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -27,9 +27,9 @@ class Edition(dict[K, V]):
         # The mark of an older one ⇒ the keys of all that may differ. Marks, because the older ones are not to be kept for that.
         self._since: dict[object, frozenset[K]] = {}
 
-    def edited(self, changes: Mapping[K, V | None]) -> "Edition[K, V]":
+    def edited(self, changes: Mapping[K, V | None]) -> Self:
         """With these entries (None: without). What stays keeps its place in the order, and what is new comes last."""
-        result = Edition(self)
+        result = self._copy()
         for key, value in changes.items():
             if value is None:
                 result.pop(key, None)
@@ -39,6 +39,9 @@ class Edition(dict[K, V]):
         if all(value is not None and key in self for key, value in changes.items()):
             result._order = self._order
         return result
+
+    def _copy(self) -> Self:
+        return type(self)(self)
 
     def reordered(self, entries: Iterable[tuple[K, V]], keys: Collection[K]) -> "Edition[K, V]":
         """Another one, of which these keys are all that may differ, and the order."""

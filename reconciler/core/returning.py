@@ -9,7 +9,8 @@ from reconciler.core.facts import NOT_YET
 from reconciler.core.handover import node_id
 from reconciler.core.health import WELL, Word
 from reconciler.core.model import Connected, FleetState, Ref
-from reconciler.core.status import SYNC_ORDER, TRAFFIC_KINDS, Status, Sync
+from reconciler.core.status import SYNC_ORDER, TRAFFIC_KINDS
+from reconciler.core.statuses import Status, Statuses, Sync
 
 # An Envoy that has tried in vain for long tries again after at most 30 s, and then takes in what it is told; half as much again
 # for a machine that is busy with all that starts.
@@ -49,15 +50,16 @@ class Returning:
     def statuses(self) -> Mapping[Ref, Status]:
         return self._left.statuses
 
-    def told(self, fleet: FleetState, found: Mapping[Ref, Status], before: Mapping[Ref, Status]) -> dict[Ref, Status]:
+    def told(self, fleet: FleetState, found: Statuses, before: Mapping[Ref, Status]) -> Statuses:
         """`found` takes it that whoever is away has what it is to be told; where it was worse than that, it stays so. What is
         new in this revision is not known to be there yet. `before`: what the last round told."""
-        left, same, result = self._left.statuses, fleet.revision == self._left.revision, dict(found)
+        left, same, changes = self._left.statuses, fleet.revision == self._left.revision, dict[Ref, Status | None]()
         if not left:
-            return result
+            return found
         touched = self._touched(fleet)
-        for ref, now in found.items():
-            was = left.get(ref)
+        # What rests is on no host, and no proxy has it.
+        for ref in found if found.basis is None else found.basis.active:
+            was, now = left.get(ref), found[ref]
             if NOT_YET in now.why:
                 one = now if was is None else replace(now, sync=was.sync if same else now.sync, health=was.health)
             elif ref in touched:
@@ -71,8 +73,8 @@ class Returning:
                 one = replace(one, why=f"proxy {touched[ref]} is not connected")
             old = before.get(ref)
             kept = old is not None and (old.sync, old.health) == (one.sync, one.health)
-            result[ref] = replace(one, since=old.since) if old is not None and kept else one
-        return result
+            changes[ref] = replace(one, since=old.since) if old is not None and kept else one
+        return found.edited(changes) if changes else found
 
     @staticmethod
     def _floor(was: Status | None, *, same: bool, runs: bool) -> tuple[Sync, Word]:

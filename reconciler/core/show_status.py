@@ -10,7 +10,7 @@ from reconciler.core.model import Problem, Ref, Where
 from reconciler.core.show_holds import ago
 from reconciler.core.show_layout import BLANK, Block, Line, Page, Span, Style, Table, text, words
 from reconciler.core.show_problems import count, problems, short
-from reconciler.core.status import Status
+from reconciler.core.statuses import Status
 
 # What the store keeps for one resource or workload: see reconciler/record.py.
 Row = Mapping[str, Any]

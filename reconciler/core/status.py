@@ -2,13 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from types import MappingProxyType
-from typing import Literal
 
 from reconciler.core import findings, health, rollout
 from reconciler.core.carried import carriers, told_as
+from reconciler.core.edition import Telling
 from reconciler.core.facts import NOT_YET, Facts, Failure
 from reconciler.core.handover import node_id
 from reconciler.core.health import Verdict, Word
@@ -16,25 +16,12 @@ from reconciler.core.hooks import RETRY, HookRun
 from reconciler.core.model import FleetState, Held, Observed, ObservedState, Plan, Ref, settings_of
 from reconciler.core.own_health import Rules, by_kind, judged
 from reconciler.core.rollout import Progress
+from reconciler.core.statuses import Basis, Status, Statuses, Sync
 
 UNUSED = "not used by any proxy"
 NEVER: Mapping[Ref, float] = MappingProxyType({})
 NONE: Mapping[Ref, Progress] = MappingProxyType({})
-Sync = Literal["synced", "pending", "drifted", "held", "failed", "refused"]
 TRAFFIC_KINDS = frozenset({"ProxyGroup", "Configuration", "Cluster", "VirtualHost", "Certificate"})
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """One resource. `health` is "none" for what does not run; `since` is when sync or health last changed (Unix seconds)."""
-
-    ref: Ref
-    sync: Sync
-    health: Word
-    since: float
-    why: str = ""
-    # Of a Rollout, how far it has got.
-    rollout: Progress | None = None
 
 
 def status(
@@ -47,8 +34,11 @@ def status(
     now: float,
     ends: Mapping[Ref, float] = NEVER,
     rollouts: Mapping[Ref, Progress] = NONE,
-) -> dict[Ref, Status]:
-    """`refused` says what Envoys have refused of each resource, in their words; `ends` when Certificates do (Unix seconds)."""
+) -> Statuses:
+    """`refused` says what Envoys have refused of each resource, in their words; `ends` when Certificates do (Unix seconds).
+
+    What `before`, the last round's, knows to rest is not looked at again.
+    """
     rules = by_kind(settings_of(wanted).health)
     groups = _groups(wanted)
     waits = {node: _waiting(node, facts) for nodes in groups.values() for node in nodes}
@@ -58,11 +48,15 @@ def status(
     traffic = findings.Told(wanted, groups, waits, facts)
     bearing = Counter(one.host for one in seen.resources.values())
     result, anew = dict[Ref, Status](), list[Ref]()
-    alone = TRAFFIC_KINDS - rules.keys() - {"Certificate"}
-    for ref in chain(wanted.resources, (ref for ref in wanted.workloads if ref not in wanted.resources)):
+    alone = frozenset(TRAFFIC_KINDS - rules.keys() - {"Certificate"})
+    last = before if isinstance(before, Statuses) else None
+    some = _perhaps_other(wanted, last, alone, (carried, refused)) if last is not None else None
+    for ref in chain(wanted.resources, wanted.workloads) if some is None else some:
+        if ref in result or (some is not None and ref not in wanted.resources and ref not in wanted.workloads):
+            continue
         old = before.get(ref) if ref.kind in alone and ref not in carried and ref not in refused else None
         if old is not None and old.why == UNUSED and (old.sync, old.health) == ("synced", "none"):
-            # Of thousands nearly all, in every round.
+            # Of thousands nearly all.
             result[ref] = old
             continue
         anew.append(ref)
@@ -103,7 +97,24 @@ def status(
             # Of thousands nearly all are as they were: the same object, which nobody has to compare.
             same = (old.why, old.rollout) == (one.why, one.rollout)
             result[ref] = old if same else replace(one, since=old.since)
-    return result
+    basis = Basis(wanted.resources, alone, dict.fromkeys((*anew, *facts.withheld)))
+    if last is None or some is None:
+        return Statuses(result, basis)
+    changes: dict[Ref, Status | None] = {ref: one for ref, one in result.items() if last.get(ref) is not one}
+    gone = (ref for ref in some if ref not in result and ref in last)
+    return last.edited({**changes, **dict.fromkeys(gone)}, basis)
+
+
+def _perhaps_other(
+    wanted: FleetState, last: Statuses, alone: frozenset[str], busy: Iterable[Iterable[Ref]]
+) -> dict[Ref, None] | None:
+    """All that may not be as it was; None where that may be anything. What no proxy carries does not change by itself."""
+    if last.basis is None or last.basis.resting != alone:
+        return None
+    changed = wanted.resources.differing(last.basis.resources) if isinstance(wanted.resources, Telling) else None
+    if changed is None:
+        return None
+    return dict.fromkeys(chain(last.basis.active, changed, wanted.workloads, *busy))
 
 
 def _workloads(

@@ -6,9 +6,12 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam
 
 from reconciler.core.facts import Order
 from reconciler.store.database import Database
+from reconciler.store.questions import Question
 from reconciler.store.tables import ORDERS
 
 Named = str | BindParameter[str]
+# In every round, and for each batch of changes.
+EVERY = Question(select(ORDERS).order_by(ORDERS.c.verb, ORDERS.c.subject))
 
 
 def put(database: Database, order: Order) -> None:
@@ -28,7 +31,7 @@ def change(connection: Connection, kept: Iterable[Order], dropped: Iterable[tupl
 def every(database: Database) -> tuple[Order, ...]:
     """In the order of verb and subject."""
     with database.reading("orders") as connection:
-        rows = connection.execute(select(ORDERS).order_by(ORDERS.c.verb, ORDERS.c.subject)).all()
+        rows = EVERY.rows(connection)
     return tuple(Order(row.verb, row.subject, row.reason, row.author, row.at, row.until) for row in rows)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from reconciler import loop
 from reconciler.core.model import Action, Plan, Ref, Snapshot, Verb
-from reconciler.core.status import Status
+from reconciler.core.statuses import Status
 from reconciler.preview import Preview
 
 Play = Callable[..., "FakeControl"]

@@ -10,7 +10,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.show_holds import ago
 from reconciler.core.show_status import progress
-from reconciler.core.status import Status
+from reconciler.core.statuses import Status
 from tests.core.golden import BEFORE, NOW, WIDTHS, golden
 
 

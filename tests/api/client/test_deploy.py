@@ -9,7 +9,7 @@ import pytest
 from api.client.exits import INVALID, LATE, REFUSED, USAGE
 from reconciler.core.model import Ref
 from reconciler.core.rollout import Progress, Turn
-from reconciler.core.status import Status
+from reconciler.core.statuses import Status
 from reconciler.record import status_json
 from tests.api.client.conftest import Envoyctl, Served
 from tests.fleets import load_text

@@ -11,7 +11,7 @@ from api.surfaces.envoy_fleet.contract import operations
 from reconciler.core.declared import Declaration
 from reconciler.core.model import Ref
 from reconciler.core.rollout import Progress, Turn
-from reconciler.core.status import Status
+from reconciler.core.statuses import Status
 from reconciler.record import status_json
 from tests.api.envoy_fleet.edges import configuration, document, edge_fleet, proxies, proxy
 from tests.api.envoy_fleet.playing import Dialect, undated
