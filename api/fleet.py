@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ IN_FORCE_LOOK_S = 0.03
 SETTLING_S = 5.0
 # Who has written lately.
 MOST_WRITERS = 1_000
+# Of more than that, changed within that time by one, only the commits tell whether they are in force.
+MOST_TOGETHER = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +163,11 @@ class Fleet:
 
     def _remember(self, made: Proposal) -> None:
         with self._lock:
-            known = self._written.get(made.token)
-            if known is None or known.proposal.number < made.number:
-                self._written[made.token] = _Written(made, time.monotonic() + SETTLING_S)
+            known, now = self._written.get(made.token), time.monotonic()
+            if known is not None and not known.settled and now < known.until:
+                made = _together(known.proposal, made)
+            if known is None or known.proposal.number <= made.number:
+                self._written[made.token] = _Written(made, now + SETTLING_S)
                 self._written.move_to_end(made.token)
             while len(self._written) > MOST_WRITERS:
                 self._written.popitem(last=False)
@@ -221,6 +225,15 @@ class Fleet:
             return False
         rows, declared = self._store.status(made.refs), self._store.resources.digests(made.refs)
         return all(rows[ref].get("sync") == "synced" if ref in rows else ref not in declared for ref in made.refs)
+
+
+def _together(one: Proposal, other: Proposal) -> Proposal:
+    """The later of two, with what both have changed: where that alone is as it is to be, since it changed nothing, or took back
+    what had changed, the other need not be in force."""
+    first, last = (one, other) if one.number < other.number else (other, one)
+    changes = {str(each.get("ref")): each for each in (*first.changes, *last.changes)}
+    told = first.changes and last.changes and len(changes) <= MOST_TOGETHER
+    return replace(last, answer={**last.answer, "changes": [*changes.values()] if told else []})
 
 
 def selector(texts: Iterable[str]) -> Selector:

@@ -322,6 +322,21 @@ def test_who_wrote_reads_it(convoy: Committing, monkeypatch: pytest.MonkeyPatch)
     assert convoy("GET", "Cluster/new").status_code == 404
 
 
+def test_who_wrote_twice_reads_both(convoy: Committing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the last of it changes nothing, or takes back what is not in force yet: that alone would be there already."""
+    monkeypatch.setattr("api.fleet.SETTLING_S", 60.0)
+    before = convoy("GET", "Cluster/b").get_json()["document"]
+    for n, (label, document) in enumerate((("x", before), ("y", {**before, "metadata": {"name": "b"}}))):
+        if n:
+            assert convoy("PATCH", "Cluster/b", {"metadata": {"labels": {"away": "soon"}}}).status_code == 200
+        assert convoy("PATCH", "Cluster/a", {"metadata": {"labels": {"n": label}}}).status_code == 200
+        assert convoy("PUT", "Cluster/b", document).status_code == 200
+        later = threading.Timer(0.3, convoy.follow)
+        later.start()
+        assert convoy("GET", "Cluster/a").get_json()["document"]["metadata"]["labels"] == {"n": label}
+        later.join()
+
+
 def test_a_webhooks_address_is_for_those_who_may_change_it(convoy: Committing, origin: Origin) -> None:
     """Who may only read sees its host; sent back as it was shown it stays what it is; elsewhere the words stand for nothing."""
     url, shown = "https://hooks.example/canary?key=canary", "https://hooks.example/(hidden)"
