@@ -130,7 +130,13 @@ class Run:
     def _read(self, resource: Resource, tenant: Tenant) -> Translation:
         """The pieces of a Configuration or Cluster, and its faults."""
         targets = tenant.targets(resource)
-        return self.kept("read", (resource, *targets), partial(translate, resource, targets))
+        if any(targets):
+            return self.kept("read", (resource, *targets), partial(translate, resource, targets))
+        # Of it alone, then: whoever else has it needs the same.
+        found = resource.made.get("read")
+        if found is None:
+            found = resource.made["read"] = translate(resource, targets)
+        return cast(Translation, found)
 
     def _parts(self, resource: Resource, tenant: Tenant, pin: Resource | None = None) -> tuple[Part, ...]:
         """The same as resources that know their place; of what was declared in the past that is where a Proxy names it."""

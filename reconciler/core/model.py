@@ -44,6 +44,8 @@ class Resource:
     needs: tuple[Ref, ...] = ()
     # Set where this is run before or after changes are made, and is no workload that goes on running.
     hook: Hook | None = None
+    # What was made of it alone, by whoever did so first; another one that says the same has its own.
+    made: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Protocol
@@ -63,6 +63,8 @@ class Document:
     raw: bytes
     column: int = 0
     trail: Trail | None = None
+    # What was found of it alone, by whoever looked first: several Loaders have the same documents.
+    found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,8 @@ class Documents(Mapping[Ref, Document]):
 
 @dataclass(slots=True)
 class Memo:
-    """What the last call found out. A document that is the same object is not checked again."""
+    """What the last call found out."""
 
-    checked: dict[Document, Checked] = field(default_factory=dict)
     given: ByFile = field(default_factory=dict)
     # What the last call was told besides documents, and what came of it; None when there were Problems.
     circumstances: tuple[object, ...] = ()
@@ -107,10 +106,8 @@ def validate(
     result = _edited(given, memo, root, kinds) if memo.sound and memo.circumstances == circumstances else None
     if result is None:
         memo.sound = None
-        memo.names, result = _whole(given, memo, root, unread, kinds)
+        memo.names, result = _whole(given, root, unread, kinds)
         memo.circumstances = circumstances
-    if len(memo.checked) > 2 * len(result.resources) + 1000:
-        memo.checked = {document: memo.checked[document] for document in result.documents.values()}
     memo.given, memo.sound = given, result if result.whole and not result.problems else None
     return result
 
@@ -124,17 +121,17 @@ def by_file(documents: Iterable[Document]) -> ByFile:
 
 
 def _whole(
-    given: ByFile, memo: Memo, root: str | tuple[str, ...], unread: tuple[bytes, ...], kinds: Mapping[str, type[Spec]]
+    given: ByFile, root: str | tuple[str, ...], unread: tuple[bytes, ...], kinds: Mapping[str, type[Spec]]
 ) -> tuple[across.Named, Validated]:
     """Everything, from every document."""
     every = sorted((document for some in whole(given).values() for document in some), key=_place)
-    pairs = [(document, _checked(document, memo, root, kinds)) for document in every]
+    pairs = [(document, _checked(document, root, kinds)) for document in every]
     nameless = [document.raw for document, checked in pairs if checked.ref is None]
     names, twice = across.named(pairs, [*unread, *nameless])
     places = _Places()
     problems = [one for _, checked in pairs for one in checked.problems]
     for document, flaw in _between(pairs, names, twice, places):
-        ref = memo.checked[document].ref
+        ref = _checked(document, root, kinds).ref
         problems.append(Problem(places(document, flaw.path, flaw.key), flaw.what, hinted(document, flaw), ref))
     later = {document for (document, _), _ in twice}
     sound = [
@@ -155,9 +152,9 @@ def _edited(given: ByFile, memo: Memo, root: str | tuple[str, ...], kinds: Mappi
     for path in differing(memo.given, given):
         old, new = memo.given.get(path, ()), given.get(path, ())
         kept = set(old).intersection(new)
-        gone.update(_pairs([one for one in old if one not in kept], memo, root, kinds))
+        gone.update(_pairs([one for one in old if one not in kept], root, kinds))
         fresh = [one for one in new if one not in kept]
-        pairs = _pairs(fresh, memo, root, kinds)
+        pairs = _pairs(fresh, root, kinds)
         if len(pairs) < len(fresh) or not come.keys().isdisjoint(pairs):
             return None
         come.update(pairs)
@@ -181,11 +178,9 @@ def _edited(given: ByFile, memo: Memo, root: str | tuple[str, ...], kinds: Mappi
     return Validated(resources, (), Documents(resources, given), True)
 
 
-def _pairs(
-    documents: list[Document], memo: Memo, root: str | tuple[str, ...], kinds: Mapping[str, type[Spec]]
-) -> dict[Key, Pair]:
+def _pairs(documents: list[Document], root: str | tuple[str, ...], kinds: Mapping[str, type[Spec]]) -> dict[Key, Pair]:
     """Of those that are sound by themselves, in the order of their lines; of two of one name the last."""
-    pairs = ((one, _checked(one, memo, root, kinds)) for one in sorted(documents, key=_place))
+    pairs = ((one, _checked(one, root, kinds)) for one in sorted(documents, key=_place))
     refs = ((checked.resource.ref, (one, checked)) for one, checked in pairs if checked.resource is not None)
     return {(ref.kind, ref.tenant, ref.name): pair for ref, pair in refs}
 
@@ -233,10 +228,15 @@ def _between(
     yield from clashes(pairs, places)
 
 
-def _checked(document: Document, memo: Memo, root: str | tuple[str, ...], kinds: Mapping[str, type[Spec]]) -> Checked:
-    found = memo.checked.get(document)
+def _checked(document: Document, root: str | tuple[str, ...], kinds: Mapping[str, type[Spec]]) -> Checked:
+    """What a document says by itself; one that is the same object is not checked again, whoever has it."""
+    tenant, misplaced = tenant_of(document.source.file, root_of(document.source.file, root))
+    if misplaced:
+        return Checked(None, None, (misplaced,))
+    key = tenant, id(kinds)
+    found = document.found.get(key)
     if found is None:
-        tenant, misplaced = tenant_of(document.source.file, root_of(document.source.file, root))
-        found = Checked(None, None, (misplaced,)) if misplaced else check(document, tenant, kinds)
-        memo.checked[document] = found
-    return found
+        # The kinds are kept as well: as long as they are, nothing else can have their identity.
+        found = document.found[key] = check(document, tenant, kinds), kinds
+    checked: Checked = found[0]
+    return checked

@@ -1,12 +1,17 @@
 """Who acts: a lease that one holder has at a time, and an epoch that no two holders share."""
 
-from sqlalchemy import Row, and_, insert, select, update
+from typing import Any
+
+from sqlalchemy import and_, bindparam, insert, select, update
 
 from reconciler.store.database import Database, Lease
+from reconciler.store.questions import Question
 from reconciler.store.tables import LEASES
 
 # Whose it is acts on the fleet.
 LEASE = "control"
+# Asked before each action, and each push.
+ONE = Question(select(LEASES).where(LEASES.c.name == bindparam("name")))
 
 
 def acquire(database: Database, name: str, holder: str, ttl_s: float) -> Lease | None:
@@ -40,7 +45,7 @@ def release(database: Database, lease: Lease) -> None:
 def remaining(database: Database, lease: Lease) -> float:
     """For how many seconds more its holder may act; 0.0 when he may not."""
     with database.reading("lease") as connection:
-        row = connection.execute(select(LEASES).where(LEASES.c.name == lease.name)).one_or_none()
+        row = next(iter(ONE.rows(connection, name=lease.name)), None)
         if row is None or row.epoch != lease.epoch:
             return 0.0
         now = database.now(connection)
@@ -62,6 +67,6 @@ def extend(database: Database, lease: Lease, ttl_s: float | None) -> bool:
         return changed.rowcount == 1
 
 
-def held(row: "Row[tuple[object, ...]]", now: float) -> bool:
+def held(row: Any, now: float) -> bool:
     """A clock that was set back must not make a lease last for hours: none lasts longer than it was given for."""
     return bool(now < row.expires_at <= now + row.ttl_s)

@@ -29,6 +29,7 @@ WAITING = Question(select(func.count().label("waiting")).where(PROPOSALS.c.state
 _MINE = (PROPOSALS.c.state == "waiting") & (PROPOSALS.c.mode == bindparam("mode", type_=Text))
 NEXT = Question(select(PROPOSALS).where(_MINE).order_by(PROPOSALS.c.number).limit(bindparam("most", type_=Integer)))
 DECIDED = Question(select(PROPOSALS).where(PROPOSALS.c.state != "waiting"), PROPOSALS.c.id)
+END = update(PROPOSALS).where((PROPOSALS.c.id == bindparam("which")) & (PROPOSALS.c.state == "waiting"))
 _GOOD = select(REVISIONS.c.revision).where(REVISIONS.c.status == "good").order_by(REVISIONS.c.number.desc()).limit(1)
 _LAST = (PROPOSALS.c.revision == _GOOD.scalar_subquery()) & (PROPOSALS.c.state == "committed")
 _HELD = _GOOD.with_only_columns(REVISIONS.c.proposal).scalar_subquery().label("held")
@@ -161,13 +162,12 @@ class Proposals:
         """
         if not ends:
             return
-        values = update(PROPOSALS).where((PROPOSALS.c.id == bindparam("which")) & (PROPOSALS.c.state == "waiting"))
         rows = [
             {"which": id, "state": state, "revision": revision, "answer": as_json(answer), "body": "{}"}
             for id, (state, revision, answer) in ends.items()
         ]
         with self._database.writing("proposals") as connection:
-            connection.execute(values, rows)
+            connection.execute(END, rows)
 
     def undecided(self, most: int) -> tuple[Proposal, ...]:
         """Pull requests that nobody has merged yet, as far as is known, the oldest first; so many of the newest. What was

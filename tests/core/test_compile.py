@@ -143,6 +143,8 @@ def test_incremental_equals_from_scratch(revisions: list[dict[str, str]], random
         proxies = [one for one in resources.values() if isinstance(one.spec, Proxy) and one.spec.revision]
         pinned = {one.ref: THEN for one in proxies}
         incremental = compiler.compile("r", dict(shuffled), locate, pinned)
+        for one in (*resources.values(), THEN):
+            one.made.clear()
         scratch = compile("r", resources, locate, pinned)
         assert incremental == scratch
         if scratch.fleet is not None:
@@ -166,3 +168,28 @@ def test_a_change_elsewhere_translates_nothing_again(monkeypatch: pytest.MonkeyP
     assert translated == [Ref("Configuration", "edge")]
     compiler.compile("r2", {**first.resources, **second.resources}, first.locate)
     assert translated == [Ref("Configuration", "edge")]
+
+
+def test_two_who_have_the_same_documents_translate_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leads to addresses is made of one document alone; what leads to an Application, of that as well, by each."""
+    translated: list[str] = []
+
+    def noted(resource: Resource, targets: Sequence[Resource | None]) -> Translation:
+        translated.append(resource.ref.name)
+        return translate(resource, targets)
+
+    monkeypatch.setattr("reconciler.core.compiling.translate", noted)
+    alone = "kind: Cluster\nmetadata: {name: %s}\nspec: {endpoints: ['127.0.0.1:%d']}"
+    both = written(
+        web=WEB, host=HOST, one=alone % ("one", 1), to="kind: Cluster\nmetadata: {name: to}\nspec: {application: web}"
+    )
+    first, second = Compiler(), Compiler()
+    assert first.compile("r", both.resources, both.locate) == second.compile("r", both.resources, both.locate)
+    assert sorted(translated) == ["one", "to", "to"]
+    other = written(one=alone % ("one", 2))
+    changed = {**both.resources, **other.resources}
+    compiled = second.compile("r2", changed, both.locate)
+    assert sorted(translated) == ["one", "one", "to", "to"]
+    assert compiled == compile("r2", changed, both.locate)
+    # And one that is like another with something else in it has none of what was made of that.
+    assert replace(both.resources[Ref("Cluster", "one")], uid="u").made == {}

@@ -1,7 +1,7 @@
 """Checking finds everything that is wrong, says where, and says how to mend it."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.envelope import UIDS
+from reconciler.core import envelope
+from reconciler.core.envelope import UIDS, Checked
 from reconciler.core.kinds import KINDS
 from reconciler.core.kinds.spec import Reference, Spec
 from reconciler.core.model import Ref
@@ -255,7 +256,10 @@ def test_incremental_equals_from_scratch(edits: list[tuple[str, str]]) -> None:
     for file, text in edits:
         parsed[file] = documents({file: text})
         given_ = [document for file in sorted(parsed) for document in parsed[file]]
-        kept, fresh = validate(given_, memo), validate(given_)
+        kept = validate(given_, memo)
+        for one in given_:
+            one.found.clear()
+        fresh = validate(given_)
         assert kept == fresh
         assert list(kept.resources) == list(fresh.resources)
 
@@ -265,9 +269,31 @@ def test_an_edit_costs_its_own_check(monkeypatch: pytest.MonkeyPatch) -> None:
     memo = Memo()
     first = documents({f"{i}.yaml": document("Container", f"c{i}", "{command: [x], host: h}") for i in range(50)})
     first += documents({"h.yaml": document("Host", "h")})
-    assert validate(first, memo).problems == ()
+    before = validate(first, memo)
+    assert before.problems == ()
     edited = [*first[:5], *documents({"5.yaml": document("Container", "c5", "{command: [y], host: h}")}), *first[6:]]
     monkeypatch.setattr("reconciler.core.validate._whole", None)
     after = validate(edited, memo)
-    assert after.resources[Ref("Container", "c4")] is memo.checked[first[4]].resource
+    assert after.resources[Ref("Container", "c4")] is before.resources[Ref("Container", "c4")]
     assert after.documents[Ref("Container", "c5")] is edited[5]
+
+
+def test_who_has_the_same_documents_checks_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one finds of a document another has as well, where it is in the same tenant and of the same kinds."""
+    given_ = documents({"tenants/eu/a.yaml": document("Container", "a", "{command: [x], host: h}")})
+    given_ += documents({"tenants/eu/h.yaml": document("Host", "h")})
+    first = validate(given_, Memo())
+    checks: list[str] = []
+
+    def counted(one: Document, tenant: str, kinds: Mapping[str, type[Spec]]) -> Checked:
+        checks.append(tenant)
+        return envelope.check(one, tenant, kinds)
+
+    monkeypatch.setattr("reconciler.core.validate.check", counted)
+    second = validate(given_, Memo())
+    assert first == second
+    assert all(first.resources[ref] is second.resources[ref] for ref in first.resources)
+    assert checks == []
+    other = validate(given_, Memo(), root="tenants/")
+    assert checks == ["default", "default"]
+    assert other.resources.keys().isdisjoint(first.resources)
