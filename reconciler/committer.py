@@ -60,7 +60,8 @@ class Committer:
         opens: Callable[[], Opens] = lambda: "never",
         parses: Parses | None = None,
     ) -> None:
-        """`opens`: what becomes a pull request, beside what is asked for as one. `parses` are those of whoever follows, too."""
+        """`opens`: what becomes a pull request, beside what is asked for as one; raises SourceError while nobody knows.
+        `parses` are those of whoever follows, too."""
         self._opens = opens
         self._store, self._desk, self._may_act, self._pushed = store, desk, may_act, pushed
         self._log, self._seams = log, seams

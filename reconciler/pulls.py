@@ -56,9 +56,12 @@ class Told:
     pulls: PullRequests
 
 
-def told_by(in_force: Callable[[], FleetState | None]) -> Told | None:
-    """None where pull requests are opened nowhere."""
+def told_by(in_force: Callable[[], FleetState | None], last_good: Callable[[], str | None]) -> Told | None:
+    """None where pull requests are opened nowhere. Raises SourceError where a Convoy that has just begun has not read yet what
+    was in force before: whatever waits, nobody knows by then whether people are to look at it first."""
     fleet = in_force()
+    if fleet is None and last_good():
+        raise SourceError("the fleet's Settings have not been read yet")
     settings = next(fleet.of("Settings"), None) if fleet is not None else None
     pulls = cast(Settings, settings.spec).pull_requests if settings is not None else None
     return Told(settings.ref, pulls) if settings is not None and pulls is not None else None
@@ -187,10 +190,10 @@ class Pulls:
 
     def _state(self, number: int) -> tuple[str, str] | None:
         """What the forge says has become of one, and its commit; None where it cannot be asked."""
-        told = self._told()
         try:
+            told = self._told()
             pull = self._asking(told, lambda forge: forge.pull_numbered(number)) if told is not None else None
-        except (_Later, Refused) as error:
+        except (_Later, Refused, SourceError) as error:
             self._log.info("pulls.unknown", number=number, why=str(error))
             return None
         return (pull.state, pull.revision) if pull is not None else None

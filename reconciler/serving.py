@@ -136,7 +136,7 @@ class Serving:
         """What is proposed over HTTP is committed, in a thread of its own; and what a change would do can be asked."""
         hint = self.source.hint if self.source is not None else self.wake.set
         acts, where = self.acts, (self.log, self.seams)
-        told = partial(told_by, fleet)
+        told = partial(told_by, fleet, self.store.last_good)
         committer = Committer(self.store, desk, acts, hint, *where, lambda: opens(told()), self.parses)
         self.closing.callback(committer.close)
         self.closing.callback(committer.start(self.run).close)

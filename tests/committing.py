@@ -17,6 +17,7 @@ from api.recorder import Recorder
 from reconciler.bell import Bell
 from reconciler.committer import Committer
 from reconciler.core.declared import Declaration
+from reconciler.core.model import FleetState
 from reconciler.core.told import Said, heard
 from reconciler.desk import Desk
 from reconciler.git import Branch, Files, Mirror
@@ -82,6 +83,12 @@ class Committing:
 
     def _pushed(self) -> None:
         self.pushes += 1
+
+    def fleet(self) -> FleetState:
+        """What the branch holds."""
+        fleet = self._loader.load(self._followed.tree(self._followed.fetch()), self._followed.read, self._followed).fleet
+        assert fleet is not None
+        return fleet
 
     def follow(self) -> str:
         """What the branch holds comes into force."""

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 from reconciler import addressed
 from reconciler.committer import Opens
 from reconciler.core.kinds.pulls import PullRequests
-from reconciler.core.model import Ref
+from reconciler.core.model import FleetState, Ref
 from reconciler.core.proposal import Change, Proposed, message
 from reconciler.core.trailers import REQUEST
+from reconciler.git import SourceError
 from reconciler.log import Log
-from reconciler.pulls import Pulls, Told, opens
+from reconciler.pulls import Pulls, Told, opens, told_by
 from reconciler.seams import Seams
 from reconciler.secrets import Opener, keygen, seal
 from reconciler.undecided import Undecided
@@ -389,6 +391,35 @@ def test_a_forge_that_is_away_holds_up_nobody(convoy: Opening, forge: StandIn, m
         time.sleep(0.05)
     assert said["state"] == "proposed"
     assert len(forge.pulls) == 1
+
+
+def test_nothing_is_decided_before_the_settings_are_read(convoy: Opening, forge: StandIn, origin: Origin) -> None:
+    """What waits when a Convoy begins is neither pushed past people who want to see it first, nor refused: it waits until what
+    was in force is in force again. Where nothing ever was, no pull requests are opened."""
+    assert convoy.told is not None
+    token = json.dumps(convoy.told.pulls.token.model_dump(mode="json"))
+    more = f"forge: {convoy.told.pulls.forge}, api: '{forge.api}', repository: us/fleet, allowPrivate: true, always: true"
+    head = "apiVersion: convoy/v1\nkind: Settings\nmetadata: {name: fleet}\n"
+    origin.commit({"settings.yaml": f"{head}spec:\n  pullRequests: {{{more}, token: {token}}}\n"})
+    read: list[FleetState] = []
+    told = partial(told_by, lambda: read[-1] if read else None, convoy.store.last_good)
+    convoy.committer._opens = lambda: opens(told())
+    convoy.pulls._told = told
+    convoy.committer.close()
+    for name, mode in (("commit", "commit"), ("pull", "pull-request")):
+        convoy.store.proposals.add(name, "", "d", _body(), ["Cluster/a"], mode)
+    with pytest.raises(SourceError, match="have not been read yet"):
+        convoy.committer.drain()
+    with pytest.raises(SourceError, match="have not been read yet"):
+        convoy.pulls.turn()
+    waiting = [convoy.store.proposals.waiting(10, mode=mode) for mode in ("commit", "pull-request")]
+    assert [len(some) for some in waiting] == [1, 1]
+    read.append(convoy.fleet())
+    convoy.committer.drain()
+    convoy.pulls.turn()
+    assert len(forge.pulls) == 2
+    assert convoy.log() == ["change", "change"]
+    assert told_by(lambda: None, lambda: None) is None
 
 
 def test_what_waits_too_long_is_refused(convoy: Opening, forge: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
