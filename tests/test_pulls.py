@@ -21,6 +21,7 @@ from reconciler.log import Log
 from reconciler.pulls import Pulls, Told, opens, told_by
 from reconciler.seams import Seams
 from reconciler.secrets import Opener, keygen, seal
+from reconciler.store.proposals import Mode
 from reconciler.undecided import Undecided
 from tests import people
 from tests.committing import Committing, cluster, error, value
@@ -406,14 +407,14 @@ def test_nothing_is_decided_before_the_settings_are_read(convoy: Opening, forge:
     convoy.committer._opens = lambda: opens(told())
     convoy.pulls._told = told
     convoy.committer.close()
-    for name, mode in (("commit", "commit"), ("pull", "pull-request")):
-        convoy.store.proposals.add(name, "", "d", _body(), ["Cluster/a"], mode)
+    modes: tuple[Mode, ...] = ("commit", "pull-request")
+    for mode in modes:
+        convoy.store.proposals.add("t", "", "d", _body(), ["Cluster/a"], mode)
     with pytest.raises(SourceError, match="have not been read yet"):
         convoy.committer.drain()
     with pytest.raises(SourceError, match="have not been read yet"):
         convoy.pulls.turn()
-    waiting = [convoy.store.proposals.waiting(10, mode=mode) for mode in ("commit", "pull-request")]
-    assert [len(some) for some in waiting] == [1, 1]
+    assert [len(convoy.store.proposals.waiting(10, mode=mode)) for mode in modes] == [1, 1]
     read.append(convoy.fleet())
     convoy.committer.drain()
     convoy.pulls.turn()
