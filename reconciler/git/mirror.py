@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pygit2
 
-from reconciler.git.bare import PYGIT2_ERRORS, TIP, Bare, read_only
+from reconciler.git.bare import MANY_USES, PYGIT2_ERRORS, TIP, Bare, read_only
 from reconciler.git.carry import carry
 from reconciler.git.command import NO_FILE, Git, GitFailed, local_path, redacted, remote_settings
 from reconciler.git.history import REVISION, Ancestry, below, between, commit_of, makers
@@ -59,6 +59,7 @@ class Mirror:
         self._ancestry = Ancestry()
         self._lock = threading.RLock()
         self._source: pygit2.Repository | None = None
+        self._looks = 0
         self._tip = ""
         # Something in the mirror could not be read: the next fetch makes it anew.
         self._damaged = False
@@ -157,7 +158,11 @@ class Mirror:
 
     def _local_tip(self, path: Path) -> str:
         """What the branch names now, read without starting a process."""
+        self._looks += 1
         if self._source is not None:
+            if self._looks % MANY_USES == 0:
+                # Each push may be a pack there, too, which is open from here on although it is packed anew and gone.
+                self._source.free()
             with contextlib.suppress(*PYGIT2_ERRORS):
                 return str(self._source.references[f"refs/heads/{self._branch}"].peel(pygit2.Commit).id)
             self._source = None

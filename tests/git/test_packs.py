@@ -146,11 +146,33 @@ def test_packs_that_are_gone_are_let_go(origin: Origin, tmp_path: Path) -> None:
     source.close()
 
 
-def _opened() -> list[str]:
+def test_packs_of_a_repository_on_this_machine_are_let_go(origin: Origin, tmp_path: Path) -> None:
+    """Nor of those that pushes to it have made there, and that its own git has packed anew."""
+    origin.commit({"a.yaml": "a\n"})
+    source = Mirror(str(origin.path), "main", tmp_path / "mirror", Seams())
+    branch = Branch(str(origin.path), "main", tmp_path / "mirror", Seams())
+    # What pushes leave there is packed here, and not by a process that nobody waits for.
+    git(origin.path, "config", "receive.autogc", "false")
+    tip, most = source.fetch(), 0
+    for number in range(2 * MANY_USES):
+        old, tip = tip, branch.make({f"{n}.yaml": b"%d %d\n" % (number, n) for n in range(20)}, tip, WORDS)
+        branch.push(tip, old)
+        branch.followed(tip)
+        assert source.fetch() == tip
+        if number % 20 == 0:
+            git(origin.path, "repack", "-adq")
+        most = max(most, sum(".pack" in name for name in _opened(str(origin.path))))
+    # It has been pushed as packs at all, and more of them than are open.
+    assert MANY_USES // 2 < most <= MANY_USES
+    branch.close()
+    source.close()
+
+
+def _opened(where: str = "/mirror/") -> list[str]:
     directory, found = Path("/proc/self/fd"), list[str]()
     for name in os.listdir(directory):
         try:
             found.append(os.readlink(directory / name))
         except FileNotFoundError:
             continue
-    return [name for name in found if "/mirror/" in name]
+    return [name for name in found if where in name]
