@@ -141,7 +141,8 @@ class Committer:
                     self._log.info("committer.again", why=str(moved))
                     # Fewer are made sooner, before whoever pushes there pushes again.
                     waiting = self._store.proposals.waiting(max(1, len(waiting) // FEWER))
-                except (SourceError, StoreError):
+                except Exception:
+                    # It may be on the branch, and not written down.
                     self._unsure = True
                     raise
         return taken

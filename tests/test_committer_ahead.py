@@ -141,6 +141,19 @@ def test_what_it_stood_on_is_declined(opened: Opened, origin: Origin) -> None:
     assert convoy.log() == ["Set Cluster/b", "change"]
 
 
+def test_what_was_pushed_and_not_written_down(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it was that failed in between, the commit is found, and not made again."""
+    convoy = opened(Meanwhile())
+    id = asked(convoy, "put", "Cluster/b", value("b"), new=True)
+    with monkeypatch.context() as broken:
+        broken.setattr(convoy.store.proposals, "decide", _away)
+        with pytest.raises(OSError, match="away"):
+            convoy.committer.drain()
+    assert convoy.committer.drain() == 1
+    assert end(convoy, id) == ("committed", "")
+    assert convoy.log() == ["Set Cluster/b", "change"]
+
+
 def test_halves_look_at_themselves_alone(opened: Opened, origin: Origin) -> None:
     """Of a batch that is declined, what comes meanwhile is no part; it is committed once, after it."""
     declining(origin, "127.0.0.1:666")
