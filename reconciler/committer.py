@@ -235,19 +235,25 @@ class Committer:
     def _halve(self, desk: Desk, accepting: Acceptance, batch: Batch, error: Declined) -> None:
         # A push of an earlier life may have been under way all along, and succeed now.
         self._unsure = True
-        accepted, ends = batch.accepted, dict(batch.ends)
-        if len(accepted) == 1 and self._opens() != "never":
-            # What the branch does not take, people may.
-            self._store.proposals.turn([accepted[0].proposal.id])
-        elif len(accepted) == 1:
-            words = harmless(" ".join(str(error).split()))[:LONGEST_WORDS]
-            ends[accepted[0].proposal.id] = refused_by(Refused("declined", words))
-        self._store.proposals.decide(ends)
-        # One of several may be what the other side does not take; others may be found on the branch meanwhile.
-        half = len(accepted) // 2
-        for part in (accepted[:half], accepted[half:]) if half else ():
+        accepted, every, half = batch.accepted, list(batch.proposals), len(batch.accepted) // 2
+        # One of several may be what the other side does not take; others may be found on the branch meanwhile. And what was
+        # refused beside them may have been for what they would have made of the branch: that is asked again.
+        at = every.index(accepted[half].proposal)
+        parts = [every[:at], every[at:]]
+        if not half:
+            alone = every.pop(at)
+            parts = [every]
+            if self._opens() != "never":
+                # What the branch does not take, people may.
+                self._store.proposals.turn([alone.id])
+            else:
+                words = harmless(" ".join(str(error).split()))[:LONGEST_WORDS]
+                self._store.proposals.decide({alone.id: refused_by(Refused("declined", words))})
+        for part in parts:
             left = self._store.proposals.waiting_ids()
-            self._batch(desk, accepting, [one.proposal for one in part if one.proposal.id in left])
+            still = [one for one in part if one.id in left]
+            if still:
+                self._batch(desk, accepting, still)
 
     def draft(self, one: Proposal) -> Drafted:
         """What it would be as the next commit, for a branch of its own. Raises Refused, SourceError and StoreError."""

@@ -141,6 +141,17 @@ def test_what_it_stood_on_is_declined(opened: Opened, origin: Origin) -> None:
     assert convoy.log() == ["Set Cluster/b", "change"]
 
 
+def test_what_it_stood_on_is_declined_beside_it(opened: Opened, origin: Origin) -> None:
+    """The same where they came together: what was refused for what the branch does not take is judged without."""
+    declining(origin, "127.0.0.1:666")
+    convoy = opened(Meanwhile())
+    every = [("b", 666), ("b", 1), ("a", 2), ("c", 1), ("c", 2)]
+    ids = [asked(convoy, "put", f"Cluster/{name}", value(name, port), new=True) for name, port in every]
+    assert convoy.committer.drain() == 5
+    assert [end(convoy, id)[1] for id in ids] == ["declined", "", "exists", "", "exists"]
+    assert convoy.log() == ["Set Cluster/c", "Set Cluster/b", "change"]
+
+
 def test_what_was_pushed_and_not_written_down(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it was that failed in between, the commit is found, and not made again."""
     convoy = opened(Meanwhile())
