@@ -78,6 +78,16 @@ class Batch:
     ends: Mapping[str, End]
     after: State
 
+    def with_more(self, later: "Batch") -> "Batch":
+        """The same, and then what is to become of others on top of it."""
+        return Batch(
+            self.tree,
+            (*self.proposals, *later.proposals),
+            (*self.accepted, *later.accepted),
+            {**self.ends, **later.ends},
+            later.after,
+        )
+
     def becomes(self, head: str) -> Base:
         """The fleet where its commits, of which this is the last, are in the mirror."""
         return replace(self.tree, revision=head, files=self.after.files.files), replace(self.after, texts={})

@@ -28,8 +28,8 @@ from reconciler.store import Proposal, Store, StoreError
 MOST_AT_ONCE = 100
 # How often it looks without being rung for; and how long it leaves a remote alone that could not be reached, up to the longest.
 LOOK_S, AGAIN_S, LONGEST_AGAIN_S = 2.0, 0.5, 30.0
-# After a batch of several, so much of the time that it took is left for the next to gather.
-GATHER_SHARE, MOST_GATHER_S = 0.25, 0.2
+# Those who come at nearly the same time are prepared together; that they are checked is most of what few of them cost.
+GATHER_S = 0.005
 # How often a batch is made anew because others push meanwhile, before it is left for the next look.
 MOST_TRIES, FEWER = 5, 4
 # Pushes after which what they have made is packed although others wait; else that is done when nobody does.
@@ -69,9 +69,8 @@ class Committer:
         self._lock = threading.Lock()
         # Pushes since what they have made was packed.
         self._untidied = 0
-        # What waits, as far as it was prepared while that on which it stands was pushed; and for how long others gather first.
+        # What waits, as far as it was prepared while that on which it stands was pushed.
         self._ahead: Batch | None = None
-        self._gather_s = 0.0
         # Nobody knows what an earlier life has pushed.
         self._unsure = True
         self._closed, self._rung = threading.Event(), threading.Event()
@@ -107,18 +106,12 @@ class Committer:
 
     def _turn(self) -> None:
         """One batch, and what comes before the next."""
-        begun = self._seams.monotonic()
         taken = self.drain()
-        self._gather_s = min(GATHER_SHARE * (self._seams.monotonic() - begun), MOST_GATHER_S)
         if self._desk is not None and self._untidied >= (MOST_UNTIDIED if taken else 1):
             self._untidied = 0
             self._desk.branch.tidy()
         if not taken:
             self._seams.wait(self._rung, LOOK_S)
-        elif taken > 1 and self._ahead is None:
-            # Who has been answered asks again, beside those who came meanwhile: so they are one push, where else halves wait
-            # for each other in turns. A writer alone waits for nobody.
-            self._seams.wait(self._closed, self._gather_s)
 
     def drain(self) -> int:
         """Take what waits, as one batch; how many that were. Raises SourceError and StoreError: it waits then."""
@@ -193,7 +186,7 @@ class Committer:
             if not self._may_act():
                 raise SourceError("another Convoy acts now")
             base = batch.becomes(head)
-            with self._preparing(accepting, base, batch.proposals) if looks_ahead else nullcontext(()) as prepared:
+            with self._preparing(accepting, base, batch.proposals) if looks_ahead else nullcontext(list[Batch]()) as prepared:
                 desk.branch.push(head, tip)
                 self._untidied += 1
                 with suppress(SourceError):
@@ -206,30 +199,42 @@ class Committer:
             self._halve(desk, accepting, batch, error)
             return
         accepting.became(base)
-        self._ahead = next(iter(prepared), None)
+        self._ahead = prepared[-1] if prepared else None
 
     @contextmanager
-    def _preparing(self, accepting: Acceptance, base: Base, pushed: Sequence[Proposal]) -> Iterator[Sequence[Batch]]:
-        """What waits beside these is prepared on top of them while they are pushed, if there is any; it counts only where that
-        succeeds."""
-        prepared: list[Batch] = []
+    def _preparing(self, accepting: Acceptance, base: Base, pushed: Sequence[Proposal]) -> Iterator[list[Batch]]:
+        """What waits beside these is prepared on top of them, and on top of that what comes, until they are pushed; it counts
+        only where that succeeds."""
+        prepared, over = list[Batch](), threading.Event()
 
         def prepare() -> None:
+            taken = {one.id for one in pushed}
+            most = len(taken) + MOST_AT_ONCE
+            while not over.is_set() and len(taken) < most:
+                self._rung.clear()
+                others = [one for one in self._store.proposals.waiting(most) if one.id not in taken]
+                if others:
+                    last = prepared[-1] if prepared else None
+                    more = accepting.batch(base if last is None else (last.tree, last.after), others)
+                    prepared[:] = [more if last is None else last.with_more(more)]
+                    taken.update(one.id for one in others)
+                else:
+                    self._seams.wait(self._rung, LOOK_S)
+                # Who has been answered asks again, all of them at nearly the same time.
+                self._seams.wait(over, GATHER_S)
+
+        def prepared_or_not() -> None:
             # Whatever is wrong is met again, and told, where it is prepared after the push.
             with suppress(Exception):
-                if len(pushed) > 1:
-                    self._seams.wait(self._closed, self._gather_s)
-                mine = {one.id for one in pushed}
-                waiting = self._store.proposals.waiting(len(mine) + MOST_AT_ONCE)
-                others = [one for one in waiting if one.id not in mine][:MOST_AT_ONCE]
-                if others:
-                    prepared.append(accepting.batch(base, others))
+                prepare()
 
-        thread = self._seams.thread(prepare, "committer-ahead")
+        thread = self._seams.thread(prepared_or_not, "committer-ahead")
         thread.start()
         try:
             yield prepared
         finally:
+            over.set()
+            self._rung.set()
             thread.join()
 
     def _halve(self, desk: Desk, accepting: Acceptance, batch: Batch, error: Declined) -> None:

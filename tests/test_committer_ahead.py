@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.committer import LOOK_S
 from reconciler.desk import Drafted
 from reconciler.seams import Seams, Thread
 from tests.committing import Committing, cluster, value
@@ -25,6 +26,8 @@ class Meanwhile(Seams):
     def __init__(self, *comes: Callable[[], object]) -> None:
         self.comes, self.points = list(comes), list[str]()
         self.prepared = threading.Event()
+        # What happens one after the other in the same push, once all that came before is prepared.
+        self.later: list[Callable[[], object]] = []
         self.pushing: Callable[[], object] = lambda: None
 
     def thread(self, run: Callable[[], None], name: str) -> Thread:
@@ -39,6 +42,16 @@ class Meanwhile(Seams):
             self.prepared.set()
 
         return super().thread(both, name)
+
+    def wait(self, event: threading.Event, timeout_s: float | None) -> bool:
+        if threading.current_thread().name == "committer-ahead" and timeout_s == LOOK_S:
+            # Nothing waits any more that is not prepared.
+            if self.later:
+                self.later.pop(0)()
+                event.set()
+            else:
+                self.prepared.set()
+        return super().wait(event, timeout_s)
 
     def point(self, name: str, *about: object) -> None:
         self.points.append(name)
@@ -124,6 +137,30 @@ def test_it_stands_on_what_is_being_pushed(opened: Opened, origin: Origin) -> No
     assert convoy.log() == ["Change Cluster/b", "Set Cluster/b", "change"]
     assert "connectTimeoutSeconds: 2" in convoy.file("clusters/b.yaml")
     assert convoy.committer.drain() == 0
+
+
+def test_what_comes_later_stands_on_what_came_before(opened: Opened, origin: Origin) -> None:
+    """Several times in one push: all of it is the next one, each as if it had come after those before it."""
+    ids: list[str] = []
+    seams = Meanwhile(lambda: ids.append(asked(convoy, "put", "Cluster/b", value("b"), new=True)))
+    seams.later = [
+        lambda: ids.extend((patched(convoy, "Cluster/b", 2), patched(convoy, "Cluster/none"))),
+        lambda: ids.extend((asked(convoy, "put", "Cluster/b", value("b"), new=True), patched(convoy, "Cluster/b", 3))),
+    ]
+    convoy = opened(seams)
+    patched(convoy, "Cluster/a")
+    assert convoy.committer.drain() == 1
+    assert convoy.committer.drain() == 5
+    assert [end(convoy, id) for id in ids] == [
+        ("committed", ""),
+        ("committed", ""),
+        ("refused", "not-found"),
+        ("refused", "exists"),
+        ("committed", ""),
+    ]
+    assert seams.points.count("git.push") == 2
+    assert convoy.log() == ["Change Cluster/b", "Change Cluster/b", "Set Cluster/b", "Change Cluster/a", "change"]
+    assert "connectTimeoutSeconds: 3" in convoy.file("clusters/b.yaml")
 
 
 def test_what_it_stood_on_is_declined(opened: Opened, origin: Origin) -> None:
