@@ -26,7 +26,8 @@ LARGEST = 64 * 1024 * 1024
 class Pack:
     """What is added is in `repository` once it is written: each batch before anything names it, and then all or nothing of it.
 
-    Objects are stored as they are: compressing them is most of what writing them would cost, and `Bare.tidy` does it later.
+    Objects are stored as they are: compressing them is most of what writing them would cost. What is like something in another
+    pack is stored as its difference by `Bare.tidy`; git tries no two again that stood whole in one pack.
     """
 
     def __init__(self, repository: pygit2.Repository) -> None:
@@ -65,8 +66,14 @@ class Pack:
         places = sorted(zip((bytes.fromhex(id) for id in added), starts, map(zlib.crc32, parts[1:]), strict=False))
         name = self._directory / f"pack-{checksum.hex()}"
         self._put(name.with_suffix(".pack"), b"".join((*parts, checksum)))
-        # Only with its index it is a pack for anybody.
-        self._put(name.with_suffix(".idx"), _index(places, checksum))
+        try:
+            # Only with its index it is a pack for anybody.
+            self._put(name.with_suffix(".idx"), _index(places, checksum))
+        except BaseException:
+            if not name.with_suffix(".idx").exists():
+                # Else each try would take more of a disk that is full.
+                name.with_suffix(".pack").unlink(missing_ok=True)
+            raise
 
     def _put(self, path: Path, content: bytes) -> None:
         # Under this name it is swept away where we are killed.
