@@ -7,11 +7,11 @@ from typing import Any
 from reconciler.core.envelope import digest_of
 from reconciler.core.laid import whole
 from reconciler.core.layers import ENVIRONMENT
-from reconciler.core.model import Problem, Ref
+from reconciler.core.model import FleetState, Problem, Ref
 from reconciler.core.parse import Document
 from reconciler.core.proposal import Change, Proposed, Refused, read_body
 from reconciler.core.show_layout import harmless
-from reconciler.core.told import brought_back
+from reconciler.core.told import about, brought_back
 from reconciler.core.written import BY_HAND, Files, Made, made, together
 from reconciler.files import Parses
 from reconciler.git import Person, Source, SourceError, Tree
@@ -32,11 +32,13 @@ End = tuple[Any, str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A fleet with what is wrong with it, in words; `texts` are contents that no commit holds yet."""
+    """A fleet (None where it cannot be read) with what is wrong with it, in words; `texts` are contents that no commit holds
+    yet."""
 
     files: Files
     problems: Mapping[tuple[object, ...], str]
     texts: Mapping[str, bytes]
+    fleet: FleetState | None
 
     @property
     def empty(self) -> bool:
@@ -128,18 +130,26 @@ class Acceptance:
         files = replace(files, files=whole(files.files))
         there = replace(tree, files=files.files)
         loaded = self._loader.load(there, read, self._source)
-        problems: tuple[Problem, ...] = loaded.problems
         documents: Mapping[Ref, Document] | None = loaded.documents if loaded.fleet is not None else None
-        if loaded.fleet is not None:
-            holds = {order.subject: order for order in self._store.orders() if order.verb == "hold"}
-            problems = (*problems, *brought_back(loaded.fleet, holds, lambda blob: read([blob])[blob]))
         if documents is None:
             found = ((files.ref(one), one) for one in self._loader.render(there, read).documents)
             documents = {ref: one for ref, one in found if ref is not None}
-        # The same Problem, whatever lines moved.
-        words: dict[tuple[object, ...], str] = {(one.where.file, one.what, one.ref): str(one) for one in problems}
-        self._judged = State(replace(files, documents=documents), words, {})
+        self._judged = State(replace(files, documents=documents), _words(loaded.problems), {}, loaded.fleet)
         return replace(self._judged, texts=texts)
+
+    def _brought_back(self, before: State, after: State) -> Mapping[tuple[object, ...], str]:
+        """What is held, as of now, and was not there before; what was there when it was held is in nobody's way."""
+        if after.fleet is None:
+            return {}
+        held = {order.subject: order for order in self._store.orders() if order.verb == "hold"}
+        there = before.fleet.resources if before.fleet is not None else {}
+        for subject in list(held):
+            printed, digest = about(subject)
+            resource = there.get(Ref.parse(printed))
+            if resource is not None and resource.digest == digest:
+                del held[subject]
+        read = _reading(self._source, after.texts)
+        return _words(brought_back(after.fleet, held, lambda blob: read([blob])[blob]))
 
     def batch(self, base: Base, waiting: Sequence[Proposal]) -> Batch:
         """Nothing of it is made yet."""
@@ -175,7 +185,8 @@ class Acceptance:
             ends.update(refused)
             return accepted, state
         after = self._loaded(tree, files, texts)
-        new = [words for key, words in after.problems.items() if key not in state.problems]
+        problems = {**after.problems, **self._brought_back(state, after)}
+        new = [words for key, words in problems.items() if key not in state.problems]
         if not new and (not after.empty or _each_named(state, accepted)):
             ends.update(refused)
             return accepted, after
@@ -231,6 +242,11 @@ class Acceptance:
             done = {change.ref: _rendered(change, done[change.ref], files) for change in proposed.changes}
         every = (done[change.ref] for change in proposed.changes)
         return tuple(replace(one, files=files, text=last[one.path] if one.path else one.text) for one in every)
+
+
+def _words(problems: Iterable[Problem]) -> dict[tuple[object, ...], str]:
+    """The same Problem has the same key, whatever lines moved."""
+    return {(one.where.file, one.what, one.ref): str(one) for one in problems}
 
 
 def _each_named(state: State, accepted: Sequence[Accepted]) -> bool:

@@ -379,6 +379,18 @@ def test_what_was_rolled_back_stays_so(convoy: Committing) -> None:
     assert "rolled back and is held" in error(back)["message"]
 
 
+def test_what_is_held_where_it_stands_is_in_nobodys_way(convoy: Committing) -> None:
+    """As after a rollback: the branch still says it. Others are changed all the same, and so is it; then it stays away."""
+    held = digest(convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 2}}).headers["ETag"])
+    convoy.store.put_order(Order("hold", f"Cluster/a@{held}", "it was bad", "", 1.0))
+    assert convoy("PUT", "Cluster/b", value("b")).status_code == 201
+    assert convoy("PATCH", "Cluster/b", {"spec": {"connectTimeoutSeconds": 2}}).status_code == 200
+    assert convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 3}}).status_code == 200
+    back = convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 2}})
+    assert back.status_code == 422
+    assert "rolled back and is held" in error(back)["message"]
+
+
 def test_environments_have_a_layer_of_their_own(tmp_path: Path, sockets: Path, origin: Origin) -> None:
     """What a base says is changed by a patch of the environment; its own documents where they stand; the base never."""
     own = "environments/production/"
