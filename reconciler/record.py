@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.core.edition import differing
 from reconciler.core.health import ORDER
-from reconciler.core.model import XDS, FleetState, Health, Key, Observed, ObservedState, Outcome, Plan, Ref, Snapshot
+from reconciler.core.model import XDS, FleetState, Health, Key, Observed, ObservedState, Outcome, Plan, Ref, Resource, Snapshot
 from reconciler.core.returning import NOTHING, Left
 from reconciler.core.rollout import Progress, Scene
 from reconciler.core.show import outcome_json, plan_json, problem_json
@@ -50,8 +50,8 @@ class Record:
     def forget(self) -> None:
         """Whatever is there may be of an earlier Convoy, or half written: the next round writes all that differs."""
         self._written: dict[Ref, tuple[Status, tuple[Observed, ...]]] = {}
-        # How all was in the last round, and what was on a host.
-        self._last_round: tuple[Mapping[Ref, Status], frozenset[Ref]] = ({}, frozenset())
+        # How all was in the last round, what was on a host, and what was declared where.
+        self._last_round: tuple[Mapping[Ref, Status], frozenset[Ref], Mapping[Ref, Resource]] = ({}, frozenset(), {})
         self._plan: Plan | None = None
         self._written_state: dict[str, Any] | None = None
         # What was in the store when we began: printed ref ⇒ whether it was as declared, and how it fared.
@@ -165,9 +165,10 @@ class Record:
             rows = self._store.status().items()
             self._left = {name: (str(row.get("sync")), str(row.get("health"))) for name, row in rows}
         left = leftovers({ref: found for ref, found in bearing.items() if ref not in result}, planned)
-        last, had = self._last_round
+        last, had, declared = self._last_round
+        moved = _moved(declared, fleet)
         # Of thousands nearly all are as they were, on no host then or now.
-        for ref in {*differing(last, result), *bearing, *had}:
+        for ref in {*differing(last, result), *bearing, *had, *moved}:
             if ref not in result and ref not in bearing:
                 if self._written.pop(ref, None) is not None:
                     changed[str(ref)] = None
@@ -175,7 +176,7 @@ class Record:
             before = self._written.get(ref)
             instances = tuple(sorted(bearing.get(ref, ()), key=lambda o: (o.host, o.instance)))
             now = (result.get(ref) or left[ref], instances)
-            if before == now:
+            if before == now and ref not in moved:
                 continue
             self._written[ref] = now
             changed[str(ref)] = status_json(fleet, ref, *now)
@@ -188,10 +189,21 @@ class Record:
         if fresh:
             changed.update(dict.fromkeys(self._left.keys() - {str(known) for known in self._written}))
             self._left = {}
-        self._last_round = result, frozenset(bearing)
+        self._last_round = result, frozenset(bearing), fleet.resources
         self._store.add_events(events)
         if changed:
             self._store.put_status(changed)
+
+
+def _moved(before: Mapping[Ref, Resource], fleet: FleetState) -> frozenset[Ref]:
+    """What is declared at another place than before, though it may say the same, with all that runs because of it."""
+    now = fleet.resources
+    moved = frozenset(ref for ref in differing(before, now) if _place(before.get(ref)) != _place(now.get(ref)))
+    return moved.union(ref for ref, want in fleet.workloads.items() if want.owner in moved) if moved else moved
+
+
+def _place(declared: Resource | None) -> tuple[Any, ...]:
+    return (declared.source.file, declared.source.line, declared.layers) if declared is not None else ()
 
 
 @contextlib.contextmanager
