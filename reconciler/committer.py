@@ -210,9 +210,12 @@ class Committer:
         def prepare() -> None:
             taken = {one.id for one in pushed}
             most = len(taken) + MOST_AT_ONCE
-            while not over.is_set() and len(taken) < most:
+            while len(taken) < most:
                 self._rung.clear()
-                others = [one for one in self._store.proposals.waiting(most) if one.id not in taken]
+                # Looked at after that, for the end of the push rings last: else it would be slept through.
+                if over.is_set():
+                    break
+                others = [one for one in self._store.proposals.waiting(most) if one.id not in taken][: most - len(taken)]
                 if others:
                     last = prepared[-1] if prepared else None
                     more = accepting.batch(base if last is None else (last.tree, last.after), others)

@@ -242,6 +242,35 @@ def test_a_person_pushes_meanwhile(push: int, opened: Opened, origin: Origin) ->
     assert git(origin.path, "rev-list", "--merges", "main") == ""
 
 
+def test_the_end_of_a_push_is_not_slept_through(opened: Opened) -> None:
+    """It rings just when whoever prepares is about to forget what has rung so far."""
+    going, rung, waits = threading.Event(), threading.Event(), list[object]()
+
+    class Rung(threading.Event):
+        def clear(self) -> None:
+            going.set()
+            assert rung.wait(60)
+            super().clear()
+
+        def set(self) -> None:
+            super().set()
+            rung.set()
+
+    class Waits(Seams):
+        def point(self, name: str, *about: object) -> None:
+            assert name != "git.push" or going.wait(60)
+
+        def wait(self, event: threading.Event, timeout_s: float | None) -> bool:
+            waits.append(event)
+            return super().wait(event, timeout_s)
+
+    convoy = opened(Waits())
+    convoy.committer._rung = Rung()
+    patched(convoy, "Cluster/a")
+    assert convoy.committer.drain() == 1
+    assert convoy.committer._rung not in waits
+
+
 def test_killed_where_it_would_be_pushed(opened: Opened, origin: Origin) -> None:
     """The next life finds the first on the branch and makes the second, each once."""
     ids: list[str] = []
