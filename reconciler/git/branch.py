@@ -155,8 +155,9 @@ class Branch:
                     return
                 if tip != expected:
                     raise Conflict(self._moved(expected, tip), tip) from error
-                if LOCKED.search(str(error)):
-                    # Somebody else is in the middle of a push there, whatever becomes of that.
+                if LOCKED.search(str(error)) or isinstance(error, SourceError):
+                    # Somebody else is in the middle of a push there, or ours was given up, and its other end goes on:
+                    # whatever becomes of that.
                     raise SourceError(f"cannot push to {self.shown} now: {heard(str(error))}") from error
                 raise Declined(f"{self.shown} does not take the commit for branch {self.name}: {heard(str(error))}") from error
 

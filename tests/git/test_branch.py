@@ -1,14 +1,16 @@
 """A commit on the expected parent, or nothing: into bare repositories, beside working clones, against hooks, killed midway."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pygit2
 import pytest
 
-from reconciler.git import Branch, Conflict, Person, SourceError, Words
+from reconciler.git import Branch, Conflict, Declined, Person, SourceError, Words
 from reconciler.git.person import person
 from reconciler.seams import Seams
 from tests.git.conftest import Open, contents
@@ -139,6 +141,19 @@ def test_a_new_branch(origin: Origin, mirror: Open, write: Write) -> None:
     with pytest.raises(Conflict, match="choose another name"):
         side.push(other, "")
     assert origin.tip("proposed/a") == revision
+
+
+def test_a_push_that_is_given_up_is_no_refusal(origin: Origin, mirror: Open, tmp_path: Path) -> None:
+    """The other end may be another machine, which goes on and takes it yet: whoever asked must not be told that it was not."""
+    origin.commit({"a.yaml": "a\n"})
+    tip = mirror().fetch()
+    os.mkfifo(tmp_path / "never")
+    hook(origin, "pre-receive", f"cat {tmp_path / 'never'}")
+    branch = Branch(str(origin.path), "main", tmp_path / "state" / "mirror", Seams(), deadline_s=2.0)
+    with closing(branch), pytest.raises(SourceError, match="given up after 2 s") as given_up:
+        branch.commit({"a.yaml": b"b\n"}, tip, WORDS)
+    assert not isinstance(given_up.value, Declined)
+    assert origin.tip() == tip
 
 
 def test_hooks_of_the_other_side_speak(origin: Origin, mirror: Open, write: Write) -> None:
