@@ -15,8 +15,9 @@ EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 def signature(secret: bytes, method: str, path: str, timestamp: str, digest: str) -> str:
-    """The HMAC-SHA256 in hexadecimal. `path` begins with /api/v1, wherever that is served, and ends with `?` and the query, as
-    that is sent, where there is one; `digest` is the SHA-256 of the body as it is sent, in hexadecimal.
+    """The HMAC-SHA256 in hexadecimal. `path` begins with /api/v1, wherever that is served, has no `%2D` and the like in it, for
+    these may be spelled otherwise on their way, and ends with `?` and the query, as that is sent, where there is one; `digest`
+    is the SHA-256 of the body as it is sent, in hexadecimal.
 
     No line but the path's can hold the end of one, so that other requests have other words.
     """

@@ -130,6 +130,11 @@ def test_signed_it_is_done(signer: Signer) -> None:
     assert signer.signed(UPDATE, BODY).status_code == 200
     assert signer.signed(UPDATE, BODY, prefix="/envoy-fleet").status_code == 200
     assert signer.signed(f"{UPDATE}?message=a%20b&dry_run=false", BODY).status_code == 200
+    # Of the path its letters count, however they are spelled on their way; of the query how it is sent.
+    spelled = UPDATE.replace("proxies", "%70roxies"), json.dumps(BODY).encode()
+    assert signer.send(*spelled, signed(signer.secret, "POST", UPDATE, spelled[1])).status_code == 200
+    assert code(signer.send(*spelled, signed(signer.secret, "POST", *spelled))) == INVALID
+    assert code(signer.send(*spelled, {})) == REQUIRED
     packed = gzip.compress(json.dumps(BODY).encode())
     headers = signed(signer.secret, "POST", UPDATE, packed) | {"Content-Encoding": "gzip"}
     assert signer.send(UPDATE, packed, headers).status_code == 200
