@@ -92,12 +92,17 @@ class Bare:
     def opened(self) -> pygit2.Repository:
         """The repository; opened again when another process has made it anew."""
         inode = self.directory.stat().st_ino
+        self._uses += 1
+        if self._repository is not None and self._uses % MANY_USES == 0:
+            if self._repository.is_shallow:
+                # It would forget where its history is cut off, too, and looks for that only when it is opened; and whoever has
+                # it in hand still needs that.
+                self._repository = None
+            else:
+                self._repository.free()
         if self._repository is None or inode != self._inode:
             self._repository = pygit2.Repository(str(self.directory), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
             self._inode = inode
-        self._uses += 1
-        if self._uses % MANY_USES == 0:
-            self._repository.free()
         return self._repository
 
     def trees(self) -> Trees:

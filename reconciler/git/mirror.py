@@ -159,10 +159,11 @@ class Mirror:
     def _local_tip(self, path: Path) -> str:
         """What the branch names now, read without starting a process."""
         self._looks += 1
+        if self._source is not None and self._looks % MANY_USES == 0:
+            # Each push may be a pack there, too, which is open from here on although it is packed anew and gone.
+            self._source.free()
+            self._source = None
         if self._source is not None:
-            if self._looks % MANY_USES == 0:
-                # Each push may be a pack there, too, which is open from here on although it is packed anew and gone.
-                self._source.free()
             with contextlib.suppress(*PYGIT2_ERRORS):
                 return str(self._source.references[f"refs/heads/{self._branch}"].peel(pygit2.Commit).id)
             self._source = None
