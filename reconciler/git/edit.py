@@ -129,7 +129,7 @@ class Editing:
         tree = tree.changed(named)
         if not tree.raw:
             return ""
-        written = self.pack.add(TREE, tree.raw)
+        written = self.pack.add(TREE, tree.raw, id)
         # The one before is nobody's parent any more, save where this commit comes to nothing.
         self._kept.pop(id, None)
         self._keep(written, tree)

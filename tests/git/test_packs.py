@@ -10,7 +10,7 @@ from pygit2.enums import ObjectType
 
 from reconciler.git import Branch, Mirror, Person, Words
 from reconciler.git.bare import MANY_USES
-from reconciler.git.packs import BLOB, COMMIT, LARGEST, TREE, Pack
+from reconciler.git.packs import BLOB, COMMIT, DEEPEST_DIFFERENCE, LARGEST, TREE, Pack, difference
 from reconciler.seams import Seams
 from tests.git.conftest import contents
 from tests.repos import Origin, git
@@ -53,6 +53,102 @@ def test_git_reads_what_was_written(repository: pygit2.Repository) -> None:
     git(directory, "update-ref", "refs/heads/main", commit)
     git(directory, "repack", "-adq")
     assert git(directory, "cat-file", "-s", f"main:{2048:07d}") == "2048"
+
+
+@pytest.mark.parametrize("long", [3, 5_000, 20_000_000], ids=["short", "blocks", "more than one copy"])
+def test_what_is_nearly_the_same_is_a_difference(long: int, repository: pygit2.Repository) -> None:
+    """Changed at either end, in the middle, longer, shorter, not at all: git reads what was written, and it takes few bytes."""
+    random.seed(7)
+    first = random.randbytes(long)
+    nearly = [
+        b"new" + first,
+        first + b"new",
+        first[: long // 2] + random.randbytes(300) + first[long // 2 + 300 :],
+        first[long // 2 :],
+        first[: long // 2],
+        first + first,
+        first[:-1] + b"!",
+        b"!" + first[1:],
+        b"",
+        first[::-1],
+    ]
+    pack, before, ids = Pack(repository), "", list[str]()
+    for content in (first, *nearly):
+        if len(ids) % 3 == 0 and long > LARGEST // 10:
+            pack.write()
+        before = pack.add(BLOB, content, before or "0" * 40)
+        ids.append(before)
+        before = pack.add(BLOB, first, before)
+    pack.write()
+    for id, content in zip(ids, (first, *nearly), strict=True):
+        assert repository.odb.read(pygit2.Oid(hex=id))[1] == content
+    assert git(Path(repository.path), "fsck", "--strict", "--full", "--no-dangling") == ""
+
+
+@pytest.mark.parametrize("old", [b"", b"a", b"abcabc", bytes(70_000)])
+@pytest.mark.parametrize("new", [b"", b"a", b"b", b"abc", b"abcabcabc", bytes(70_001), bytes(65_536) + b"x" + bytes(65_536)])
+def test_a_difference_is_put_together_again(old: bytes, new: bytes, repository: pygit2.Repository) -> None:
+    """As the format of packs says that a reader does it."""
+    assert applied(old, difference(old, new)) == new
+
+
+def applied(old: bytes, said: bytes) -> bytes:
+    """https://git-scm.com/docs/gitformat-pack#_deltified_representation"""
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        value, shift = 0, 0
+        while True:
+            one = said[at]
+            at, value, shift = at + 1, value | (one & 0x7F) << shift, shift + 7
+            if not one & 0x80:
+                return value
+
+    lengths, new = (number(), number()), b""
+    while at < len(said):
+        step, at = said[at], at + 1
+        if step & 0x80:
+            values = [0] * 7
+            for i in range(7):
+                if step & 1 << i:
+                    values[i], at = said[at], at + 1
+            start, length = int.from_bytes(bytes(values[:4]), "little"), int.from_bytes(bytes(values[4:]), "little")
+            new += old[start : start + (length or 0x10000)]
+        else:
+            new, at = new + said[at : at + step], at + step
+    assert lengths == (len(old), len(new))
+    return new
+
+
+def test_a_chain_of_trees_is_small(origin: Origin, tmp_path: Path) -> None:
+    """A hundred commits in one large directory take hardly more than a tree of it, here and where they are pushed to; and after
+    so many differences one stands whole."""
+    origin.commit({f"{n}.yaml": f"{n}\n" for n in range(3000)})
+    source = Mirror(str(origin.path), "main", tmp_path / "mirror", Seams())
+    branch = Branch(str(origin.path), "main", tmp_path / "mirror", Seams())
+    tip = source.fetch()
+    raw = git(origin.path, "cat-file", "-s", f"{tip}^{{tree}}")
+
+    def size(directory: Path) -> int:
+        return sum(one.stat().st_size for one in (directory / "objects").rglob("*") if one.is_file())
+
+    before = size(origin.path), size(tmp_path / "mirror")
+    revisions = branch.chain(((({f"{n * 29}.yaml": b"new %d\n" % n}), WORDS) for n in range(100)), tip)
+    branch.push(revisions[-1], tip)
+    grown = size(origin.path) - before[0], size(tmp_path / "mirror") - before[1]
+    # A commit, a blob and their names in the index besides.
+    assert max(grown) < 4 * int(raw) + 100 * 600
+    indexes = [str(one) for one in (tmp_path / "mirror" / "objects" / "pack").glob("pack-*.idx")]
+    lines = git(tmp_path / "mirror", "verify-pack", "-v", *indexes).splitlines()
+    depths = [int(line.split()[5]) for line in lines if len(line.split()) == 7]
+    assert 90 < len(depths) < 100
+    assert max(depths) == DEEPEST_DIFFERENCE
+    files = contents(source, source.fetch())
+    assert {path for path, text in files.items() if text.startswith(b"new ")} == {f"{n * 29}.yaml" for n in range(100)}
+    git(origin.path, "fsck", "--strict")
+    branch.close()
+    source.close()
 
 
 def test_what_git_hashes_is_hashed_so(repository: pygit2.Repository) -> None:
