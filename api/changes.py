@@ -8,6 +8,7 @@ TooMany, BodyError, AskError, Full, KeyReused, StoreError.
 import contextlib
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -271,9 +272,11 @@ def _matches(request: Request) -> tuple[str, ...]:
 
 
 def _key(request: Request) -> str:
-    key = request.headers.get("Idempotency-Key", "").strip()
-    if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
-        raise Refused("bad-query", f"an Idempotency-Key has at most {LONGEST_KEY} characters, all of them printable ASCII")
+    key = request.headers.get("Idempotency-Key", "")
+    # Nothing is taken off it: what is left might be another's, or none.
+    if len(key) > LONGEST_KEY or not re.fullmatch(r"[!-~]*", key):
+        what = f"an Idempotency-Key has at most {LONGEST_KEY} characters, all of them printable ASCII and none a space"
+        raise Refused("bad-query", what)
     return key
 
 

@@ -198,6 +198,14 @@ def test_asked_twice_done_once(convoy: Committing) -> None:
     assert theirs.status_code == 404
 
 
+@pytest.mark.parametrize("key", ["a b", " a", "\xa0", "\x85k", "k\x1f", "k" * 201])
+def test_a_key_is_taken_as_it_is_or_not_at_all(key: str, convoy: Committing) -> None:
+    """What only looks like a key, or like none, is refused: taken for none, the same would be done again when asked twice."""
+    answer = convoy("PATCH", "Cluster/a", {"spec": {"connectTimeoutSeconds": 2}}, Idempotency_Key=key)
+    assert (answer.status_code, error(answer)["code"]) == (400, "bad-query")
+    assert convoy.log() == ["change"]
+
+
 def test_a_person_pushes_meanwhile(tmp_path: Path, sockets: Path, origin: Origin) -> None:
     """What still applies is made anew on top of theirs; nothing of either is lost."""
 
