@@ -32,6 +32,8 @@ LONGEST_SHOWN = 1_500
 EXAMPLES = 4
 # What says that control, which is not there in these tests, does not answer.
 NO_CONTROL = (501, 503, 504)
+# What does not fit its schema is refused, too, by whoever does not read so much.
+REFUSED = (400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429)
 # A schema cannot say all that a request has to fit: that what it names is there, what its tag is.
 BEYOND_SCHEMAS = ("2xx", 304, 401, 403, 404, 409, 412, 422, 426, 429, *NO_CONTROL)
 CHECKS = (
@@ -96,6 +98,7 @@ def failures(dialect: Dialect, *, seed: int, within_s: int) -> tuple[Sequence[st
     project.generation.database = "none"
     project.checks.not_a_server_error.expected_statuses = ["2xx", "304", "4xx", *map(str, NO_CONTROL)]
     project.checks.positive_data_acceptance.expected_statuses = [*map(str, BEYOND_SCHEMAS)]
+    project.checks.negative_data_rejection.expected_statuses = [*map(str, REFUSED), *map(str, NO_CONTROL)]
     assert all(getattr(project.checks, name).enabled for name in CHECKS)
     found, checks = dict[tuple[str, str], str](), 0
     with no_sockets():
